@@ -1,0 +1,206 @@
+"""The command line: each command parses, calls one function, prints.
+
+Exit codes: 0 done and nothing lost; 1 the data or an operator failed; 2 the recipe, plan or arguments are wrong;
+130 stopped by Ctrl-C (the same command continues).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate import __version__
+from curate.errors import CurateError, PlanError, RecipeError
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Commands(click.Group):
+    """Turns curate's errors into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (RecipeError, PlanError) as error:
+            _fail(error, 2)
+        except CurateError as error:
+            _fail(error, 1)
+        except KeyboardInterrupt:
+            click.echo("stopped; the same command continues where this one left off", err=True)
+            ctx.exit(130)
+
+
+def _fail(error: CurateError, code: int) -> None:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=Commands, context_settings=SETTINGS)
+@click.version_option(__version__, prog_name="curate")
+def main() -> None:
+    """Turn raw, sharded text into training sets you can explain.
+
+    \b
+    Example:
+      curate run quickstart
+
+    Exit codes: 0 done, nothing lost; 1 the data or an operator failed; 2 the recipe, plan or arguments are wrong;
+    130 stopped by Ctrl-C (the same command continues).
+    """
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments that say which recipe, with which changes."""
+    command = click.option("--output", metavar="FOLDER", help="Where the result goes (default: the recipe's output.path).")(command)
+    command = click.option(
+        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set a variable, or a key such as steps.2.keep.rules.x.min."
+    )(command)
+    return click.argument("recipe")(command)
+
+
+@main.command()
+@recipe_options
+@click.option("--config", "config_file", metavar="FILE", help="Where to run: a config file, or local, ray.")
+@click.option("--workers", type=click.IntRange(min=0), help="Parallel tasks; 0 is one per core.")
+@click.option("--executor", type=click.Choice(["local", "ray"]), help="This machine, or a Ray cluster.")
+@click.option("--address", help="Address of the Ray cluster.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def run(recipe: str, sets: tuple[str, ...], output: str | None, config_file: str | None, quiet: bool, **flags: Any) -> None:
+    """Run a recipe, or continue a run that was stopped.
+
+    \b
+    Example:
+      curate run quickstart --workers 2
+    """
+    from curate import engine
+    from curate.config import load_config
+    from curate.progress import Progress
+
+    progress = Progress("quiet" if quiet else "auto")
+    result = engine.run(_recipe(recipe, sets, output), load_config(config_file, **flags), progress)
+    if not quiet:
+        click.echo(f"\n{result.funnel}\n\n{result.groups()}\n")
+        shown = _shown(result.path)
+        quarantined = result.manifest["quarantined"]
+        if quarantined:
+            click.echo(f"quarantined  {quarantined} records, each with its error: {shown}/quarantine.jsonl")
+        click.echo(f"data         {shown}/data ({len(result.manifest['data'])} Parquet files)")
+        click.echo(f"annotations  {shown}/annotations")
+        click.echo(f"report       {shown}/report.html")
+        click.echo(f"card         {shown}/README.md")
+
+
+@main.command()
+@recipe_options
+@click.option("--mermaid", is_flag=True, help="Print the graph in Mermaid's language.")
+def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool) -> None:
+    """Say what a run would do: passes, columns, and what an earlier run already did. Touches no data.
+
+    \b
+    Example:
+      curate plan quickstart --mermaid
+    """
+    from curate.explain import plan_text
+    from curate.flow import mermaid as as_mermaid
+    from curate.store import Store
+
+    loaded = _recipe(recipe, sets, output)
+    if mermaid:
+        click.echo(as_mermaid(loaded))
+        return
+    from curate.engine import plan_recipe
+
+    click.echo(plan_text(plan_recipe(loaded), Store(str(Path(loaded.path).resolve()))))
+
+
+@main.command()
+@click.argument("name", required=False)
+def ops(name: str | None) -> None:
+    """List the operators, or show one operator's page.
+
+    \b
+    Example:
+      curate ops gopher
+    """
+    from curate.catalogue import list_text, page
+
+    click.echo(page(name) if name else list_text())
+
+
+@main.command()
+@click.option("--config", is_flag=True, help="The schema of config files instead of recipes.")
+def schema(config: bool) -> None:
+    """Print the JSON Schema of recipes, which editors use for completion and checks.
+
+    \b
+    Example:
+      curate schema > recipe.schema.json
+    """
+    from curate.schema import config_schema, recipe_schema
+
+    click.echo(json.dumps(config_schema() if config else recipe_schema(), indent=1))
+
+
+@main.command()
+@click.argument("path")
+@click.option("--save", metavar="FILE", help="Write the recipe to a file instead of the screen.")
+def init(path: str, save: str | None) -> None:
+    """Write a commented starter recipe from a look at your files.
+
+    \b
+    Example:
+      curate init 'crawl/*.jsonl.zst' --save my-recipe.yaml
+    """
+    from curate.starter import starter
+
+    text = starter(path)
+    if save is None:
+        click.echo(text, nl=False)
+        return
+    if Path(save).exists():
+        raise RecipeError(f"{save} is already there: choose another name")
+    Path(save).write_text(text, encoding="utf-8")
+    click.echo(f"wrote {save}; next: curate plan {save}")
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN")
+@click.option("--id", "id_", required=True, metavar="ID", help="The document's id.")
+def show(run_folder: str, id_: str) -> None:
+    """Tell why one document was kept or dropped: every rule with value, bound and distance, and its duplicate twin.
+
+    \b
+    Example:
+      curate show out/quickstart --id numpy/README.md
+    """
+    from curate.result import open_run
+
+    click.echo(open_run(run_folder).show(id_))
+
+
+def _recipe(name: str, sets: tuple[str, ...], output: str | None) -> Any:
+    from curate.recipe import Recipe
+
+    pairs = {}
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {item}: write --set key=value")
+        pairs[key] = value
+    return Recipe.load(name, sets=pairs | ({"output.path": output} if output else {}))
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Where and how a recipe runs: never part of a recipe, of a fingerprint or of the output's bytes."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from curate.convert import convert, size
+from curate.document import read_document
+from curate.errors import RecipeError, nearest
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to run.
+
+    executor          local (processes on this machine) or ray
+    workers           parallel tasks; 0: one per core
+    batch_size        text a worker holds at a time; bounds its memory, whatever the size of a shard
+    quarantine_share  the run fails when a larger share of the records cannot be read or processed
+    corrupt_archives  a truncated or corrupt file: error (stop), or quarantine (what is readable is used)
+    operator_errors   an operator fails on a document: quarantine (that document), or error (stop)
+    address           of a Ray cluster (executor: ray)
+    """
+
+    executor: Literal["local", "ray"] = "local"
+    workers: Annotated[int, msgspec.Meta(ge=0)] = 0
+    batch_size: str = "8MB"
+    quarantine_share: Share = 0.001
+    corrupt_archives: Literal["error", "quarantine"] = "error"
+    operator_errors: Literal["quarantine", "error"] = "quarantine"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if size(self.batch_size) < 1:
+            raise RecipeError("batch_size must be at least one byte")
+
+    @property
+    def parallelism(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+
+def load_config(path: str | None, **changes: Any) -> Config:
+    """A config file (or the name of a shipped one: local, ray), with the given fields replaced."""
+    config = Config()
+    if path:
+        document = read_document(_locate(path))
+        config = convert(document.data or {}, Config, document, (), "config")
+    return msgspec.structs.replace(config, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _locate(path: str) -> Path:
+    if Path(path).is_file():
+        return Path(path)
+    folder = Path(str(resources.files("curate"))) / "configs"
+    shipped = {found.stem: found for found in sorted(folder.glob("*.yaml"))}
+    if path not in shipped:
+        raise RecipeError(f"no config {path!r}{nearest(path, shipped)}: neither a file nor one of {', '.join(shipped)}")
+    return shipped[path]

@@ -1,0 +1,141 @@
+"""A YAML file with the line of every value, `${variable:-default}` filled in, and duplicate keys refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curate.errors import RecipeError, nearest
+
+Place = tuple[str | int, ...]
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class Document:
+    """What a YAML file says: `data`, `where(place)` for messages, and the variables it asks for or declares."""
+
+    def __init__(self, text: str, file: str, variables: Mapping[str, Any] | None = None):
+        self.file = file
+        self.variables: dict[str, str | None] = {}
+        self._given = {key: _plain(value) for key, value in (variables or {}).items()}
+        self._lines: dict[Place, int] = {}
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is not None:
+                self._visit(node, (), loader)
+            self.data = loader.construct_document(node) if node is not None else None
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise RecipeError(f"{file}:{line}: not valid YAML: {error.problem}") from error
+        finally:
+            loader.dispose()
+
+    def where(self, place: Place) -> str:
+        """file:line of a value, or of the nearest value around it."""
+        while place and place not in self._lines:
+            place = place[:-1]
+        return f"{self.file}:{self._lines.get(place, 1)}"
+
+    def set(self, dotted: str, value: str) -> None:
+        """Override one value: `steps.2.keep.min`, `output.path`."""
+        keys = [int(key) if key.isdigit() else key for key in dotted.split(".")]
+        holder = self.data
+        for key in keys[:-1]:
+            holder = _child(holder, key, dotted)
+        if isinstance(holder, list):
+            _child(holder, keys[-1], dotted)
+        elif not isinstance(holder, dict):
+            raise RecipeError(f"--set {dotted}: {'.'.join(map(str, keys[:-1]))} has no keys")
+        holder[keys[-1]] = yaml.safe_load(value)
+
+    def _visit(self, node: yaml.Node, place: Place, loader: yaml.SafeLoader) -> None:
+        self._lines.setdefault(place, node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode):
+            self._fill(node, place, loader)
+        elif isinstance(node, yaml.SequenceNode):
+            for at, item in enumerate(node.value):
+                self._visit(item, (*place, at), loader)
+        elif isinstance(node, yaml.MappingNode):
+            pairs = sorted(self._pairs(node, place), key=lambda pair: place != () or pair[0] != "variables")
+            for key, (key_node, value_node) in pairs:
+                self._lines[(*place, key)] = key_node.start_mark.line + 1
+                self._visit(value_node, (*place, key), loader)
+                if (*place, key) == ("variables",):
+                    self._take_defaults(loader.construct_document(value_node), value_node)
+
+    def _pairs(self, node: yaml.MappingNode, place: Place) -> Iterator[tuple[str, tuple[yaml.Node, yaml.Node]]]:
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                here = f"{self.file}:{key_node.start_mark.line + 1}"
+                raise RecipeError(f"{here}: key {key!r} appears twice (first on line {seen[key]})")
+            seen[key] = key_node.start_mark.line + 1
+            yield key, (key_node, value_node)
+
+    def _take_defaults(self, defaults: Any, node: yaml.Node) -> None:
+        """The file's own `variables:` stand behind the given ones."""
+        if not isinstance(defaults, dict):
+            raise RecipeError(f"{self.file}:{node.start_mark.line + 1}: variables is a mapping of names to defaults")
+        plain = {key: _plain(value) for key, value in defaults.items()}
+        self.variables.update(plain)
+        self._given = {**plain, **self._given}
+
+    def _fill(self, node: yaml.ScalarNode, place: Place, loader: yaml.SafeLoader) -> None:
+        if "${" not in node.value:
+            return
+        node.value = VARIABLE.sub(lambda found: self._value(found, place), node.value)
+        if node.style is None:
+            node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
+
+    def _value(self, found: re.Match[str], place: Place) -> str:
+        name, default = found[1], found[2]
+        self.variables.setdefault(name, default)
+        value = self._given.get(name, default)
+        if value is None:
+            known = [*self._given, *self.variables]
+            raise RecipeError(
+                f"{self.where(place)}: variable ${{{name}}} has no value{nearest(name, set(known) - {name})}"
+                f" (give one with --set {name}=..., or a default: ${{{name}:-...}})"
+            )
+        return value
+
+
+def read_document(path: Path, variables: Mapping[str, Any] | None = None) -> Document:
+    """The YAML file at `path`; RecipeError when it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read {path}: {error}") from error
+    return Document(text, _shown(path), variables)
+
+
+def at_line(document: Document, place: Place) -> Callable[[str], RecipeError]:
+    """A maker of errors that begin with the place's file:line."""
+    return lambda message: RecipeError(f"{document.where(place)}: {message}")
+
+
+def _shown(path: Path) -> str:
+    """The path as a person would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else str(yaml.safe_dump(value, default_flow_style=True)).split("\n")[0]
+
+
+def _child(holder: Any, key: str | int, dotted: str) -> Any:
+    if isinstance(holder, list) and isinstance(key, int) and key < len(holder):
+        return holder[key]
+    if isinstance(holder, dict) and key in holder:
+        return holder[key]
+    names = [str(k) for k in holder] if isinstance(holder, dict) else []
+    raise RecipeError(f"--set {dotted}: nothing is called {key!r} there{nearest(str(key), names)}")

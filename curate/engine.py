@@ -1,0 +1,233 @@
+"""A recipe, a config and a run folder -> a result. Passes in order, a barrier after each, then the files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+import curate
+from curate.config import Config
+from curate.errors import DataError
+from curate.execute import corpus, export
+from curate.execute.tasks import Task, save_plan
+from curate.funnel import Funnel
+from curate.plan import Pass, Plan, look_at_sources, make_plan
+from curate.progress import Progress
+from curate.recipe import Recipe
+from curate.result import Result, open_run
+from curate.store import Store, replace_folder, write_text
+
+
+class Executor(Protocol):
+    """The whole interface between the engine and where it runs."""
+
+    def map(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, dict[str, Any]]]: ...
+
+    def close(self) -> None: ...
+
+
+def plan_recipe(recipe: Recipe) -> Plan:
+    """The plan of a recipe: sources are listed and their first records looked at, nothing else is read."""
+    return make_plan(recipe, *look_at_sources(recipe.sources))
+
+
+def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Progress | None = None) -> Result:
+    """Run a recipe (or continue a run that was stopped) and return its result.
+
+    Raises RecipeError and PlanError before any text is read, DataError when too many records are unreadable.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    config, progress = config or Config(), progress or Progress("quiet")
+    plan = plan_recipe(recipe)
+    store = Store(str(Path(recipe.path).resolve()))
+    with store.claimed(recipe.name):
+        progress.log_to(store.path("log.jsonl"))
+        if _is_done(plan, store):
+            progress.say(f"nothing to do: {recipe.path} is up to date")
+            return open_run(store.root)
+        run_ = _Run(plan, store, config, progress)
+        try:
+            run_.work()
+        finally:
+            run_.executor.close()
+    return open_run(store.root)
+
+
+def make_executor(config: Config) -> Executor:
+    if config.executor == "ray":
+        from curate.execute.ray import Ray
+
+        return Ray(config)
+    from curate.execute.local import Local
+
+    return Local(config.parallelism)
+
+
+def _is_done(plan: Plan, store: Store) -> bool:
+    manifest = store.manifest() or {}
+    if manifest.get("key") != export.export_key(plan):
+        return False
+    return all(store.path(file["path"]).exists() for part in ("data", "annotations") for file in manifest[part])
+
+
+class _Run:
+    """One run of one plan."""
+
+    def __init__(self, plan: Plan, store: Store, config: Config, progress: Progress):
+        self.plan, self.store, self.config, self.progress = plan, store, config, progress
+        self.task = Task("pass", save_plan(plan, store), store, config, 0)
+        self.clock: dict[str, float] = {}
+        self.executor = self._warm_executor()
+
+    def work(self) -> None:
+        began = time.perf_counter()
+        for this in self.plan.passes:
+            self._pass(this)
+            self._check_quarantine(this)
+            if this.end is not None:
+                self._barrier(this)
+        funnel = self._funnel()
+        files = self._export()
+        self._finish(funnel, files)
+        self.progress.log("run", seconds=time.perf_counter() - began, clock=self.clock)
+
+    def _warm_executor(self) -> Executor:
+        """Compile kernels once, before workers start and would each do it."""
+        from curate.kernels import warm
+
+        if self.config.executor == "local" and self.config.parallelism > 1:
+            warm()
+        return make_executor(self.config)
+
+    def _pass(self, this: Pass) -> None:
+        todo = [
+            number
+            for number, shard in enumerate(self.plan.shards)
+            if self.store.receipt(this.key, shard.key) is None
+        ]
+        tasks = [msgspec.structs.replace(self.task, at=this.index, shards=(number,)) for number in todo]
+        total = sum(self.plan.shards[number].bytes for number in todo)
+        title = f"pass {this.index + 1} of {len(self.plan.passes)}"
+        with self.progress.stage(title, len(todo), total, reused=len(self.plan.shards) - len(todo)) as stage:
+            for task, facts in self._largest_first(tasks):
+                stage.advance(facts["rows"], self.plan.shards[task.shards[0]].bytes, facts["bytes"])
+                self._add_clock(facts["clock"])
+                self.progress.log("shard", stage=title, shard=self.plan.shards[task.shards[0]].name, **_brief(facts))
+
+    def _largest_first(self, tasks: list[Task]) -> Iterator[tuple[Task, dict[str, Any]]]:
+        """Long tasks begin first, so that workers finish together."""
+        yield from self.executor.map(sorted(tasks, key=lambda task: -self.plan.shards[task.shards[0]].bytes))
+
+    def _barrier(self, this: Pass) -> None:
+        step = self.plan.steps[this.end or 0]
+        with self.progress.stage(f"{step.step.name}: corpus-wide", 1, 0):
+            began = time.perf_counter()
+            facts = corpus.decide(self.plan, self.store, this, self.task, self.executor.map)
+            self._add_clock({f"step {step.step.name}": time.perf_counter() - began})
+            self.progress.log("barrier", step=step.step.name, **facts)
+
+    def _receipts(self, this: Pass) -> list[dict[str, Any]]:
+        return [self.store.receipt(this.key, shard.key) or {} for shard in self.plan.shards]
+
+    def _check_quarantine(self, this: Pass) -> None:
+        """Too many unreadable records: stop before more work is spent on them."""
+        facts = self._receipts(this)
+        bad, rows = sum(f["bad"] for f in facts), sum(f["rows"] for f in facts)
+        bad += sum(len(f.get("quarantined", [])) for f in facts)
+        if bad > self.config.quarantine_share * (bad + rows):
+            self._write_quarantine(facts)
+            raise DataError(
+                f"{bad} of {bad + rows} records are quarantined, above the share of {self.config.quarantine_share:g} that"
+                f" the config allows (quarantine_share); see {self.store.path('quarantine.jsonl')}"
+            )
+
+    def _funnel(self) -> Funnel:
+        facts = self._receipts(self.plan.passes[-1])
+        pairs = zip(self.plan.shards, facts, strict=True)
+        funnel = Funnel(self.plan, [(shard.source, fact) for shard, fact in pairs if self.plan.exported(shard)])
+        funnel.check()
+        self._write_quarantine(facts)
+        return funnel
+
+    def _write_quarantine(self, facts: list[dict[str, Any]]) -> None:
+        """All quarantined records of the run, in corpus order."""
+        lines = []
+        for shard, fact in zip(self.plan.shards, facts, strict=True):
+            for line in self.store.bad(shard.key).read_text().splitlines():
+                lines.append(json.dumps({"source": shard.source, **json.loads(line)}, ensure_ascii=False))
+            for record in fact.get("quarantined", []):
+                lines.append(json.dumps({"source": shard.source, **record}, ensure_ascii=False))
+        write_text(self.store.path("quarantine.jsonl"), "".join(line + "\n" for line in lines))
+
+    def _export(self) -> dict[str, list[dict[str, Any]]]:
+        """Write all files into a folder of their own, then put it in the place of the last result."""
+        kept = [fact.get("kept_bytes", 0) for fact in self._receipts(self.plan.passes[-1])]
+        tasks = [
+            msgspec.structs.replace(self.task, kind="export", at=at, shards=shards)
+            for at, shards in enumerate(export.groups(self.plan, kept))
+        ]
+        folder = export.staging(self.store.root, self.plan)
+        shutil.rmtree(folder, ignore_errors=True)
+        for part in ("data", "annotations"):
+            (folder / part).mkdir(parents=True)
+        files: dict[int, dict[str, Any]] = {}
+        with self.progress.stage("writing files", len(tasks), sum(kept)) as stage:
+            for task, facts in self.executor.map(tasks):
+                files[task.at] = facts
+                written = sum(kept[number] for number in task.shards)
+                stage.advance(sum(file["rows"] for file in facts["data"]), written, written)
+                self._add_clock(facts["clock"])
+        for part in ("data", "annotations"):
+            replace_folder(folder / part, self.store.path(part))
+        shutil.rmtree(folder, ignore_errors=True)
+        return {part: _listed(part, files) for part in ("data", "annotations")}
+
+    def _finish(self, funnel: Funnel, files: dict[str, list[dict[str, Any]]]) -> None:
+        """The manifest is written last: where it stands, the run is whole."""
+        from curate.card import write_card
+        from curate.report import write_report
+
+        kept, rows = funnel.total(None)["documents"], sum(file["rows"] for file in files["data"])
+        if kept != rows:
+            raise DataError(f"{kept} documents were kept but {rows} written: please report this")
+        write_text(self.store.path("recipe.yaml"), self.plan.recipe.to_yaml())
+        manifest = {
+            "curate": curate.__version__,
+            "recipe": self.plan.recipe.name,
+            "key": export.export_key(self.plan),
+            "records": funnel.rows + funnel.bad,
+            "kept": kept,
+            "quarantined": funnel.quarantined,
+            "columns": {field.name: str(field.type) for field in export.schemas(self.plan)[0]},
+            "rules": dict(funnel.failed),
+            "funnel": funnel.to_plain(),
+            "corpus": self._corpus_facts(),
+            **files,
+        }
+        write_report(self.store.path("report.html"), manifest, self.plan.recipe)
+        write_card(self.store.path("README.md"), manifest, self.plan.recipe)
+        write_text(self.store.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+    def _corpus_facts(self) -> dict[str, Any]:
+        """What the corpus-wide steps found."""
+        ends = [self.plan.steps[this.end] for this in self.plan.passes if this.end is not None]
+        return {end.step.name: self.store.receipt(end.corpus_key, "all") for end in ends}
+
+    def _add_clock(self, clock: dict[str, float]) -> None:
+        for part, seconds in clock.items():
+            self.clock[part] = self.clock.get(part, 0.0) + seconds
+
+
+def _brief(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key in ("rows", "bad", "bytes", "clock")}
+
+
+def _listed(part: str, files: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    listed = [file for at in sorted(files) for file in files[at][part]]
+    return [{**file, "path": f"{part}/{Path(file['path']).name}"} for file in listed]

@@ -1,0 +1,198 @@
+"""Corpus-wide steps: keys per shard -> candidate pairs per partition -> clusters -> decisions per shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate import cluster
+from curate.errors import OperatorError
+from curate.execute.tasks import Task
+from curate.operator import Deduplicator, Selector, Trainer
+from curate.plan import Pass, Plan, PlannedStep, stored
+from curate.store import Store, whole
+
+KEYS_PER_PARTITION = 8_000_000
+Map = Callable[[Iterable[Task]], Iterable[tuple[Task, dict[str, Any]]]]
+
+
+def decide(plan: Plan, store: Store, this: Pass, task: Task, run: Map) -> dict[str, Any]:
+    """Do the corpus-wide step that ends a pass. `task` is the pattern for tasks that are spread over workers."""
+    assert this.end is not None
+    step = plan.steps[this.end]
+    done = store.receipt(step.corpus_key, "all")
+    if done is not None:
+        return done
+    if isinstance(step.operator, Trainer):
+        facts = _train(plan, store, this, step)
+    elif isinstance(step.operator, Selector):
+        facts = _select(plan, store, this, step)
+    else:
+        facts = _deduplicate(plan, store, this, step, task, run)
+    store.sign(step.corpus_key, "all", facts)
+    return facts
+
+
+def candidates_task(task: Task, plan: Plan) -> dict[str, Any]:
+    """Candidate pairs among the keys of one partition: a slice of the key range, from every shard."""
+    this = plan.passes[task.at]
+    assert this.end is not None
+    partition, partitions = task.shards
+    low, high = (2**64 * at // partitions for at in (partition, partition + 1))
+    keys, rows = [], []
+    for number, shard in enumerate(plan.shards):
+        members = _members(task.store, this, shard.key)
+        found = members["key"].to_numpy()
+        start = np.searchsorted(found, np.uint64(low))
+        stop = len(found) if high == 2**64 else np.searchsorted(found, np.uint64(high))
+        keys.append(found[start:stop])
+        rows.append(address(number, members["row"].to_numpy()[start:stop]))
+    a, b = cluster.candidates(np.concatenate(keys), np.concatenate(rows))
+    path = _pairs(task.store, plan.steps[this.end], partition)
+    with whole(path) as temporary:
+        pq.write_table(pa.table({"a": a, "b": b}), temporary, compression="lz4", use_dictionary=False)
+    return {"pairs": len(a)}
+
+
+def address(shard: int, rows: np.ndarray) -> np.ndarray:
+    """Row address: shard << 32 | row.
+
+    >>> address(1, np.array([5], np.uint32)).tolist()
+    [4294967301]
+    """
+    return (np.int64(shard) << np.int64(32)) | rows.astype(np.int64)
+
+
+def _deduplicate(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, run: Map) -> dict[str, Any]:
+    assert isinstance(step.operator, Deduplicator)
+    total = sum(len(_members(store, this, shard.key)) for shard in plan.shards)
+    partitions = max(1, -(-total // KEYS_PER_PARTITION))
+    tasks = [Task("candidates", task.plan, store, task.config, this.index, (at, partitions)) for at in range(partitions)]
+    found = sum(facts["pairs"] for _, facts in run(tasks))
+    tables = [pq.read_table(_pairs(store, step, at)) for at in range(partitions)]
+    pairs = np.unique(np.stack([pa.concat_tables(tables)[c].to_numpy() for c in "ab"], axis=1), axis=0)
+    fetch = Sketches(plan, store, step)
+    members, representatives = cluster.clusters(step.operator, pairs[:, 0].copy(), pairs[:, 1].copy(), fetch)
+    ids = _ids(plan, store, np.unique(representatives))
+    _write_clusters(plan, store, step, members, representatives, ids)
+    copies = int((members != representatives).sum())
+    return {"candidates": found, "clusters": len(ids), "copies": copies}
+
+
+class Sketches:
+    """Sketches of rows by address, read from the overlays and cached for the rows of candidate pairs."""
+
+    def __init__(self, plan: Plan, store: Store, step: PlannedStep):
+        self.plan, self.store, self.step = plan, store, step
+
+    def __call__(self, addresses: np.ndarray) -> pa.Table:
+        wanted, back = np.unique(addresses, return_inverse=True)
+        pieces = []
+        for number, rows in by_shard(wanted):
+            path = self.store.values(self.step.value_key, self.plan.shards[number].key)
+            pieces.append(rows_of(path, [*stored(self.step)], rows))
+        if not pieces:
+            return pa.schema([*stored(self.step).items()]).empty_table()
+        return pa.concat_tables(pieces).take(pa.array(back)).combine_chunks()
+
+
+def by_shard(addresses: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
+    """Sorted addresses, cut into (shard, rows)."""
+    shards = addresses >> 32
+    for number in np.unique(shards):
+        yield int(number), addresses[shards == number] & 0xFFFFFFFF
+
+
+def rows_of(path: Any, columns: list[str], rows: np.ndarray) -> pa.Table:
+    """Some rows (sorted) of a row-aligned file; row groups without any of them are not read."""
+    pieces, start = [], 0
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            low, high = np.searchsorted(rows, [start, start + size])
+            if high > low:
+                table = file.read_row_group(group, columns=columns)
+                pieces.append(table.take(pa.array(rows[low:high] - start)))
+            start += size
+    return pa.concat_tables(pieces)
+
+
+def _ids(plan: Plan, store: Store, addresses: np.ndarray) -> dict[int, str]:
+    """The user's ids of some rows."""
+    ids: dict[int, str] = {}
+    for number, rows in by_shard(addresses):
+        table = rows_of(store.index(plan.shards[number].key), ["id"], rows)
+        ids |= dict(zip(address(number, rows).tolist(), table["id"].to_pylist(), strict=True))
+    return ids
+
+
+def _write_clusters(
+    plan: Plan, store: Store, step: PlannedStep, members: np.ndarray, representatives: np.ndarray, ids: dict[int, str]
+) -> None:
+    cluster_name, twin_name = step.operator.writes()
+    shards = members >> 32
+    for number, shard in enumerate(plan.shards):
+        low, high = np.searchsorted(shards, [number, number + 1])
+        mine, heads = members[low:high], representatives[low:high]
+        copies = mine != heads
+        twins = [ids[head] if copy else None for head, copy in zip(heads.tolist(), copies.tolist(), strict=True)]
+        table = {
+            "row": pa.array((mine & 0xFFFFFFFF).astype(np.uint32)),
+            cluster_name: pa.array(heads, pa.int64()),
+            twin_name: pa.array(twins, pa.string()),
+            "drop": pa.array(copies),
+        }
+        _write_decisions(store, step, shard.key, pa.table(table))
+
+
+def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
+    """A selector sees the small sketches of all rows at once."""
+    assert isinstance(step.operator, Selector)
+    pieces, sizes = [], []
+    for shard in plan.shards:
+        rows = _members(store, this, shard.key)["row"].to_numpy().astype(np.int64)
+        sizes.append(rows)
+        if len(rows):
+            values = rows_of(store.values(step.value_key, shard.key), [*stored(step)], rows)
+            ids = rows_of(store.index(shard.key), ["id"], rows)
+            pieces.append(values.append_column("id", ids["id"]))
+    schema = pa.schema([*stored(step).items(), ("id", pa.string())])
+    whole_corpus = pa.concat_tables(pieces).combine_chunks() if pieces else schema.empty_table()
+    keep = step.operator.select(whole_corpus)
+    if keep.dtype != bool or len(keep) != len(whole_corpus):
+        raise OperatorError(f"{step.step.name}: select() must return one true or false per row")
+    start = 0
+    for shard, rows in zip(plan.shards, sizes, strict=True):
+        dropped = rows[~keep[start : start + len(rows)]]
+        start += len(rows)
+        table = pa.table({"row": pa.array(dropped.astype(np.uint32)), "drop": pa.array(np.ones(len(dropped), bool))})
+        _write_decisions(store, step, shard.key, table)
+    return {"rows": len(keep), "kept": int(keep.sum())}
+
+
+def _train(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
+    assert isinstance(step.operator, Trainer)
+    tables = [_members(store, this, shard.key) for shard in plan.shards]
+    model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
+    with whole(store.model(step.corpus_key)) as temporary:
+        pq.write_table(model, temporary)
+    return {"model_rows": len(model)}
+
+
+def _members(store: Store, this: Pass, shard: str) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(store.members(this.key, shard)))).read_all()
+
+
+def _pairs(store: Store, step: PlannedStep, partition: int) -> Any:
+    return store.work("corpus", step.corpus_key, "pairs", f"{partition:05d}.parquet")
+
+
+def _write_decisions(store: Store, step: PlannedStep, shard: str, table: pa.Table) -> None:
+    with whole(store.decisions(step.corpus_key, shard)) as temporary:
+        pq.write_table(table, temporary)
+
+

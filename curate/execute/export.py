@@ -1,0 +1,121 @@
+"""The result as Parquet: kept documents with their text, and every document without text but with its reasons."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+import curate
+from curate.convert import size
+from curate.execute.tasks import Task, fate, outcomes
+from curate.execute.walk import Batch, Walk
+from curate.io.parquet import ParquetSink
+from curate.plan import Plan, fingerprint
+
+LAYOUT = 1  # bump when the shape of the output changes
+ROW_GROUP_BYTES = 64_000_000
+
+
+def export_key(plan: Plan) -> str:
+    """Fingerprint of everything in the output."""
+    return fingerprint(LAYOUT, curate.__version__, plan.key, plan.recipe.anywhere().to_yaml())
+
+
+def groups(plan: Plan, kept_bytes: list[int]) -> list[tuple[int, ...]]:
+    """Consecutive exported shards whose kept text fills a file; a larger shard fills several."""
+    target, found, held = size(plan.recipe.output.file_size), [], 0
+    members: list[int] = []
+    for number, shard in enumerate(plan.shards):
+        if not plan.exported(shard):
+            continue
+        if members and held + kept_bytes[number] > target:
+            found.append(tuple(members))
+            members, held = [], 0
+        members.append(number)
+        held += kept_bytes[number]
+    return [*found, tuple(members)] if members else found
+
+
+def schemas(plan: Plan) -> tuple[pa.Schema, pa.Schema]:
+    """Schemas of the data and of the annotations."""
+    columns = [field for field in plan.schema if field.name != "text"]
+    text = [plan.schema.field("id"), plan.schema.field("text")]
+    rest = [field for field in columns if field.name != "id"]
+    decision = [pa.field("dropped_by", pa.string()), pa.field("failed_rules", pa.list_(pa.string()))]
+    return pa.schema([*text, *rest]), pa.schema([plan.schema.field("id"), *decision, *rest])
+
+
+def provenance(plan: Plan) -> dict[str, str]:
+    """What the Parquet footers say about their origin."""
+    recipe = hashlib.sha256(plan.recipe.anywhere().to_yaml().encode()).hexdigest()
+    return {"curate": json.dumps({"version": curate.__version__, "recipe": plan.recipe.name, "recipe_sha256": recipe})}
+
+
+def export_task(task: Task, plan: Plan) -> dict[str, Any]:
+    """Write the files of one group of shards into the folder that is being made."""
+    data_schema, annotation_schema = schemas(plan)
+    names = outcomes(plan)
+    folder = staging(task.store.root, plan)
+    clock: dict[str, float] = {}
+    with (
+        _sink(folder / "data", task.at, data_schema, plan) as data,
+        _sink(folder / "annotations", task.at, annotation_schema, plan) as annotations,
+    ):
+        for number in task.shards:
+            walk = Walk(plan, task.store, task.config, plan.shards[number], len(plan.steps))
+            for batch in walk:
+                annotations.append(_annotations(batch, names, annotation_schema))
+                data.append(_kept(batch, data_schema))
+            clock = {part: clock.get(part, 0.0) + seconds for part, seconds in walk.clock.items()}
+    files = {"data": msgspec.to_builtins(data.files), "annotations": msgspec.to_builtins(annotations.files)}
+    return {**files, "clock": clock}
+
+
+def staging(root: str, plan: Plan) -> Path:
+    """Where files wait until all of them are whole."""
+    return Path(root, ".work", "export", export_key(plan))
+
+
+def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan) -> ParquetSink:
+    output = plan.recipe.output
+    return ParquetSink(
+        folder,
+        f"part-{group:05d}-{{}}.parquet",
+        schema,
+        file_bytes=size(output.file_size),
+        row_group_rows=output.row_group_rows,
+        row_group_bytes=ROW_GROUP_BYTES,
+        compression_level=output.compression,
+        metadata=provenance(plan),
+    )
+
+
+def _annotations(batch: Batch, names: list[str], schema: pa.Schema) -> pa.Table:
+    made = {"dropped_by": fate(batch, names), "failed_rules": failed_rules(batch)}
+    return pa.table({name: made[name] if name in made else batch.column(name) for name in schema.names}, schema=schema)
+
+
+def _kept(batch: Batch, schema: pa.Schema) -> pa.Table:
+    if not batch.kept.any():
+        return schema.empty_table()
+    table = pa.table({name: batch.column(name) for name in schema.names}, schema=schema)
+    return table if batch.kept.all() else table.filter(pa.array(batch.kept))
+
+
+def failed_rules(batch: Batch) -> pa.Array:
+    """Every reason that applies to each row, in the order of the recipe."""
+    if not batch.fails:
+        offsets = pa.array(np.zeros(batch.size + 1, np.int32))
+        return pa.ListArray.from_arrays(offsets, pa.array([], pa.string()))
+    matrix = np.stack([*batch.fails.values()], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(matrix.sum(axis=1))]).astype(np.int32)
+    which = np.nonzero(matrix)[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array([*batch.fails], pa.string()).take(pa.array(which)))
+
+

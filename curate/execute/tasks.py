@@ -1,0 +1,200 @@
+"""What a worker does: one shard through one pass, one partition of a corpus-wide step, one group of shards to files.
+
+A task is small and names files; files are the only channel between tasks. A finished task leaves a receipt.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.config import Config
+from curate.execute.overlay import one
+from curate.execute.walk import Batch, Walk
+from curate.operator import Deduplicator, Trainer
+from curate.plan import Pass, Plan, PlannedStep
+from curate.store import Store, whole
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One piece of work: `kind` says which function below does it, `at` and `shards` on what."""
+
+    kind: str
+    plan: str
+    store: Store
+    config: Config
+    at: int
+    shards: tuple[int, ...] = ()
+
+
+def run_task(task: Task) -> dict[str, Any]:
+    """Do one task and return what is worth knowing about it (small plain values)."""
+    from curate.execute import corpus, export
+
+    plan = load_plan(task.plan)
+    if task.kind == "pass":
+        return shard_pass(task, plan, plan.passes[task.at])
+    if task.kind == "candidates":
+        return corpus.candidates_task(task, plan)
+    if task.kind == "export":
+        return export.export_task(task, plan)
+    raise ValueError(f"no task is called {task.kind!r}")
+
+
+@functools.lru_cache(maxsize=2)
+def load_plan(path: str) -> Plan:
+    plan: Plan = pickle.loads(Path(path).read_bytes())
+    return plan
+
+
+def save_plan(plan: Plan, store: Store) -> str:
+    """Put the plan where every worker finds it; operators of notebooks and `uses:` files travel by value."""
+    import cloudpickle
+
+    path = store.work("plans", f"{plan.key}.pickle")
+    with whole(path) as temporary:
+        temporary.write_bytes(cloudpickle.dumps(plan))
+    return str(path)
+
+
+def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
+    """Lead a shard through the pass's steps; hand the corpus-wide step that ends it what it needs."""
+    began = time.perf_counter()
+    shard = plan.shards[task.shards[0]]
+    end = plan.steps[this.end] if this.end is not None else None
+    walk = Walk(plan, task.store, task.config, shard, len(plan.steps) if end is None else end.index)
+    members: list[pa.Table] = []
+    tally = Tally(plan)
+    for batch in walk:
+        if end is None:
+            tally.add(batch)
+        else:
+            members.append(member_rows(batch, end))
+        for at in this.ahead:
+            batch.values(plan.steps[at], batch.scope(plan.steps[at]))
+    if end is not None:
+        write_members(task.store.members(this.key, shard.key), members, end)
+    facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key), **(tally.facts() if end is None else {})}
+    task.store.sign(this.key, shard.key, facts)
+    return {**facts, "clock": {**walk.clock, "total": time.perf_counter() - began}, "bytes": tally.bytes or shard.bytes}
+
+
+def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
+    """What a batch contributes to a corpus-wide step: keys of a deduplicator, rows of a selector, a trainer's sketch."""
+    rows = batch.scope(end)
+    operator = end.operator
+    began = time.perf_counter()
+    if isinstance(operator, Trainer):
+        sketch = operator.sketch(**batch.inputs(end, rows))  # type: ignore[attr-defined]
+        batch.walk.clock[f"step {end.step.name}"] += time.perf_counter() - began
+        return sketch
+    values = batch.values(end, rows)
+    positions = np.flatnonzero(rows) + batch.start
+    if not isinstance(operator, Deduplicator):
+        return pa.table({"row": pa.array(positions.astype(np.uint32))})
+    sketch = pa.table({own: values(own).filter(pa.array(rows)) for own in operator.sketches()})
+    present = pc.is_valid(one(sketch.column(0))).to_numpy(zero_copy_only=False)
+    if not present.all():
+        sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
+    began = time.perf_counter()
+    at, keys = operator.keys(sketch)
+    batch.walk.clock[f"step {end.step.name}"] += time.perf_counter() - began
+    return pa.table({"key": pa.array(keys), "row": pa.array(positions[at].astype(np.uint32))})
+
+
+def write_members(path: Path, tables: list[pa.Table], end: PlannedStep) -> None:
+    """One uncompressed Arrow file per shard; keys are sorted, so that a partition of them is a slice."""
+    schema = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
+    if isinstance(end.operator, Trainer):
+        schema = end.operator.sketch_schema()
+    elif not isinstance(end.operator, Deduplicator):
+        schema = pa.schema([("row", pa.uint32())])
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    if isinstance(end.operator, Deduplicator):
+        keys, rows = table["key"].to_numpy(), table["row"].to_numpy()
+        order = np.lexsort((rows, keys))
+        table = pa.table({"key": keys[order], "row": rows[order]}, schema=schema)
+    with whole(path) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(table.combine_chunks())
+
+
+def bad_count(store: Store, shard: str) -> int:
+    with open(store.bad(shard), "rb") as lines:
+        return sum(1 for _ in lines)
+
+
+class Tally:
+    """Counts of a shard: documents, bytes and words by source, language and fate."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.names = outcomes(plan)
+        self.has_language = plan.schema.field("language").type == pa.string() if "language" in plan.schema.names else False
+        self.bytes = self.kept_bytes = 0
+        self.cells: Counter[tuple[str, str | None, str | None, str]] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.quarantined: list[dict[str, Any]] = []
+
+    def add(self, batch: Batch) -> None:
+        size = one(batch.index["bytes"])
+        self.bytes += pc.sum(size).as_py() or 0
+        if not self.plan.exported(batch.walk.shard):
+            return
+        self.kept_bytes += int(size.to_numpy()[batch.kept].sum())
+        nulls = pa.nulls(batch.size, pa.string())
+        table = pa.table(
+            {
+                "source": batch.column("source"),
+                "language": batch.column("language") if self.has_language else nulls,
+                "fate": fate(batch, self.names),
+                "bytes": size,
+                "words": batch.index["words"],
+            }
+        )
+        groups = table.group_by(["source", "language", "fate"]).aggregate([([], "count_all"), ("bytes", "sum"), ("words", "sum")])
+        for row in groups.to_pylist():
+            key = (row["source"], row["language"], row["fate"])
+            self.cells.update({(*key, "documents"): row["count_all"]})
+            self.cells.update({(*key, "bytes"): row["bytes_sum"], (*key, "words"): row["words_sum"]})
+        self.failed.update({reason: int(fails.sum()) for reason, fails in batch.fails.items()})
+        self._note_errors(batch)
+
+    def _note_errors(self, batch: Batch) -> None:
+        for step, errors in batch.errors.items():
+            for at in np.flatnonzero(errors.is_valid().to_numpy(zero_copy_only=False)):
+                record = {"shard": batch.walk.shard.name, "position": int(batch.start + at), "step": step}
+                self.quarantined.append({**record, "id": batch.index["id"][at].as_py(), "error": errors[at].as_py()})
+
+    def facts(self) -> dict[str, Any]:
+        keys = sorted({key[:3] for key in self.cells}, key=str)
+        cells = [[*key, *(self.cells[*key, unit] for unit in ("documents", "bytes", "words"))] for key in keys]
+        return {
+            "bytes": self.bytes,
+            "kept_bytes": self.kept_bytes,
+            "cells": cells,
+            "failed": dict(self.failed),
+            "quarantined": self.quarantined,
+        }
+
+
+def outcomes(plan: Plan) -> list[str]:
+    """Names of all fates a row can have, by the number a batch gives them."""
+    return [*plan.reasons, *(f"quarantine.{step.step.name}" for step in plan.steps)]
+
+
+def fate(batch: Batch, names: list[str]) -> pa.Array:
+    """`dropped_by` of every row: null for kept documents."""
+    if not names:
+        return pa.nulls(batch.size, pa.string())
+    return pa.array(names, pa.string()).take(pa.array(batch.first, mask=batch.first < 0))
+
+

@@ -1,0 +1,354 @@
+"""The rows of one shard, batch by batch, through the steps of a plan.
+
+Stored values are used where they cover the rows a step is for; what is missing is computed (and stored when the
+pass owns the step). Text is read only when something needs it. A step sees rows that are still kept (or all rows,
+`annotate: all`) and in its scope; what an overlay holds beyond that is hidden, so results never depend on history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate import sql
+from curate.config import Config
+from curate.convert import size
+from curate.errors import CurateError, OperatorError
+from curate.execute.overlay import Index, Overlay, choose, one
+from curate.io.source import BadRecord, Shard, read
+from curate.operator import Columns, Deduplicator, Filter, Selector, Trainer, evaluate, plain, scatter
+from curate.plan import Plan, PlannedStep, stored
+from curate.store import Store, write_text
+
+TOO_MANY = 20  # rows of a batch an operator may fail on before it is the operator that is wrong
+
+
+class Walk:
+    """One shard through the steps before `stop`."""
+
+    def __init__(self, plan: Plan, store: Store, config: Config, shard: Shard, stop: int):
+        self.plan, self.store, self.config, self.shard = plan, store, config, shard
+        self.steps = plan.steps[:stop]
+        self.clock: dict[str, float] = defaultdict(float)
+        self.rows = self.bad = 0
+        self._overlays: dict[int, Overlay] = {}
+        self._decisions: dict[int, pa.Table] = {}
+        self._models: dict[int, pa.Table] = {}
+        self._source = SourceRows(self._open)
+
+    def __iter__(self) -> Iterator[Batch]:
+        failed = True
+        try:
+            for number, (index, given) in enumerate(self._batches()):
+                batch = Batch(self, number, self.rows, index, given)
+                self.rows += len(index)
+                for step in self.steps:
+                    batch.take(step)
+                yield batch
+            failed = False
+        finally:
+            self._source.close()
+            for overlay in self._overlays.values():
+                overlay.close(failed)
+
+    def overlay(self, step: PlannedStep) -> Overlay:
+        if step.index not in self._overlays:
+            path = self.store.values(step.value_key, self.shard.key)
+            self._overlays[step.index] = Overlay(path, stored(step))
+        return self._overlays[step.index]
+
+    def decisions(self, step: PlannedStep) -> pa.Table:
+        """Rows of this shard that a corpus-wide step decided on, in order."""
+        if step.index not in self._decisions:
+            path = self.store.decisions(step.corpus_key, self.shard.key)
+            self._decisions[step.index] = pq.read_table(path).combine_chunks()
+        return self._decisions[step.index]
+
+    def model(self, step: PlannedStep) -> pa.Table:
+        if step.index not in self._models:
+            self._models[step.index] = pq.read_table(self.store.model(step.corpus_key)).combine_chunks()
+        return self._models[step.index]
+
+    def source(self, start: int, rows: int) -> pa.RecordBatch:
+        began = time.perf_counter()
+        batch = self._source.take(start, rows)
+        self.clock["read"] += time.perf_counter() - began
+        return batch
+
+    def _batches(self) -> Iterator[tuple[pa.Table, pa.RecordBatch | None]]:
+        path = self.store.index(self.shard.key)
+        if path.exists():
+            yield from ((table, None) for table in Index.read(path))
+        else:
+            yield from self._first_read()
+
+    def _first_read(self) -> Iterator[tuple[pa.Table, pa.RecordBatch]]:
+        """Read the shard for the first time: number its rows, note its bad records."""
+        from curate.kernels.lexer import count_words
+
+        bad: list[BadRecord] = []
+        with Index(self.store.index(self.shard.key)) as index:
+            batches = self._open(bad.append)
+            while True:
+                began = time.perf_counter()
+                batch = next(batches, None)
+                self.clock["read"] += time.perf_counter() - began
+                if batch is None:
+                    break
+                text = plain(batch["text"])
+                words = pa.array(count_words(text), pa.int32())
+                lengths = pc.binary_length(text).cast(pa.int64())
+                table = pa.table([batch["id"], lengths, words], schema=Index.SCHEMA)
+                index.write(table)
+                yield table, batch
+            self.bad = len(bad)
+            lines = [msgspec.json.encode(record).decode() + "\n" for record in bad]
+            write_text(self.store.bad(self.shard.key), "".join(lines))
+
+    def _open(self, quarantine: Callable[[BadRecord], None] | None = None) -> Iterator[pa.RecordBatch]:
+        known = None if quarantine else bad_positions(self.store, self.shard.key)
+        return read(
+            self.shard,
+            self.plan.recipe.sources[self.shard.source],
+            self.plan.source_schemas[self.shard.source],
+            batch_bytes=size(self.config.batch_size),
+            quarantine=quarantine or (lambda record: None),
+            skip=known,
+            corrupt=self.config.corrupt_archives,
+        )
+
+
+def bad_positions(store: Store, shard: str) -> np.ndarray:
+    """Positions of a shard's bad records, as its first read noted them."""
+    lines = store.bad(shard).read_text().splitlines()
+    return np.array([msgspec.json.decode(line)["position"] for line in lines], np.int64)
+
+
+class SourceRows:
+    """The shard's own rows, opened only when asked for and read strictly forward."""
+
+    def __init__(self, open_shard: Callable[[], Iterator[pa.RecordBatch]]):
+        self._open = open_shard
+        self._batches: Iterator[pa.RecordBatch] | None = None
+        self._held: list[pa.RecordBatch] = []
+        self._at = 0
+
+    def take(self, start: int, rows: int) -> pa.RecordBatch:
+        """Rows start .. start + rows; earlier ones are gone."""
+        if self._batches is None:
+            self._batches = self._open()
+        while self._at + sum(map(len, self._held)) < start + rows:
+            self._held.append(next(self._batches))
+            while self._held and self._at + len(self._held[0]) <= start:
+                self._at += len(self._held.pop(0))
+        if self._held[0].num_rows == rows and self._at == start:
+            return self._held[0]
+        table = pa.Table.from_batches(self._held).slice(start - self._at, rows)
+        return table.combine_chunks().to_batches()[0]
+
+    def close(self) -> None:
+        close = getattr(self._batches, "close", None)
+        if close:
+            close()
+
+
+class Version(msgspec.Struct):
+    """One writer of a column: how to get its values and for which rows they count (None: all)."""
+
+    load: Callable[[], pa.Array]
+    rows: np.ndarray | None
+
+
+class Batch:
+    """Some rows of a shard. `take` leads them through a step; `column` gives a column as it is by then."""
+
+    def __init__(self, walk: Walk, number: int, start: int, index: pa.Table, given: pa.RecordBatch | None):
+        self.walk, self.number, self.start, self.index = walk, number, start, index
+        self.size = len(index)
+        self.kept = np.ones(self.size, bool)
+        self.failed = np.zeros(self.size, bool)
+        self.first = np.full(self.size, -1, np.int32)
+        self.fails: dict[str, np.ndarray] = {}
+        self.errors: dict[str, pa.Array] = {}
+        self._given = given
+        self._versions: dict[str, list[Version]] = defaultdict(list)
+        self._memo: dict[str, pa.Array] = {}
+        self._filtered: tuple[np.ndarray, Columns] = (np.ones(0, bool), {})
+        for schema in walk.plan.source_schemas.values():
+            for field in schema:
+                self._versions[field.name] = [Version(lambda field=field: self._from_source(field), None)]
+
+    @property
+    def open(self) -> np.ndarray:
+        """Rows that later steps see."""
+        return ~self.failed if self.walk.plan.recipe.annotate == "all" else self.kept & ~self.failed
+
+    def column(self, name: str) -> pa.Array:
+        """The column as the steps so far have left it; null where nothing wrote it."""
+        if name not in self._memo:
+            self._memo[name] = self._resolve(name)
+        return self._memo[name]
+
+    def scope(self, step: PlannedStep) -> np.ndarray:
+        """Rows a step works on."""
+        if self.walk.shard.source not in step.scope.sources:
+            return np.zeros(self.size, bool)
+        rows = self.open
+        for condition in step.scope.conditions:
+            values = {name: self.column(name) for name in sql.columns(condition)}
+            rows = rows & sql.holds(condition, values).fill_null(False).to_numpy(zero_copy_only=False)
+        return rows
+
+    def take(self, step: PlannedStep) -> None:
+        """Lead the rows through one step: its columns, its reasons."""
+        rows = self.scope(step)
+        if isinstance(step.operator, Deduplicator | Selector):
+            self._decide_by_corpus(step, rows)
+            return
+        values = self.values(step, rows)
+        if isinstance(step.operator, Filter):
+            for own in step.operator.reasons():
+                fails = values(own).fill_null(False).to_numpy(zero_copy_only=False) & rows
+                self._drop(step.outputs[own], fails)
+            return
+        for own in step.operator.writes():
+            self._push(step.outputs[own], Version(lambda own=own: values(own), rows))
+
+    def values(self, step: PlannedStep, rows: np.ndarray) -> Callable[[str], pa.Array]:
+        """A step's row-aligned values for these rows, from the overlay or computed now."""
+        overlay = self.walk.overlay(step)
+        covered, errors = overlay.covered(self.number, self.size)
+        missing = rows & ~covered
+        if not missing.any():
+            overlay.keep(self.number)
+            self._quarantine(step, errors, rows)
+            return lambda own: overlay.load(self.number, own)
+        fresh, found = self._compute(step, missing)
+        if covered.any():
+            fresh = {own: choose(missing, array, overlay.load(self.number, own)) for own, array in fresh.items()}
+            found = choose(missing, found, errors)
+        began = time.perf_counter()
+        overlay.put(self.number, fresh, covered | missing, found)
+        self.walk.clock["store"] += time.perf_counter() - began
+        self._quarantine(step, found, rows)
+        return lambda own: fresh[own]
+
+    def inputs(self, step: PlannedStep, rows: np.ndarray) -> Columns:
+        """The columns a step reads, for the given rows. Steps that see the same rows share the arrays."""
+        if rows.all():
+            return {own: self.column(name) for own, name in step.inputs.items()}
+        if not np.array_equal(self._filtered[0], rows):
+            self._filtered = (rows, {})
+        cache, mask = self._filtered[1], pa.array(rows)
+        for name in step.inputs.values():
+            if name not in cache:
+                cache[name] = self.column(name).filter(mask)
+        return {own: cache[name] for own, name in step.inputs.items()}
+
+    def _compute(self, step: PlannedStep, rows: np.ndarray) -> tuple[Columns, pa.Array]:
+        inputs = self.inputs(step, rows)
+        work = None
+        if isinstance(step.operator, Trainer):
+            model = self.walk.model(step)
+            work = lambda **columns: step.operator.apply(**columns, model=model)  # type: ignore[attr-defined]  # noqa: E731
+        began = time.perf_counter()
+        ids = one(self.index["id"]).filter(pa.array(rows))
+        values, errors = self._guarded(step, inputs, ids, work)
+        self.walk.clock[f"step {step.step.name}"] += time.perf_counter() - began
+        return {own: scatter(array, rows) for own, array in values.items()}, scatter(errors, rows)
+
+    def _guarded(
+        self, step: PlannedStep, inputs: Columns, ids: pa.Array, work: Callable[..., Any] | None
+    ) -> tuple[Columns, pa.Array]:
+        """Evaluate; when a document makes the operator fail, find it and leave only that one out."""
+        try:
+            return evaluate(step.operator, inputs, work), pa.nulls(len(ids), pa.string())
+        except (CurateError, MemoryError) as error:
+            raise type(error)(f"step {step.step.name}, shard {self.walk.shard.name}: {error}") from error
+        except Exception as error:
+            if self.walk.config.operator_errors == "error":
+                where = f"step {step.step.name}, shard {self.walk.shard.name}, among documents {ids[0]} .. {ids[-1]}"
+                raise OperatorError(f"{where}: {type(error).__name__}: {error}") from error
+        good, errors = np.ones(len(ids), bool), [None] * len(ids)
+        self._search(step, inputs, work, np.arange(len(ids)), good, errors)
+        values = evaluate(step.operator, {k: v.filter(pa.array(good)) for k, v in inputs.items()}, work)
+        return {own: scatter(array, good) for own, array in values.items()}, pa.array(errors, pa.string())
+
+    def _search(
+        self, step: PlannedStep, inputs: Columns, work: Any, at: np.ndarray, good: np.ndarray, errors: list[Any]
+    ) -> None:
+        """Halve the rows until those that fail stand alone."""
+        try:
+            evaluate(step.operator, {name: array.take(pa.array(at)) for name, array in inputs.items()}, work)
+        except Exception as error:
+            if len(at) > 1:
+                self._search(step, inputs, work, at[: len(at) // 2], good, errors)
+                self._search(step, inputs, work, at[len(at) // 2 :], good, errors)
+                return
+            good[at[0]], errors[at[0]] = False, f"{type(error).__name__}: {error}"
+            if (~good).sum() > TOO_MANY:
+                where = f"step {step.step.name}, shard {self.walk.shard.name}"
+                raise OperatorError(f"{where}: fails on many documents, e.g. {errors[at[0]]}") from error
+
+    def _quarantine(self, step: PlannedStep, errors: pa.Array, rows: np.ndarray) -> None:
+        if errors.null_count == len(errors):
+            return
+        hit = errors.is_valid().to_numpy(zero_copy_only=False) & rows
+        self.errors[step.step.name] = choose(hit, errors, pa.nulls(self.size, pa.string()))
+        self.first[hit & self.kept] = len(self.walk.plan.reasons) + step.index
+        self.failed |= hit
+        self.kept &= ~hit
+
+    def _drop(self, reason: str, fails: np.ndarray) -> None:
+        self.fails[reason] = fails
+        self.first[fails & self.kept] = list(self.walk.plan.reasons).index(reason)
+        self.kept &= ~fails
+
+    def _decide_by_corpus(self, step: PlannedStep, rows: np.ndarray) -> None:
+        table = self.walk.decisions(step)
+        low, high = np.searchsorted(table["row"].to_numpy(), [self.start, self.start + self.size])
+        part = table.slice(low, high - low)
+        at = part["row"].to_numpy().astype(np.int64) - self.start
+        here = np.zeros(self.size, bool)
+        here[at] = True
+        for own, kind in step.operator.writes().items():
+            values = scatter(one(part[own]), here) if len(part) else pa.nulls(self.size, kind)
+            self._push(step.outputs[own], Version(lambda values=values: values, rows))
+        drops = np.zeros(self.size, bool)
+        drops[at] = part["drop"].to_numpy()
+        self._drop(step.outputs[step.operator.reasons()[0]], drops)
+
+    def _push(self, name: str, version: Version) -> None:
+        self._versions[name].append(version)
+        self._memo.pop(name, None)
+        self._filtered[1].pop(name, None)
+
+    def _resolve(self, name: str) -> pa.Array:
+        *earlier, last = self._versions[name]
+        array, rows = last.load(), last.rows
+        wanted = self.open if name == "text" else np.ones(self.size, bool)
+        for version in reversed(earlier):
+            if rows is None or not (wanted & ~rows).any():
+                break
+            array = choose(rows, array, version.load())
+            rows = None if version.rows is None else rows | version.rows
+        if rows is not None and not rows.all():
+            array = choose(rows, array, pa.nulls(self.size, array.type))
+        return array
+
+    def _from_source(self, field: pa.Field) -> pa.Array:
+        if field.name == "id":
+            return one(self.index["id"])
+        if self._given is None:
+            self._given = self.walk.source(self.start, self.size)
+        if field.name not in self._given.schema.names:
+            return pa.nulls(self.size, field.type)
+        return plain(self._given[field.name])

@@ -1,0 +1,224 @@
+"""Sources of documents: what a recipe declares, the shards it stands for, and their rows as Arrow batches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from curate.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+Format = Literal["auto", "jsonl", "parquet", "files", "dataset"]
+MB = 1 << 20
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named input corpus, as the recipe declares it.
+
+    path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
+    format          `auto` goes by the suffix: .jsonl .ndjson .json (plain, .gz, .zst, .xz), .parquet, and folders that
+                    `datasets.Dataset.save_to_disk` wrote; `files` makes a document of each file
+    columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
+                    where the data calls them so
+    other           what becomes of the other fields: `columns` of their own (for typed data, the default) or one
+                    JSON column `metadata` (the default as soon as the source has JSON Lines). JSON Lines with
+                    `columns` give a column to each field that is of one simple type in the first 1,000 records;
+                    what is left goes to `metadata`, so that nothing is lost
+    include         only files whose path below the folder matches one of these globs; a glob without `/` matches names
+    exclude         and none of these
+    max_file_bytes  for `files`: larger files are not documents
+    max_record_bytes  for JSON Lines: a longer record is quarantined
+    reference       the corpus is only there to fit on or to compare with; it is not exported
+
+    >>> Source(path="data/*.jsonl.zst", columns={"text": "content"}).columns
+    {'text': 'content'}
+    """
+
+    path: str | list[str]
+    format: Format = "auto"
+    columns: dict[str, str] = {}
+    other: Literal["auto", "columns", "metadata"] = "auto"
+    include: list[str] = []
+    exclude: list[str] = []
+    max_file_bytes: int = 64 * MB
+    max_record_bytes: int = 256 * MB
+    reference: bool = False
+
+    def __post_init__(self) -> None:
+        paths = [self.path] if isinstance(self.path, str) else self.path
+        if not paths or not all(paths):
+            raise ValueError("path is empty")
+        mapped = list(self.columns.values())
+        twice = next((field for field in mapped if mapped.count(field) > 1), None)
+        if twice is not None:
+            raise ValueError(f"columns: two columns are read from the field {twice!r}")
+        if not 0 < self.max_record_bytes <= 1024 * MB or not 0 < self.max_file_bytes <= 1024 * MB:
+            raise ValueError("max_record_bytes and max_file_bytes are between 1 and 1073741824 (1 GB)")
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """A part of a source that one task reads.
+
+    source   the source's name in the recipe
+    name     path below the source's root: the same on other machines, and unique within the source
+    root     the folder that names are relative to
+    paths    what to open: one file, or the many documents of a `files` shard
+    format   jsonl, parquet, files or dataset
+    other    what becomes of undeclared fields: columns or metadata
+    bytes    size as stored
+    key      hex digest of the content's identity and of how it is read: same key and same schema, same rows
+    """
+
+    source: str
+    name: str
+    root: str
+    paths: tuple[str, ...]
+    format: str
+    other: str
+    bytes: int
+    key: str
+
+
+class BadRecord(msgspec.Struct, frozen=True):
+    """A record that could not become a row.
+
+    shard     the shard's name
+    position  number of the line, row or file in its shard, from 0
+    error     what is wrong
+    excerpt   the record's first 200 characters, escaped
+    """
+
+    shard: str
+    position: int
+    error: str
+    excerpt: str
+
+
+def discover(name: str, source: Source) -> list[Shard]:
+    """The shards of a source, sorted by name.
+
+    Hidden files (and, of data formats, those that begin with `_`) are passed over, as are the files that `include`,
+    `exclude` and `max_file_bytes` leave out.
+
+    Raises DataError when nothing matches, with what there is instead, or when a file cannot be read.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.jsonl").write_text('{"text": "one"}')
+    >>> [shard.name for shard in discover("web", Source(path=str(folder)))]
+    ['a.jsonl']
+    """
+    from curate.io.listing import Found, shards_of
+
+    parts = shards_of(source)
+    formats = {part.format for part in parts}
+    other = source.other
+    if other == "auto":
+        other = "metadata" if "jsonl" in formats else "columns"
+
+    def shard(name_of_part: str, format: str, found: list[Found]) -> Shard:
+        how = [name, name_of_part, format, other, source.columns, source.max_record_bytes]
+        what = [(file.name, file.bytes, file.stamp) for file in found]
+        key = hashlib.blake2b(msgspec.json.encode([how, what]), digest_size=16).hexdigest()
+        paths = tuple(file.path for file in found)
+        size = sum(file.bytes for file in found)
+        return Shard(name, name_of_part, found[0].root, paths, format, other, size, key)
+
+    return sorted((shard(part.name, part.format, part.files) for part in parts), key=lambda shard: shard.name)
+
+
+def schema(source: Source, shards: list[Shard], corrupt: Literal["error", "quarantine"] = "error") -> pa.Schema:
+    """The columns of a source's rows, known from the first records of its first shard that has any.
+
+    `id` and `text` come first and are never null, then the declared columns, the others, and `source` last: the
+    data's own field of that name or else the source's name. With `corrupt="quarantine"` shards that cannot be opened
+    are passed over.
+
+    Raises DataError when the text or a declared column is not there or has a type it cannot have.
+    """
+    last: DataError | None = None
+    first: pa.Schema | None = None
+    for shard in shards:
+        try:
+            found, has_rows = _reader(shard.format).shard_schema(source, shard)
+        except DamagedFile as error:
+            if corrupt == "error":
+                raise
+            last = error
+            continue
+        first = first or found
+        if has_rows:
+            return found
+    if first is None:
+        raise last or DataError("a source without shards has no schema")
+    return first
+
+
+def read(
+    shard: Shard,
+    source: Source,
+    schema: pa.Schema,
+    batch_bytes: int,
+    quarantine: Callable[[BadRecord], None],
+    needed: set[str] | None = None,
+    skip: np.ndarray | None = None,
+    corrupt: Literal["error", "quarantine"] = "error",
+) -> Iterator[pa.RecordBatch]:
+    """The good rows of a shard in batches of about `batch_bytes`, in order; a larger row is a batch of its own.
+
+    Batches hold the columns of `schema` that are `needed` (all when None). Each bad record goes to `quarantine`; good
+    and bad rows are the same whatever is needed. `skip` holds the positions of the shard's bad records as an earlier
+    read reported them: then nothing is reported, and Parquet need not read the text to check it.
+
+    An archive that ends early or is damaged gives the records before the damage, then raises DataError; with
+    `corrupt="quarantine"` it gives one BadRecord in its place. Damaged pages inside a Parquet file always raise.
+    """
+    def report(bad: BadRecord) -> None:
+        if skip is None:
+            quarantine(bad)
+
+    try:
+        yield from _reader(shard.format).rows(shard, source, schema, batch_bytes, report, needed, skip)
+    except DamagedFile as error:
+        if corrupt == "error":
+            raise
+        report(BadRecord(shard.name, error.position, error.reason, error.excerpt))
+
+
+class DamagedFile(DataError):
+    """A file that ends early or is not what it should be: where, why, and what was read before."""
+
+    def __init__(self, path: str, reason: str, position: int = 0, excerpt: str = "") -> None:
+        self.reason, self.position, self.excerpt = reason, position, excerpt
+        place = f"after record {position}" if position else "from its start"
+        super().__init__(
+            f"{path}: damaged {place} ({reason}); fetch the file again, or set `corrupt_archives: quarantine` "
+            "to go on without the rest of it"
+        )
+
+
+def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard_schema() and rows()
+    if format == "jsonl":
+        from curate.io import jsonl
+
+        return jsonl
+    if format == "files":
+        from curate.io import files
+
+        return files
+    from curate.io import typed
+
+    return typed
+
+
+def shown(path: str) -> str:
+    """A local path as the user would write it: relative when it lies below the current folder."""
+    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    return path if relative.startswith("..") else relative

@@ -1,0 +1,191 @@
+"""Streams of bytes from any place (local or an fsspec URL), decompressed on the way, and cut at line ends."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from curate.errors import DataError
+
+COMPRESSED = (".gz", ".zst", ".xz")
+PIECE = 1 << 20
+BOM = b"\xef\xbb\xbf"
+# The decoder needs this much memory for a frame's window; 2**27 is what `zstd --long` writes and what decoders accept.
+MAX_WINDOW = 1 << 27
+
+
+def is_local(url: str) -> bool:
+    return "://" not in url and "::" not in url
+
+
+def name_of(path: str, root: str) -> str:
+    """The part of a path or URL that is below `root`.
+
+    >>> name_of("/data/a/b.md", "/data"), name_of("zip://docs/a.md::x.zip", "zip://docs/")
+    ('a/b.md', 'a.md')
+    """
+    name = path[len(root) :]
+    return name.lstrip("/") if is_local(path) else name.partition("::")[0]
+
+
+def open_bytes(url: str) -> AbstractContextManager[IO[bytes]]:
+    """Open a file for reading from its start.
+
+    Raises DataError when it cannot be opened.
+    """
+    try:
+        if is_local(url):
+            return open(url, "rb")
+        from fsspec.core import url_to_fs
+
+        fs, path = url_to_fs(url)
+        # Block size 0 means plain streaming over HTTP, which needs no server that can send parts of a file.
+        options = {"block_size": 0} if url.startswith(("http://", "https://")) else {}
+        return fs.open(path, "rb", **options)
+    except Exception as error:
+        raise unreadable(url, error) from error
+
+
+def unreadable(url: str, error: Exception) -> DataError:
+    """The error for a file that could not be opened or read."""
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{url}: the file is not there any more; run again to take stock of the source")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DataError(f"{url}: cannot be read ({type(error).__name__}: {reason})")
+
+
+class Stream:
+    """The decompressed bytes of a file, in pieces. After the last piece `damage` says whether the archive was whole.
+
+    Raises DataError when the file cannot be read at all, as when the network fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.damage = ""
+
+    def __iter__(self) -> Iterator[bytes]:
+        from zstandard import ZstdError
+
+        suffix = os.path.splitext(self.url)[1].lower()
+        try:
+            with open_bytes(self.url) as raw:
+                yield from _pieces(raw, suffix)
+        except DataError:
+            raise
+        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ZstdError) as error:
+            if "too much memory" in str(error):
+                raise DataError(f"{self.url}: made with a zstd window above {MAX_WINDOW >> 20} MB; pack it anew") from error
+            self.damage = str(error)
+        except Exception as error:
+            raise unreadable(self.url, error) from error
+
+
+def _pieces(raw: IO[bytes], suffix: str) -> Iterator[bytes]:
+    if suffix not in COMPRESSED:
+        while data := raw.read(PIECE):
+            yield data
+        return
+    if suffix == ".zst":
+        yield from _zstd(raw)
+        return
+    reader = gzip.GzipFile(fileobj=raw) if suffix == ".gz" else lzma.LZMAFile(raw)
+    while data := reader.read1(PIECE):
+        yield data
+    if raw.tell() == 0:
+        raise EOFError("the archive is empty")
+
+
+def _zstd(raw: IO[bytes]) -> Iterator[bytes]:
+    """Frames one after another. Little is fed at a time where the data expands much, so that memory stays bounded."""
+    from zstandard import ZstdDecompressor
+
+    decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
+    frame, feed, is_empty = None, 1 << 12, True
+    while data := raw.read(feed):
+        made, is_empty = 0, False
+        while data:
+            frame = frame or decompressor.decompressobj()
+            piece = frame.decompress(data)
+            made += len(piece)
+            yield piece
+            data = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+        feed = max(feed >> 1, 1 << 10) if made > PIECE else min(feed << 1, 1 << 18)
+    if frame is not None or is_empty:
+        raise EOFError("the archive is empty" if is_empty else "the last frame is incomplete")
+
+
+class Block(NamedTuple):
+    """Whole lines of a text file: the number of the first one, their bytes, the positions of the line ends in them."""
+
+    line: int
+    data: memoryview
+    ends: np.ndarray
+
+
+class Blocks:
+    """A stream cut into blocks of whole lines, as many as fit in `size` bytes; a longer line is a block of its own.
+
+    A line that is longer than `limit` comes out cut to `limit` + 1 bytes. Where the archive is damaged the incomplete
+    last line is not part of any block but in `rest`. `line` is the number of lines so far.
+    """
+
+    def __init__(self, stream: Stream, size: int, limit: int) -> None:
+        self.stream, self.size, self.limit = stream, size, limit
+        self.line = 0
+        self.rest = b""
+
+    def __iter__(self) -> Iterator[Block]:
+        held: list[bytes] = []
+        total, wanted, overlong = 0, self.size, False
+        for piece in self.stream:
+            if overlong:
+                at = piece.find(b"\n")
+                if at < 0:
+                    continue
+                piece, overlong = piece[at:], False
+            held.append(piece)
+            total += len(piece)
+            if total >= wanted:
+                data = b"".join(held)
+                yield from self._cut(data)
+                overlong = len(self.rest) >= max(self.size, self.limit + 1)
+                held = [self.rest[: self.limit + 1] if overlong else self.rest]
+                total = len(held[0])
+                wanted = max(self.size, min(2 * total, self.limit + 1 + PIECE))
+        yield from self._cut(b"".join(held))
+        yield from self._last()
+
+    def _cut(self, data: bytes) -> Iterator[Block]:
+        start = 0
+        while len(data) - start >= self.size:
+            end = data.rfind(b"\n", start, start + self.size) + 1 or data.find(b"\n", start + self.size) + 1
+            if not end:
+                break
+            yield self._block(memoryview(data)[start:end])
+            start = end
+        self.rest = data[start:]
+
+    def _last(self) -> Iterator[Block]:
+        end = self.rest.rfind(b"\n") + 1 if self.stream.damage else len(self.rest)
+        data, self.rest = memoryview(self.rest)[:end], self.rest[end:]
+        if data:
+            yield self._block(data)
+
+    def _block(self, data: memoryview) -> Block:
+        if self.line == 0 and data[:3] == BOM:
+            data = data[3:]
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+        if not len(ends) or ends[-1] != len(data) - 1:
+            ends = np.append(ends, len(data))
+        block = Block(self.line, data, ends)
+        self.line += len(ends)
+        return block

@@ -1,0 +1,173 @@
+"""Loads, bit operations and 64-byte vector comparisons that Numba lacks, as LLVM intrinsics.
+
+The vector comparisons give one bit per byte (the idea is simdjson's): a block of 64 bytes becomes a few 64-bit masks.
+Nothing here checks bounds: callers keep `i + 8` (or `i + 66`) within the array.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from curate.kernels.jit import inner
+
+u64 = np.uint64
+BLOCK = 64  # bytes per mask
+REACH = 66  # bytes that `wide_masks` looks at
+ONE, ALL = u64(1), u64(0xFFFFFFFFFFFFFFFF)
+
+_BYTE, _WORD, _WIDE = ir.IntType(8), ir.IntType(64), ir.IntType(128)
+_VECTOR = ir.VectorType(_BYTE, BLOCK)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any, target: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+
+
+@intrinsic
+def load64(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """The eight bytes data[i:i+8] as a little-endian uint64."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        value = builder.load(_address(context, builder, signature.args[0], *arguments, _WORD))
+        value.align = 1
+        return value
+
+    return types.uint64(data, types.intp), generate
+
+
+@intrinsic
+def store64(typingctx, data, i, value):  # type: ignore[no-untyped-def]
+    """Write a uint64 to the eight bytes data[i:i+8], little-endian."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index, value = arguments
+        stored = builder.store(value, _address(context, builder, signature.args[0], array, index, _WORD))
+        stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), generate
+
+
+@intrinsic
+def trailing_zeros(typingctx, x):  # type: ignore[no-untyped-def]
+    """Position of the lowest set bit as int64; 64 for zero."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def popcount(typingctx, x):  # type: ignore[no-untyped-def]
+    """Number of set bits as int64."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def multiply_wide(typingctx, x, y):  # type: ignore[no-untyped-def]
+    """The 128-bit product of two uint64 as (low, high)."""
+    pair = types.UniTuple(types.uint64, 2)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        x, y = (builder.zext(argument, _WIDE) for argument in arguments)
+        product = builder.mul(x, y)
+        high = builder.lshr(product, ir.Constant(_WIDE, 64))
+        return context.make_tuple(builder, pair, [builder.trunc(half, _WORD) for half in (product, high)])
+
+    return pair(types.uint64, types.uint64), generate
+
+
+class _Block:
+    """Sixty-four bytes in a vector register; every comparison is a mask of one bit per byte."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, array: Any, index: Any) -> None:
+        self.builder = builder
+        self.value = builder.load(_address(context, builder, kind, array, index, _VECTOR))
+        self.value.align = 1
+
+    def equals(self, byte: int) -> Any:
+        return self.builder.icmp_unsigned("==", self.value, ir.Constant(_VECTOR, [byte] * BLOCK))
+
+    def between(self, low: int, high: int) -> Any:
+        shifted = self.builder.sub(self.value, ir.Constant(_VECTOR, [low] * BLOCK))
+        return self.builder.icmp_unsigned("<=", shifted, ir.Constant(_VECTOR, [high - low] * BLOCK))
+
+    def any_of(self, *masks: Any) -> Any:
+        result = masks[0]
+        for mask in masks[1:]:
+            result = self.builder.or_(result, mask)
+        return result
+
+    def all_of(self, *masks: Any) -> Any:
+        result = masks[0]
+        for mask in masks[1:]:
+            result = self.builder.and_(result, mask)
+        return result
+
+
+@intrinsic
+def byte_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of data[i:i+64]: ASCII white space, line feed, full stop, number sign, continuation byte, not ASCII."""
+    masks = types.UniTuple(types.uint64, 6)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        found = [
+            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.equals(0x0A),
+            block.equals(0x2E),
+            block.equals(0x23),
+            block.between(0x80, 0xBF),
+            block.between(0x80, 0xFF),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
+def wide_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of where in data[i:i+64] begin: white space of two bytes, white space of three bytes, an ellipsis (U+2026).
+
+    Reads data[i:i+66].
+    """
+    masks = types.UniTuple(types.uint64, 3)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index = arguments
+        first, second, third = (
+            _Block(context, builder, signature.args[0], array, builder.add(index, ir.Constant(_WORD, k)))
+            for k in range(3)
+        )
+        both, either = first.all_of, first.any_of
+        e2, e2_80 = first.equals(0xE2), both(first.equals(0xE2), second.equals(0x80))
+        found = [
+            both(first.equals(0xC2), either(second.equals(0x85), second.equals(0xA0))),
+            either(
+                both(e2_80, either(third.between(0x80, 0x8A), third.between(0xA8, 0xA9), third.equals(0xAF))),
+                both(e2, second.equals(0x81), third.equals(0x9F)),
+                both(first.equals(0xE3), second.equals(0x80), third.equals(0x80)),
+                both(first.equals(0xE1), second.equals(0x9A), third.equals(0x80)),
+            ),
+            both(e2_80, third.equals(0xA6)),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@inner
+def below(n):  # type: ignore[no-untyped-def]
+    """The mask of the bits under position n, 0 <= n < 64."""
+    return (ONE << u64(n)) - ONE

@@ -1,0 +1,201 @@
+"""Case folding of words over UTF-8: lower case (with the final sigma) and canonical decomposition, as Python does them.
+
+`fold_wide` equals `unicodedata.normalize("NFD", word.lower())`, before which ASCII punctuation may be dropped (the
+normalisation of RedPajama-V2). ASCII is done eight bytes at a time in a register.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from curate.kernels.bits import ALL, ONE, below, load64, popcount, store64, trailing_zeros, u64
+from curate.kernels.jit import inner
+from curate.kernels.text import decode, encode, entry, previous
+from curate.kernels.unicode import (
+    ASCII_PUNCTUATION,
+    CASED,
+    FINAL_SIGMA,
+    HANGUL,
+    HANGUL_END,
+    IGNORABLE,
+    REWRITTEN,
+    SIGMA,
+    SMALL_SIGMA,
+    Tables,
+)
+
+GROWTH = 3  # NFD(lower(c)) has at most three times the bytes of c
+SLACK = 16  # bytes that may be written beyond that
+EACH = u64(0x0101010101010101)
+HIGH = u64(0x8080808080808080)
+_SEED, _FACTOR = u64(0x9E3779B97F4A7C15), u64(0xD6E8FEB86659FD93)
+
+# ---------------------------------------------------------------- eight bytes in a register
+
+
+@inner
+def within(x: Any, low: Any, high: Any) -> Any:
+    """The high bit of every byte of x (all ASCII) that lies in low..high."""
+    return (x + EACH * u64(0x80 - low)) & ~(x + EACH * u64(0x7F - high)) & HIGH
+
+
+@inner
+def lower8(x: Any) -> Any:
+    """Eight ASCII bytes in lower case."""
+    return x | within(x, 0x41, 0x5A) >> u64(2)
+
+
+@inner
+def drop8(x: Any, marked: Any) -> Any:
+    """x without the bytes whose high bit is marked; the others move down."""
+    while marked:
+        low = below(trailing_zeros(marked) - 7)
+        x = x & low | x >> u64(8) & ~low
+        marked = (marked & (marked - ONE)) >> u64(8)
+    return x
+
+
+@inner
+def load_upto8(data: Any, i: Any, n: Any) -> Any:
+    """The 1 <= n <= 8 bytes at i, zero-extended; reads nothing beyond the array."""
+    if i + 8 <= len(data):
+        return load64(data, i) & ALL >> u64(64 - 8 * n)
+    x = u64(0)
+    for k in range(n):
+        x |= u64(data[i + k]) << u64(8 * k)
+    return x
+
+
+@inner
+def finish(h: Any) -> Any:
+    h *= _FACTOR
+    return h ^ h >> u64(32)
+
+
+@inner
+def hash8(x: Any, n: Any) -> Any:
+    """`digest` of n <= 8 bytes that are in a register."""
+    return finish(_SEED ^ u64(n) ^ x)
+
+
+@inner
+def digest(data: Any, begin: Any, end: Any) -> Any:
+    """A 64-bit hash of data[begin:end] and its number of code points. Injective up to eight bytes of one length."""
+    n = end - begin
+    h = _SEED ^ u64(n)
+    characters = n
+    while n > 8:
+        x = load64(data, begin)
+        characters -= popcount(x >> u64(7) & ~(x >> u64(6)) & EACH)  # continuation bytes
+        h = (h ^ x) * _FACTOR
+        h ^= h >> u64(29)
+        begin += 8
+        n -= 8
+    if n == 0:
+        return finish(h), characters
+    x = load_upto8(data, begin, n)
+    characters -= popcount(x >> u64(7) & ~(x >> u64(6)) & EACH)
+    return finish(h ^ x), characters
+
+
+# ---------------------------------------------------------------- words
+
+
+@inner
+def insert_mark(out: Any, word: Any, o: Any, point: Any, tables: Tables) -> Any:
+    """Canonical order: write a combining mark before the marks of a higher class that end out[word:o]."""
+    rank = tables.combining[entry(tables, point)]
+    at = o
+    while at > word:
+        before = previous(out, word, at)
+        mark, _ = decode(out, before, o)
+        if tables.combining[entry(tables, mark)] <= rank:
+            break
+        at = before
+    size = 2 if point < 0x800 else 3 if point < 0x10000 else 4
+    for k in range(o - 1, at - 1, -1):
+        out[k + size] = out[k]
+    encode(out, at, point)
+    return o + size
+
+
+@inner
+def write_mapped(out: Any, word: Any, o: Any, point: Any, rank: Any, tables: Tables) -> Any:
+    """Write one code point of NFD text; `rank` is the combining class of the one before. Returns (o, rank)."""
+    own = np.int64(tables.combining[entry(tables, point)])
+    if own != 0 and own < rank:
+        return insert_mark(out, word, o, point, tables), rank
+    return encode(out, o, point), own
+
+
+@inner
+def write_hangul(out: Any, o: Any, point: Any) -> Any:
+    """Write the two or three letters of a Hangul syllable."""
+    index = point - HANGUL
+    o = encode(out, o, 0x1100 + index // 588)
+    o = encode(out, o, 0x1161 + index % 588 // 28)
+    return encode(out, o, 0x11A7 + index % 28) if index % 28 else o
+
+
+@inner
+def is_final_sigma(data: Any, begin: Any, end: Any, at: Any, after: Any, drop: Any, tables: Tables) -> Any:
+    """Python's rule for U+03A3 at byte `at`: a cased letter comes before it and none after it in the word."""
+    skipped = IGNORABLE | ASCII_PUNCTUATION if drop else IGNORABLE
+    i, classes = at, 0
+    while i > begin:
+        i = previous(data, begin, i)
+        classes = tables.classes[entry(tables, decode(data, i, end)[0])]
+        if not classes & skipped:
+            break
+    if classes & skipped or not classes & CASED:
+        return False
+    i = after
+    while i < end:
+        point, i = decode(data, i, end)
+        classes = tables.classes[entry(tables, point)]
+        if not classes & skipped:
+            return not classes & CASED
+    return True
+
+
+@inner
+def fold_wide(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
+    """Write NFD(lower(word)) of any word at byte o, without ASCII punctuation if `drop`; returns the index after."""
+    word, rank, i = o, np.int64(0), begin
+    while i < end:
+        at = i
+        point, i = decode(data, i, end)
+        here = entry(tables, point)
+        classes = tables.classes[here]
+        if drop and classes & ASCII_PUNCTUATION:
+            continue
+        if not classes & REWRITTEN:
+            o, rank = encode(out, o, point), np.int64(0)
+        elif HANGUL <= point < HANGUL_END:
+            o, rank = write_hangul(out, o, point), np.int64(0)
+        elif point == SIGMA:
+            final = is_final_sigma(data, begin, end, at, i, drop, tables)
+            o, rank = encode(out, o, FINAL_SIGMA if final else SMALL_SIGMA), np.int64(0)
+        elif tables.fold[here] == 0:
+            o, rank = write_mapped(out, word, o, point, rank, tables)
+        else:
+            k = tables.fold[here]
+            for j in range(tables.fold_at[k], tables.fold_at[k + 1]):
+                o, rank = write_mapped(out, word, o, np.int64(tables.fold_to[j]), rank, tables)
+    return o
+
+
+@inner
+def fold_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, o: Any) -> Any:
+    """Write NFD(lower(word)) of any word at byte o; returns the index after it."""
+    at = o
+    for i in range(begin, end, 8):
+        n = min(8, end - i)
+        x = load_upto8(data, i, n)
+        if x & HIGH:
+            return fold_wide(data, begin, end, False, tables, out, at)
+        store64(out, o, lower8(x))
+        o += n
+    return o

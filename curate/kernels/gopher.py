@@ -1,0 +1,289 @@
+"""The quality and repetition signals of the Gopher paper (Rae et al. 2021, arXiv 2112.11446, table A1).
+
+Words are those of the lexer. n-grams are counted on normalised words, exactly, given their 64-bit hashes: the id of an
+n-gram is that of the pair (id of its first n-1 words, id of its last word), and only positions where both (n-1)-grams
+inside it repeat are looked at, because no other n-gram can repeat.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from curate.kernels.bits import ONE, u64
+from curate.kernels.jit import inner, kernel
+from curate.kernels.lexer import Lexed, Lines, Words, lex_buffers
+from curate.kernels.text import buffers
+from curate.kernels.unicode import ALPHA
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+# What begins a list item: the bullets of RedPajama-V2 and the hyphen.
+BULLETS = "-\u2022\u2023\u25b6\u25c0\u25e6\u25a0\u25a1\u25aa\u25ab\u2013"
+TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)  # lengths of the n-grams
+LONGEST_STOP_WORD = max(map(len, STOP_WORDS))
+FACTOR = u64(0x9E3779B97F4A7C15)
+
+COUNTS = ("word_count", "stop_word_count")
+RATIOS = (
+    "mean_word_length",
+    "hash_word_ratio",
+    "ellipsis_word_ratio",
+    "alpha_word_ratio",
+    "bullet_line_ratio",
+    "ellipsis_line_ratio",
+    "duplicate_line_ratio",
+    "duplicate_line_char_ratio",
+    "duplicate_paragraph_ratio",
+    "duplicate_paragraph_char_ratio",
+    *(f"top_{n}gram_char_ratio" for n in TOP),
+    *(f"duplicate_{n}gram_char_ratio" for n in DUPLICATE),
+)
+
+
+class Numbering(NamedTuple):
+    """An open-addressing hash table that gives keys dense numbers. A new stamp empties it at no cost."""
+
+    slots: np.ndarray  # uint64[capacity, 2], key and stamp << 32 | number
+    stamp: np.ndarray  # uint64[1]
+
+
+class Scratch(NamedTuple):
+    """Room for the longest document of a batch."""
+
+    numbering: Numbering
+    word: np.ndarray  # int32, number of each normalised word
+    length: np.ndarray  # int32, its code points
+    gram: np.ndarray  # int32, number of the n-gram that begins at a word
+    at: np.ndarray  # int32, words at which a repeated n-gram begins
+    count: np.ndarray  # int32, occurrences by number
+
+
+def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
+    """The Gopher signals of each document; see `curate.operators.gopher` for what they are used for.
+
+    `word_count` and `stop_word_count` (how many of eight English words occur, 0..8) are int32; all else is float64,
+    0.0 for a document without words or lines and never NaN. `mean_word_length` is in code points; `hash_word_ratio`,
+    `ellipsis_word_ratio` are occurrences per word; `alpha_word_ratio` the share of words with an alphabetic character.
+    Line ratios are shares of the lines that are not blank; paragraphs are separated by blank lines; their duplicates
+    are the second and later occurrences, in number and in code points. `top_*` is the share of the words' code points
+    in the most frequent n-gram (0.0 unless it repeats), `duplicate_*` that in all n-grams that repeat, both in 0..1.
+
+    >>> from curate.kernels.lexer import lex
+    >>> signals = gopher(lex(pa.array(["the cat and the cat and the cat", ""])))
+    >>> signals["word_count"].tolist(), signals["top_2gram_char_ratio"].tolist()
+    ([8, 0], [0.75, 0.0])
+    """
+    documents = len(lexed.offsets) - 1
+    ratios, counts = np.empty((len(RATIOS), documents)), np.empty((len(COUNTS), documents), np.int32)
+    measure(lexed, _stop_words(), _scratch(lexed), counts, ratios)
+    return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(RATIOS, ratios, strict=True))}
+
+
+@cache
+def _stop_words() -> np.ndarray:
+    """Hashes of the normalised stop words."""
+    return lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
+
+
+def _scratch(lexed: Lexed) -> Scratch:
+    longest = max(int(np.diff(splits).max(initial=0)) for splits in (lexed.word_splits, lexed.line_splits))
+    capacity = 1 << (2 * longest + 1).bit_length()
+    numbering = Numbering(np.zeros((capacity, 2), np.uint64), np.zeros(1, np.uint64))
+    return Scratch(numbering, *(np.empty(longest + 1, np.int32) for _ in range(5)))
+
+
+@inner
+def empty(numbering: Numbering, size: Any) -> Any:
+    """Empty the table for up to `size` keys; returns the mask of the slots to use, few so that they stay in cache."""
+    numbering.stamp[0] += ONE
+    capacity = 4
+    while capacity < 2 * size:
+        capacity *= 2
+    return u64(capacity - 1)
+
+
+@inner
+def number(numbering: Numbering, mask: Any, key: Any, fresh: Any) -> Any:
+    """The number of a key: `fresh` when it is new."""
+    slots, stamp = numbering.slots, numbering.stamp[0]
+    mixed = key * FACTOR
+    i = (mixed ^ mixed >> u64(32)) & mask
+    while slots[i, 1] >> u64(32) == stamp:
+        if slots[i, 0] == key:
+            return np.int64(slots[i, 1] & u64(0xFFFFFFFF))
+        i = (i + ONE) & mask
+    slots[i, 0], slots[i, 1] = key, stamp << u64(32) | u64(fresh)
+    return np.int64(fresh)
+
+
+@inner
+def number_words(words: Words, first: Any, last: Any, stop_words: Any, scratch: Scratch) -> Any:
+    """Number the normalised words; returns how many there are, their code points, and how many stop words occur."""
+    mask = empty(scratch.numbering, last - first)
+    n, distinct, characters, stops = 0, 0, 0, 0
+    for w in range(first, last):
+        length = np.int64(words.normal_characters[w])
+        if length == 0:
+            continue
+        key = words.hash[w]
+        k = number(scratch.numbering, mask, key, distinct)
+        if k == distinct:
+            distinct += 1
+            scratch.count[k] = 0
+            if length <= LONGEST_STOP_WORD:
+                for s in range(len(stop_words)):
+                    stops += key == stop_words[s]
+        scratch.count[k] += 1
+        scratch.word[n], scratch.length[n] = k, length
+        characters += length
+        n += 1
+    return n, characters, stops
+
+
+@inner
+def repeat_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
+    """From the words at which an (n-1)-gram that repeats begins, to those at which an n-gram that repeats does.
+
+    Returns (how many, occurrences of the most frequent n-gram, where it first begins).
+    """
+    at, gram, count = scratch.at, scratch.gram, scratch.count
+    mask = empty(scratch.numbering, candidates)
+    live, distinct = 0, 0
+    for j in range(candidates - 1):
+        i = at[j]
+        if at[j + 1] != i + 1:  # the (n-1)-gram that ends this n-gram occurs once
+            continue
+        key = u64(gram[i]) << u64(32) | u64(scratch.word[i + size - 1])
+        k = number(scratch.numbering, mask, key, distinct)
+        if k == distinct:
+            distinct += 1
+            count[k] = 0
+        count[k] += 1
+        gram[i] = k
+        at[live] = i
+        live += 1
+    kept, most, first = 0, 1, 0
+    for j in range(live):
+        i = at[j]
+        if count[gram[i]] > 1:
+            at[kept] = i
+            kept += 1
+            if count[gram[i]] > most:
+                most, first = count[gram[i]], i
+    return kept, most, first
+
+
+@inner
+def covered(size: Any, kept: Any, scratch: Scratch) -> Any:
+    """Code points of the words in the n-grams that begin at `at[:kept]`, each word once."""
+    characters, done = 0, 0
+    for j in range(kept):
+        i = np.int64(scratch.at[j])
+        for w in range(max(i, done), i + size):
+            characters += scratch.length[w]
+        done = i + size
+    return characters
+
+
+@inner
+def measure_repetition(n: Any, characters: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
+    """The n-gram ratios of a document of n numbered words, into the last rows of `ratios`."""
+    row = len(ratios) - len(TOP) - len(DUPLICATE)
+    ratios[row:, d] = 0.0
+    kept = 0
+    for i in range(n):
+        scratch.gram[i] = scratch.word[i]
+        if scratch.count[scratch.word[i]] > 1:
+            scratch.at[kept] = i
+            kept += 1
+    for size in range(TOP[0], DUPLICATE[-1] + 1):
+        kept, most, first = repeat_grams(size, kept, scratch)
+        if kept == 0:
+            return
+        if size > TOP[-1]:
+            ratios[row, d] = covered(size, kept, scratch) / characters
+        else:
+            length = 0
+            for w in range(first, first + size):
+                length += scratch.length[w]
+            ratios[row, d] = min(1.0, length * most / characters)
+        row += 1
+
+
+@inner
+def is_bullet(point: Any) -> Any:
+    """Whether a code point is one of BULLETS."""
+    if point < 0x2013:
+        return point == 0x2D
+    squares = point == 0x25A0 or point == 0x25A1 or point == 0x25AA or point == 0x25AB
+    others = point == 0x2013 or point == 0x2022 or point == 0x2023
+    return others or squares or point == 0x25B6 or point == 0x25C0 or point == 0x25E6
+
+
+@inner
+def measure_lines(lines: Lines, first: Any, last: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
+    """Shares of bullets, ellipses and duplicates among the lines, into rows 4..7 of `ratios`."""
+    mask = empty(scratch.numbering, last - first)
+    n, distinct, characters, duplicate_characters, bullets, ellipses = 0, 0, 0, 0, 0, 0
+    for k in range(first, last):
+        if lines.characters[k] == 0:
+            continue
+        n += 1
+        characters += lines.characters[k]
+        bullets += is_bullet(lines.first[k])
+        ellipses += lines.has_ellipsis[k]
+        if number(scratch.numbering, mask, lines.hash[k], distinct) == distinct:
+            distinct += 1
+        else:
+            duplicate_characters += lines.characters[k]
+    ratios[4, d] = bullets / max(n, 1)
+    ratios[5, d] = ellipses / max(n, 1)
+    ratios[6, d] = (n - distinct) / max(n, 1)
+    ratios[7, d] = duplicate_characters / max(characters, 1)
+
+
+@inner
+def measure_paragraphs(lines: Lines, first: Any, last: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
+    """Shares of duplicates among the paragraphs, into rows 8 and 9 of `ratios`. Two are equal if their lines are."""
+    mask = empty(scratch.numbering, last - first)
+    n, distinct, characters, duplicate_characters = 0, 0, 0, 0
+    key, length = u64(0), 0
+    for k in range(first, last + 1):
+        if k < last and lines.characters[k] != 0:
+            key = (key ^ lines.hash[k]) * FACTOR
+            key ^= key >> u64(29)
+            length += lines.characters[k]
+        elif length:
+            n += 1
+            characters += length
+            if number(scratch.numbering, mask, key, distinct) == distinct:
+                distinct += 1
+            else:
+                duplicate_characters += length
+            key, length = u64(0), 0
+    ratios[8, d] = (n - distinct) / max(n, 1)
+    ratios[9, d] = duplicate_characters / max(characters, 1)
+
+
+@kernel(allocates=False)
+def measure(lexed: Lexed, stop_words: Any, scratch: Scratch, counts: Any, ratios: Any) -> None:
+    """Fill counts[COUNTS, documents] and ratios[RATIOS, documents]."""
+    words, lines = lexed.words, lexed.lines
+    for d in range(len(lexed.offsets) - 1):
+        first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
+        characters, alphabetic = 0, 0
+        for w in range(first, last):
+            characters += words.characters[w]
+            alphabetic += words.flags[w] & ALPHA != 0
+        ratios[0, d] = characters / max(last - first, 1)
+        ratios[1, d] = lexed.number_signs[d] / max(last - first, 1)
+        ratios[2, d] = lexed.ellipses[d] / max(last - first, 1)
+        ratios[3, d] = alphabetic / max(last - first, 1)
+        n, normal_characters, stops = number_words(words, first, last, stop_words, scratch)
+        counts[0, d], counts[1, d] = last - first, stops
+        measure_repetition(n, normal_characters, scratch, ratios, d)
+        measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)
+        measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)

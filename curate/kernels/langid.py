@@ -1,0 +1,379 @@
+"""Which language a text is in: py3langid's naive Bayes over byte n-grams (Lui and Baldwin 2012), over Arrow buffers.
+
+An automaton reads the bytes, and each of its states stands for one n-gram at most. The n-grams of a document, weighted
+by log(1 + count), select the rows of a matrix of log-probabilities; the column with the greatest sum is the language.
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+import unicodedata
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.kernels.jit import kernel
+from curate.kernels.text import buffers, decode
+
+LANES = 8  # pieces of a text that are read at the same time, so that waits for memory overlap
+TILE = 8192  # bytes read before their n-grams are counted
+BLOCK = 16  # transitions per shared block, a power of two
+LOGS = np.log1p(np.arange(1024, dtype=np.float32))  # by count; larger ones are computed
+
+
+class Automaton(NamedTuple):
+    """What recognises n-grams. From state s, byte b leads to state blocks[block[s, b // 16], b % 16]."""
+
+    block: np.ndarray  # uint16 or uint32 [states, 16]
+    blocks: np.ndarray  # uint32[blocks, 16]
+    feature: np.ndarray  # uint32[states], the n-gram that has just been read; len(weights) for none
+    memory: int  # bytes after which a state no longer depends on where the reading began
+
+
+class Model(NamedTuple):
+    """Log-probabilities by n-gram and column: a column is a language in one script, so some languages have two."""
+
+    languages: tuple[str, ...]  # ISO 639 codes of the columns
+    first: np.ndarray  # int16[columns], the first column of the same language
+    prior: np.ndarray  # float32[columns]
+    weights: np.ndarray  # int16[features, columns], log-probability / unit
+    unit: float
+    automaton: Automaton
+
+
+# ---------------------------------------------------------------- the model
+
+
+def load(path: Path) -> Model:
+    """Read a model file of py3langid 0.4 (an .npz archive inside .xz). Takes about a second.
+
+    Raises ValueError when the file has another layout.
+    """
+    with lzma.open(path) as packed, np.load(packed) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    expected = {"ptc", "pc", "classes", "nextmove", "nextmove_row", "out_feat"}
+    if set(arrays) != expected:
+        raise ValueError(f"{path} is not a model of py3langid 0.4: it holds {sorted(arrays)}, not {sorted(expected)}")
+    weights, unit = _as_integers(arrays["ptc"])
+    languages = tuple(arrays["classes"].tolist())
+    rows = arrays["nextmove"].astype(np.uint32).reshape(-1, 256)
+    found = arrays["out_feat"]
+    feature = np.where(found < 0, len(weights), found).astype(np.uint32)
+    block, blocks = _shared_blocks(rows)
+    memory = _depth(rows, arrays["nextmove_row"])
+    automaton = Automaton(block[arrays["nextmove_row"]], blocks, feature, memory)
+    return Model(languages, _first(languages), arrays["pc"].astype(np.float32), weights, unit, automaton)
+
+
+def restrict(model: Model, languages: list[str]) -> Model:
+    """The same model that knows only some languages. Raises KeyError for one that it does not have."""
+    for language in languages:
+        if language not in model.languages:
+            raise KeyError(language)
+    columns = [column for column, language in enumerate(model.languages) if language in languages]
+    kept = tuple(model.languages[column] for column in columns)
+    weights = np.ascontiguousarray(model.weights[:, columns])
+    return model._replace(languages=kept, first=_first(kept), prior=model.prior[columns], weights=weights)
+
+
+def _first(languages: tuple[str, ...]) -> np.ndarray:
+    return np.array([languages.index(language) for language in languages], np.int16)
+
+
+def _as_integers(weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Half-precision numbers as int16 multiples of a power of two, without loss: half the memory of float32."""
+    unit = 2.0 ** (math.ceil(math.log2(np.abs(weights).max())) - 15)
+    scaled = weights.astype(np.float32) / np.float32(unit)
+    integers = scaled.astype(np.int16)
+    if not np.array_equal(scaled, integers):
+        raise ValueError("the model has weights finer than its range allows: this is not the py3langid model")
+    return integers, unit
+
+
+def _shared_blocks(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Transitions cut into blocks of 16 that are stored once: a tenth of the memory, which then fits the cache."""
+    cut = rows.reshape(-1, BLOCK)
+    factors = np.random.default_rng(0).integers(1, 2**63, BLOCK, dtype=np.uint64) | np.uint64(1)
+    _, first, which = np.unique((cut * factors).sum(axis=1), return_index=True, return_inverse=True)
+    blocks = cut[first]
+    if not np.array_equal(blocks[which], cut):
+        raise ValueError("two blocks of transitions have one hash")
+    kind = np.uint16 if len(blocks) <= 1 << 16 else np.uint32
+    return which.astype(kind).reshape(len(rows), -1), blocks
+
+
+def _depth(rows: np.ndarray, row: np.ndarray) -> int:
+    """The greatest distance of a state from the start: the length of the longest n-gram."""
+    reached = np.zeros(len(row), bool)
+    reached[0], frontier, depth = True, np.zeros(1, np.int64), 0
+    while True:
+        following = np.unique(rows[np.unique(row[frontier])])
+        frontier = following[~reached[following]]
+        if len(frontier) == 0:
+            return depth
+        reached[frontier], depth = True, depth + 1
+
+
+# ---------------------------------------------------------------- the kernels
+
+
+@kernel(forceinline=True)
+def _next(automaton: Automaton, state: Any, byte: Any) -> Any:
+    which = np.int64(automaton.block[state, byte >> 4])
+    return np.int64(automaton.blocks[which, byte & 15])
+
+
+@kernel
+def _walk(data: Any, begin: Any, at: Any, length: Any, automaton: Automaton, states: Any, found: Any) -> None:
+    """The n-gram that ends at each byte of data[at:at + length], in a document that begins at `begin`.
+
+    Each lane reads an equal share (the last ones may overlap, and then agree) after the few bytes before it.
+    """
+    share = (length + LANES - 1) // LANES
+    states[:] = 0
+    for back in range(-automaton.memory, 0):
+        for lane in range(LANES):
+            position = at + min(lane * share, length - share) + back
+            if position >= begin:
+                states[lane] = _next(automaton, states[lane], np.int64(data[position]))
+    for i in range(share):
+        for lane in range(LANES):
+            into = min(lane * share, length - share) + i
+            states[lane] = _next(automaton, states[lane], np.int64(data[at + into]))
+            found[into] = automaton.feature[states[lane]]
+
+
+@kernel
+def _count(data: Any, begin: Any, end: Any, automaton: Automaton, scratch: Any, features: Any, counts: Any) -> Any:
+    """Fill `features` with the n-grams of a document as they first occur, `counts` by n-gram; returns how many."""
+    states, found = scratch
+    none = len(counts) - 1
+    counts[none] = 1  # so that "no n-gram" is never new
+    n = 0
+    for at in range(begin, end, TILE):
+        length = min(TILE, end - at)
+        _walk(data, begin, at, length, automaton, states, found)
+        for i in range(length):
+            feature = found[i]
+            features[n] = feature
+            n += counts[feature] == 0
+            counts[feature] += 1
+    return n
+
+
+@kernel
+def _take_weights(features: Any, n: Any, counts: Any, logs: Any, factors: Any) -> None:
+    """The factor of each n-gram, log(1 + count); `counts` is zero again afterwards."""
+    for k in range(n):
+        count = counts[features[k]]
+        counts[features[k]] = 0
+        factors[k] = logs[count] if count < len(logs) else np.float32(math.log1p(count))
+
+
+@kernel
+def _add_rows(features: Any, factors: Any, n: Any, weights: Any, sums: Any) -> None:
+    """Sum of weights[features[k]] * factors[k], four rows at a time."""
+    sums[:] = 0
+    columns = len(sums)
+    whole = n & ~3
+    for k in range(0, whole, 4):
+        a, b, c, d = features[k], features[k + 1], features[k + 2], features[k + 3]
+        p, q, r, s = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
+        for j in range(columns):
+            first = p * np.float32(weights[a, j]) + q * np.float32(weights[b, j])
+            sums[j] += first + (r * np.float32(weights[c, j]) + s * np.float32(weights[d, j]))
+    for k in range(whole, n):
+        for j in range(columns):
+            sums[j] += factors[k] * np.float32(weights[features[k], j])
+
+
+@kernel
+def _decide(sums: Any, unit: Any, prior: Any, first: Any, length: Any, n: Any, share: Any) -> Any:
+    """(column, probability, whether rounding could have decided).
+
+    The library softens the scores by the root of the number of bytes before it makes them probabilities.
+    """
+    top = -np.inf
+    for j in range(len(sums)):
+        share[j] = sums[j] * unit + prior[j]
+        top = max(top, share[j])
+    softness = 1 / math.sqrt(length)
+    total = 0.0
+    for j in range(len(sums)):
+        value = math.exp((share[j] - top) * softness)
+        total += value
+        share[j] = 0
+        share[first[j]] += value
+    best, second = 0, -1
+    for j in range(1, len(sums)):
+        if share[j] > share[best]:
+            best, second = j, best
+        elif first[j] == j and (second < 0 or share[j] > share[second]):
+            second = j
+    # Bound on the error of any sum of n float32 terms of one sign, of this sum and of the library's together.
+    error = (n + 8) * 2.0**-23 * abs(top) * softness + 2.0**-20
+    is_close = second >= 0 and share[second] > 0 and math.log(share[best] / share[second]) <= error
+    return best, share[best] / total, is_close
+
+
+@kernel
+def _classify(data: Any, offsets: Any, model: Any, logs: Any, column: Any, probability: Any, is_close: Any) -> None:
+    first, prior, weights, unit, automaton = model
+    columns, size = weights.shape[1], weights.shape[0]
+    scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
+    features, counts, factors = np.zeros(size + 2, np.uint32), np.zeros(size + 1, np.int32), np.zeros(size, np.float32)
+    sums, share = np.zeros(columns, np.float32), np.zeros(columns, np.float64)
+    for d in range(len(offsets) - 1):
+        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+        n = _count(data, begin, end, automaton, scratch, features, counts)
+        column[d], probability[d], is_close[d] = -1, 0, False
+        if n:
+            _take_weights(features, n, counts, logs, factors)
+            _add_rows(features, factors, n, weights, sums)
+            column[d], probability[d], is_close[d] = _decide(sums, unit, prior, first, end - begin, n, share)
+
+
+# ---------------------------------------------------------------- text as the model wants it
+
+
+FIRST, SECOND, UNSTABLE, UPPER, OTHER_CASE = (256 << k for k in range(5))  # above the combining class
+TRAITS_END = 0x30000  # from here on no code point has a trait
+PLAIN_END = 0xCC  # lead byte of U+0300: what is below is in normal form C, unless something above follows
+
+
+@cache
+def _traits() -> np.ndarray:
+    """By code point, by the running Python: the combining class, FIRST or SECOND of a pair that normal form C may
+    compose, UNSTABLE when it changes by itself, and the two kinds of case that `str.isupper` tells apart."""
+    traits = np.zeros(TRAITS_END, np.uint16)
+    letters, marks = {*map(chr, range(0x1100, 0x1113))}, {*map(chr, range(0x1161, 0x1176)), *map(chr, range(0x11A8, 0x11C3))}
+    composed = []
+    for point in range(TRAITS_END):
+        char = chr(point)
+        case = UPPER if char.isupper() else OTHER_CASE * (char.islower() or char.istitle())
+        traits[point] = unicodedata.combining(char) | case | UNSTABLE * (not unicodedata.is_normalized("NFC", char))
+        parts = unicodedata.decomposition(char).split()
+        if parts and parts[0][0] != "<":
+            composed.append(char)
+        if len(parts) == 2 and parts[0][0] != "<":
+            letters.add(chr(int(parts[0], 16)))
+            marks.add(chr(int(parts[1], 16)))
+    letters.update(char for char in composed if letters & {*unicodedata.normalize("NFD", char)})
+    traits[[*map(ord, letters)]] |= FIRST
+    traits[0xAC00:0xD7A4] |= FIRST
+    traits[[*map(ord, marks)]] |= SECOND
+    return traits
+
+
+@kernel(forceinline=True)
+def _trait(traits: Any, point: Any) -> Any:
+    return np.int64(traits[point]) if point < len(traits) else np.int64(0)
+
+
+@kernel
+def _may_be_upper(data: Any, begin: Any, end: Any, traits: Any) -> Any:
+    """Whether there are capital letters and no other ones (`str.isupper`)."""
+    seen, i = 0, begin
+    while i < end:
+        point, i = decode(data, i, end)
+        seen |= _trait(traits, point)
+        if seen & OTHER_CASE:
+            return False
+    return seen & UPPER != 0
+
+
+@kernel
+def _may_be_composed(data: Any, begin: Any, end: Any, traits: Any) -> Any:
+    """False only where the text is in normal form C: marks are in order and none may join the letter before it."""
+    starter, rank, i = begin, 0, begin
+    while i < end:
+        at = i
+        if data[i] < PLAIN_END:
+            starter, rank, i = at, 0, i + 1
+            continue
+        point, i = decode(data, i, end)
+        trait = _trait(traits, point)
+        if trait & UNSTABLE or 0 < trait & 255 < rank:
+            return True
+        if trait & SECOND and at > begin and _trait(traits, decode(data, starter, end)[0]) & FIRST:
+            return True
+        rank = trait & 255
+        if rank == 0:
+            starter = at
+    return False
+
+
+@kernel
+def _find_rewritten(data: Any, offsets: Any, traits: Any, is_rewritten: Any) -> None:
+    for d in range(len(offsets) - 1):
+        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+        has_small, is_plain = False, True
+        for i in range(begin, end):
+            has_small |= (data[i] - np.uint8(97)) < 26
+            is_plain &= data[i] < PLAIN_END
+        upper = not has_small and _may_be_upper(data, begin, end, traits)
+        is_rewritten[d] = upper or not is_plain and _may_be_composed(data, begin, end, traits)
+
+
+def _as_read(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text)
+
+
+def prepare(text: pa.Array) -> pa.Array:
+    """Text as the library reads it: in normal form C, and in lower case where all of it is capitals.
+
+    Only the few documents that may change become Python strings.
+
+    >>> prepare(pa.array(["STOP", "Stop", "cafe\\u0301"])).to_pylist()
+    ['stop', 'Stop', 'café']
+    """
+    is_rewritten = np.zeros(len(text), bool)
+    _find_rewritten(*buffers(text), _traits(), is_rewritten)
+    if not is_rewritten.any():
+        return text
+    rewritten = [_as_read(value) for value in text.filter(is_rewritten).to_pylist()]
+    return pc.replace_with_mask(text, is_rewritten, pa.array(rewritten, pa.string()))
+
+
+# ---------------------------------------------------------------- a batch
+
+
+def classify(text: pa.Array, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """The language of each document, as the library finds it: (column: int16[n], probability: float32[n]).
+
+    Text in which no n-gram of the model occurs has column -1 and probability 0. `text` must be a `pa.string()` array.
+    """
+    data, offsets = buffers(prepare(text))
+    column, probability = np.empty(len(text), np.int16), np.empty(len(text), np.float32)
+    is_close = np.empty(len(text), bool)
+    _classify(data, offsets, model[1:], LOGS, column, probability, is_close)
+    for row in np.flatnonzero(is_close):
+        column[row], probability[row] = _as_published(data, offsets[row], offsets[row + 1], model)
+    return column, probability
+
+
+def _as_published(data: np.ndarray, begin: int, end: int, model: Model) -> tuple[int, float]:
+    """The library's own arithmetic, for a text whose two best languages are as close as rounding errors.
+
+    There the order in which float32 numbers are added decides, so the same routine must add them.
+    """
+    size = len(model.weights)
+    scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
+    features, counts = np.zeros(size + 2, np.uint32), np.zeros(size + 1, np.int32)
+    n = _count(data, np.int64(begin), np.int64(end), model.automaton, scratch, features, counts)
+    rows = model.weights[features[:n]].astype(np.float32) * np.float32(model.unit)
+    score = np.log1p(counts[features[:n]].astype(np.float32)) @ rows + model.prior
+    score *= 1 / math.sqrt(end - begin)
+    share = np.exp(score - score.max())
+    share /= share.sum()
+    for column, first in enumerate(model.first):
+        if first != column:
+            share[first] += share[column]
+            share[column] = 0
+    best = int(share.argmax())
+    return best, float(share[best])

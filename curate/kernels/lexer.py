@@ -1,0 +1,257 @@
+"""The lexer that all text operators share: words, lines, sentences and their hashes, for a batch at a time.
+
+Words are runs of non-white-space, as `str.split()` finds them. Each also has its normalised form (that of
+RedPajama-V2: ASCII punctuation dropped, lower case, NFD), kept as a hash and a length. Lines are split at line feeds.
+Sentences are the matches of RedPajama-V2's `\\b[^.!?]+[.!?]*`. Unicode is that of `curate.kernels.unicode`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from curate.kernels.bits import ONE, REACH, popcount, store64, u64
+from curate.kernels.folding import (
+    GROWTH,
+    HIGH,
+    SLACK,
+    digest,
+    drop8,
+    fold_wide,
+    hash8,
+    load_upto8,
+    within,
+)
+from curate.kernels.jit import inner, kernel
+from curate.kernels.text import buffers, count_spans, decode, entry, find_spans, previous, read_only
+from curate.kernels.unicode import (
+    ALPHA,
+    ASCII_PUNCTUATION,
+    CASED,
+    NUMERIC,
+    OTHER_CASE,
+    REWRITTEN,
+    UPPER,
+    WORD,
+    Tables,
+    tables,
+)
+
+KEPT = 2  # batches whose lexed form is kept per thread
+FULL_STOP, EXCLAMATION, QUESTION, ELLIPSIS = 0x2E, 0x21, 0x3F, 0x2026
+
+
+class Words(NamedTuple):
+    """The words of a batch, one after the other."""
+
+    span: np.ndarray  # int32[words, 2], first byte and one past the last in `data`
+    characters: np.ndarray  # int32[words], code points
+    flags: np.ndarray  # uint8[words], classes of unicode.py that occur in it (WORD ... WIDE)
+    hash: np.ndarray  # uint64[words], of the normalised word; 0 when nothing is left of it
+    normal_characters: np.ndarray  # int32[words], code points of the normalised word
+
+
+class Lines(NamedTuple):
+    """The lines of a batch; empty and blank ones count, a line feed at the very end begins no line."""
+
+    span: np.ndarray  # int32[lines, 2], first byte and one past the last, without the line feed
+    words: np.ndarray  # int64[lines + 1], words of line k: words[k]:words[k + 1]; none: the line is blank
+    characters: np.ndarray  # int32[lines], code points of the stripped line
+    hash: np.ndarray  # uint64[lines], of the bytes of the stripped line
+    first: np.ndarray  # int32[lines], first code point that is not white space, 0 for a blank line
+    last: np.ndarray  # int32[lines], last code point that is not white space, 0 for a blank line
+    has_ellipsis: np.ndarray  # bool[lines], ends in "..." or "…"
+
+
+class Lexed(NamedTuple):
+    """A batch of documents, lexed. Document d has words `word_splits[d]:word_splits[d + 1]`, likewise lines."""
+
+    data: np.ndarray  # uint8, the Arrow buffer
+    offsets: np.ndarray  # int32[documents + 1], bytes of document d: data[offsets[d]:offsets[d + 1]]
+    word_splits: np.ndarray  # int64[documents + 1]
+    line_splits: np.ndarray  # int64[documents + 1]
+    words: Words
+    lines: Lines
+    characters: np.ndarray  # int64[documents], code points
+    sentences: np.ndarray  # int64[documents]
+    number_signs: np.ndarray  # int64[documents], of "#"
+    ellipses: np.ndarray  # int64[documents], of "…" and, without overlaps, "..."
+
+
+WORD_TYPES = (np.int32, np.uint8, np.uint64, np.int32)  # of all fields but the span
+LINE_TYPES = (np.int32, np.uint64, np.int32, np.int32, np.bool_)  # of all fields but the span and the words
+
+_cache = threading.local()
+
+
+def lex(text: pa.Array) -> Lexed:
+    """Lex a batch. The last few batches are kept per thread, so operators given the same array share the work.
+
+    `text` is a `pa.string()` array, sliced or not; a null is lexed as an empty document. All arrays are read-only.
+    Raises TypeError for any other kind of array.
+
+    >>> lexed = lex(pa.array(["The cat sat. It purred!", ""]))
+    >>> np.diff(lexed.word_splits).tolist(), lexed.sentences.tolist(), lexed.words.characters.tolist()
+    ([5, 0], [2, 0], [3, 3, 4, 2, 7])
+    >>> lexed.words.normal_characters.tolist()
+    [3, 3, 3, 2, 6]
+    """
+    kept: list[tuple[pa.Array, Lexed]] = _cache.__dict__.setdefault("kept", [])
+    for array, lexed in kept:
+        if array is text:
+            return lexed
+    lexed = lex_buffers(*buffers(text))
+    kept.insert(0, (text, lexed))  # holding the array keeps another one from taking its place
+    del kept[KEPT:]
+    return lexed
+
+
+def count_words(text: pa.Array) -> np.ndarray:
+    """The number of words of each document (int32), without lexing it.
+
+    >>> count_words(pa.array(["one  two", " ", "three"])).tolist()
+    [2, 0, 1]
+    """
+    data, offsets = buffers(text)
+    words, lines = np.empty(len(text), np.int64), np.empty(len(text), np.int64)
+    count_spans(data, offsets, np.empty(REACH, np.uint8), words, lines)
+    return words.astype(np.int32)
+
+
+def lex_buffers(data: np.ndarray, offsets: np.ndarray) -> Lexed:
+    """Lex documents `data[offsets[d]:offsets[d + 1]]`, as `curate.kernels.text.buffers` gives them; keeps nothing."""
+    spans = find_spans(data, offsets)
+    words = Words(spans.words, *(np.empty(len(spans.words), kind) for kind in WORD_TYPES))
+    lines = Lines(spans.lines, spans.line_words, *(np.empty(len(spans.lines), kind) for kind in LINE_TYPES))
+    sentences = np.empty(len(offsets) - 1, np.int64)
+    longest = int(np.diff(spans.words, axis=1).max(initial=0))
+    scratch = np.empty(GROWTH * longest + SLACK, np.uint8)
+    read_words(data, spans.word_splits, words, tables(), scratch, sentences)
+    read_lines(data, words.span, lines)
+    return Lexed(
+        data,
+        offsets,
+        read_only(spans.word_splits),
+        read_only(spans.line_splits),
+        Words(*map(read_only, words)),
+        Lines(*map(read_only, lines)),
+        read_only(spans.characters),
+        read_only(sentences),
+        read_only(spans.number_signs),
+        read_only(spans.ellipses),
+    )
+
+
+@inner
+def scan_word(data: Any, begin: Any, end: Any, fresh: Any, tables: Tables) -> Any:
+    """What a word is made of: (code points, classes, sentences that begin in it, whether the next word begins one)."""
+    characters, classes, sentences, i = 0, 0, 0, begin
+    while i < end:
+        lead = data[i]
+        point, i = decode(data, i, end)
+        own = tables.classes[entry(tables, point)]
+        characters += 1
+        classes |= own
+        if fresh and own & WORD:
+            sentences += 1
+            fresh = False
+        elif lead in (FULL_STOP, EXCLAMATION, QUESTION):
+            fresh = True
+    return characters, classes, sentences, fresh
+
+
+@inner
+def sentences8(letters: Any, marks: Any, fresh: Any) -> Any:
+    """How many sentences begin in eight bytes: a sentence begins at the first \\w after the start or a mark.
+
+    Both arguments have the high bit of a byte set; returns (count, whether the next \\w begins one).
+    """
+    count = 0
+    while letters if fresh else marks:
+        at = letters if fresh else marks
+        later = ~((at & (~at + ONE)) - ONE)  # from its lowest bit on
+        letters, marks = letters & later, marks & later
+        count += fresh
+        fresh = not fresh
+    return count, fresh
+
+
+@inner
+def read_ascii(data: Any, begin: Any, end: Any, fresh: Any, scratch: Any) -> Any:
+    """Read a word that may be ASCII: (whether it is, classes, sentences, fresh, hash and length when normalised)."""
+    upper, lower, digit, others = u64(0), u64(0), u64(0), 0
+    sentences, o, x = 0, 0, u64(0)
+    for i in range(begin, end, 8):
+        n = min(8, end - i)
+        x = load_upto8(data, i, n)
+        if x & HIGH:
+            return False, 0, 0, fresh, u64(0), 0
+        capital, number = within(x, 0x41, 0x5A), within(x, 0x30, 0x39)
+        x |= capital >> u64(2)
+        letter = within(x, 0x61, 0x7A)
+        marked = within(x, 0x21, 0x7E) & ~(letter | number)
+        upper, lower, digit = upper | capital, lower | letter & ~capital, digit | number
+        if marked or fresh:
+            low_line = within(x, 0x5F, 0x5F)
+            marks = within(x, 0x21, 0x21) | within(x, 0x2E, 0x2E) | within(x, 0x3F, 0x3F)
+            begun, fresh = sentences8(letter | number | low_line, marks, fresh)
+            sentences += begun
+            others |= WORD * (low_line != 0)
+            n -= popcount(marked)
+            x = drop8(x, marked)
+        if end - begin > 8:
+            store64(scratch, o, x)
+        o += n
+    classes = others | (WORD | NUMERIC) * (digit != 0)
+    classes |= (WORD | ALPHA | UPPER | CASED) * (upper != 0) | (WORD | ALPHA | OTHER_CASE | CASED) * (lower != 0)
+    if o == 0:
+        return True, classes, sentences, fresh, u64(0), 0
+    return True, classes, sentences, fresh, hash8(x, o) if end - begin <= 8 else digest(scratch, 0, o)[0], o
+
+
+@kernel(allocates=False)
+def read_words(data: Any, splits: Any, words: Words, tables: Tables, scratch: Any, sentences: Any) -> None:
+    """Fill everything of the words but their spans, and the number of sentences of each document."""
+    for d in range(len(splits) - 1):
+        fresh, count = True, 0
+        for w in range(splits[d], splits[d + 1]):
+            begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+            before, characters = fresh, end - begin
+            is_ascii, classes, begun, fresh, hashed, length = read_ascii(data, begin, end, fresh, scratch)
+            if not is_ascii:
+                characters, classes, begun, fresh = scan_word(data, begin, end, before, tables)
+                hashed, length = normalise_wide(data, begin, end, classes, tables, scratch)
+            count += begun
+            words.characters[w], words.flags[w] = characters, classes & 0xFF
+            words.hash[w], words.normal_characters[w] = hashed, length
+        sentences[d] = count
+
+
+@inner
+def normalise_wide(data: Any, begin: Any, end: Any, classes: Any, tables: Tables, scratch: Any) -> Any:
+    """Hash and length of a word that is not ASCII, once normalised. Most words of scripts without case stay as is."""
+    if not classes & (REWRITTEN | ASCII_PUNCTUATION):
+        return digest(data, begin, end)
+    start = np.int64(0)
+    return digest(scratch, start, fold_wide(data, begin, end, True, tables, scratch, start))
+
+
+@kernel(allocates=False)
+def read_lines(data: Any, words: Any, lines: Lines) -> None:
+    """Fill everything of the lines but their spans: a line without its outer white space is a run of words."""
+    for k in range(len(lines.span)):
+        first, last = lines.words[k], lines.words[k + 1] - 1
+        if last < first:
+            lines.characters[k] = lines.first[k] = lines.last[k] = 0
+            lines.hash[k], lines.has_ellipsis[k] = u64(0), False
+            continue
+        begin, end = np.int64(words[first, 0]), np.int64(words[last, 1])
+        lines.hash[k], lines.characters[k] = digest(data, begin, end)
+        lines.first[k], _ = decode(data, begin, end)
+        final, _ = decode(data, previous(data, begin, end), end)
+        lines.last[k] = final
+        dots = end - begin >= 3 and data[end - 1] == data[end - 2] == data[end - 3] == FULL_STOP
+        lines.has_ellipsis[k] = dots or final == ELLIPSIS

@@ -1,0 +1,231 @@
+"""UTF-8 text in Arrow buffers: documents as spans of bytes, code points, and where words and lines begin and end.
+
+Works on any bytes without leaving the buffer, but only valid UTF-8 has a meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, byte_masks, popcount, trailing_zeros, u64, wide_masks
+from curate.kernels.jit import inner, kernel
+from curate.kernels.unicode import Tables
+
+LINE_FEED = 10
+
+
+class Spans(NamedTuple):
+    """Where the words and lines of a batch are, in bytes of `data`; and what is counted on the way.
+
+    Document d has words `word_splits[d]:word_splits[d + 1]` and lines `line_splits[d]:line_splits[d + 1]`.
+    """
+
+    word_splits: np.ndarray  # int64[documents + 1]
+    line_splits: np.ndarray  # int64[documents + 1]
+    words: np.ndarray  # int32[words, 2], begin and end
+    lines: np.ndarray  # int32[lines, 2], begin and end; the line feed is not part of the line
+    line_words: np.ndarray  # int64[lines + 1], words of line k: line_words[k]:line_words[k + 1]
+    characters: np.ndarray  # int64[documents], code points
+    number_signs: np.ndarray  # int64[documents], of "#"
+    ellipses: np.ndarray  # int64[documents], of "…" and, without overlaps, "..."
+
+
+def buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes (uint8) and offsets (int32[n + 1]) of a string array, as read-only views; null counts as empty.
+
+    Raises TypeError for anything but a `pa.string()` array.
+
+    >>> data, offsets = buffers(pa.array(["one", "two"])[1:])
+    >>> bytes(data[offsets[0]:offsets[1]])
+    b'two'
+    """
+    if not isinstance(text, pa.StringArray):
+        kind = getattr(text, "type", None)
+        raise TypeError(f"kernels read pa.string() arrays, not {type(text).__name__}{f' of {kind}' if kind else ''}")
+    if text.null_count:
+        text = text.fill_null("")
+    _, offsets, data = text.buffers()
+    if len(text) == 0 or offsets is None:
+        return read_only(np.zeros(0, np.uint8)), read_only(np.zeros(1, np.int32))
+    at = np.frombuffer(offsets, np.int32, len(text) + 1, text.offset * 4)
+    body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    return read_only(body), read_only(np.require(at, requirements="A"))
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same memory as a view that cannot be written: to Numba these are two types, so kernels see only one."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@inner
+def decode(data: Any, i: Any, end: Any) -> Any:
+    """The code point at byte i and the index after it. Bytes that are cut off by `end` stand for themselves."""
+    lead = np.int64(data[i])
+    if lead < 0x80:
+        return lead, i + 1
+    if lead < 0xE0 and i + 2 <= end:
+        return (lead & 0x1F) << 6 | np.int64(data[i + 1] & 0x3F), i + 2
+    if lead < 0xF0 and i + 3 <= end:
+        return (lead & 0x0F) << 12 | np.int64(data[i + 1] & 0x3F) << 6 | np.int64(data[i + 2] & 0x3F), i + 3
+    if i + 4 <= end:
+        high = (lead & 0x07) << 18 | np.int64(data[i + 1] & 0x3F) << 12
+        return high | np.int64(data[i + 2] & 0x3F) << 6 | np.int64(data[i + 3] & 0x3F), i + 4
+    return lead, i + 1
+
+
+@inner
+def encode(out: Any, o: Any, point: Any) -> Any:
+    """Write a code point at byte o; returns the index after it."""
+    if point < 0x80:
+        out[o] = point
+        return o + 1
+    if point < 0x800:
+        out[o] = 0xC0 | point >> 6
+        out[o + 1] = 0x80 | point & 0x3F
+        return o + 2
+    if point < 0x10000:
+        out[o] = 0xE0 | point >> 12
+        out[o + 1] = 0x80 | point >> 6 & 0x3F
+        out[o + 2] = 0x80 | point & 0x3F
+        return o + 3
+    out[o] = 0xF0 | point >> 18
+    out[o + 1] = 0x80 | point >> 12 & 0x3F
+    out[o + 2] = 0x80 | point >> 6 & 0x3F
+    out[o + 3] = 0x80 | point & 0x3F
+    return o + 4
+
+
+@inner
+def previous(data: Any, begin: Any, i: Any) -> Any:
+    """Where the character before byte i begins."""
+    i -= 1
+    while i > begin and data[i] & 0xC0 == 0x80:
+        i -= 1
+    return i
+
+
+@inner
+def entry(tables: Tables, point: Any) -> Any:
+    """Where the properties of a code point are in the tables."""
+    return np.int64(tables.page[point >> 8]) << 8 | point & 255
+
+
+@inner
+def block_masks(data: Any, i: Any, end: Any, carry: Any, pad: Any) -> Any:
+    """Masks of the bytes i..i+63 before `end`: word, line feed, full stop, number sign, first byte of a character,
+    ellipsis; and the carry for the next block: bytes of a wide space that reach into it."""
+    valid = ALL if end - i >= BLOCK else below(end - i)
+    two, three, ellipsis = u64(0), u64(0), u64(0)
+    if i + REACH <= len(data):
+        space, feed, stop, sign, tail, wide = byte_masks(data, i)
+        if wide & valid:
+            two, three, ellipsis = wide_masks(data, i)
+    else:
+        pad[:] = 0
+        for k in range(len(data) - i):
+            pad[k] = data[i + k]
+        space, feed, stop, sign, tail, wide = byte_masks(pad, 0)
+        if wide & valid:
+            two, three, ellipsis = wide_masks(pad, 0)
+    two, three = two & valid, three & valid
+    space |= carry | two | two << ONE | three | three << ONE | three << u64(2)
+    carry = two >> u64(63) | three >> u64(63) | three >> u64(62)
+    return ~space & valid, feed & valid, stop & valid, sign & valid, ~tail & valid, ellipsis & valid, carry
+
+
+@kernel(allocates=False)
+def count_spans(data: Any, offsets: Any, pad: Any, words: Any, lines: Any) -> None:
+    """The number of words and of lines of each document."""
+    for d in range(len(offsets) - 1):
+        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+        inside, carry, count, feeds = u64(0), u64(0), 0, 0
+        for i in range(begin, end, BLOCK):
+            word, feed, _, _, _, _, carry = block_masks(data, i, end, carry, pad)
+            count += popcount(word & ~(word << ONE | inside))
+            inside = word >> u64(63)
+            feeds += popcount(feed)
+        words[d] = count
+        lines[d] = feeds + (end > begin and data[end - 1] != LINE_FEED)
+
+
+@inner
+def dots(stop: Any, run: Any) -> Any:
+    """Ellipses of three dots that end in a block: (how many, length of the run of dots that reaches its end)."""
+    found = 0
+    if not stop & ONE:
+        found, run = run // 3, 0
+    while stop:
+        first = trailing_zeros(stop)
+        length = trailing_zeros(~(stop >> u64(first)))
+        run = length if first else run + length
+        if first + length < BLOCK:
+            found += run // 3
+            run = 0
+        stop &= stop + (stop & (~stop + ONE))  # clears the lowest run of ones
+    return found, run
+
+
+@kernel(allocates=False)
+def fill_spans(data: Any, offsets: Any, pad: Any, spans: Spans) -> None:
+    """Fill everything but the splits."""
+    edges = spans.words.reshape(-1)
+    for d in range(len(offsets) - 1):
+        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+        edge = 2 * spans.word_splits[d]  # words begin at even edges and end at odd ones
+        line, line_begin = spans.line_splits[d], begin
+        inside, carry, characters, signs, ellipses, run = u64(0), u64(0), 0, 0, 0, 0
+        for i in range(begin, end, BLOCK):
+            word, feed, stop, sign, first, ellipsis, carry = block_masks(data, i, end, carry, pad)
+            characters += popcount(first)
+            signs += popcount(sign)
+            ellipses += popcount(ellipsis)
+            if stop or run:
+                found, run = dots(stop, run)
+                ellipses += found
+            flips = word ^ (word << ONE | inside)
+            inside = word >> u64(63)
+            while feed:
+                bit = trailing_zeros(feed)
+                feed &= feed - ONE
+                spans.lines[line, 0], spans.lines[line, 1] = line_begin, i + bit
+                spans.line_words[line + 1] = (edge + 1 + popcount(flips & below(bit))) >> 1
+                line_begin = i + bit + 1
+                line += 1
+            while flips:
+                edges[edge] = i + trailing_zeros(flips)
+                flips &= flips - ONE
+                edge += 1
+        if edge & 1:
+            edges[edge] = end
+        if line < spans.line_splits[d + 1]:
+            spans.lines[line, 0], spans.lines[line, 1] = line_begin, end
+            spans.line_words[line + 1] = spans.word_splits[d + 1]
+        spans.characters[d], spans.number_signs[d], spans.ellipses[d] = characters, signs, ellipses + run // 3
+
+
+def splits(counts: np.ndarray) -> np.ndarray:
+    """Where each document's items begin in a flat array, from how many it has: int64[n + 1]."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+def find_spans(data: np.ndarray, offsets: np.ndarray) -> Spans:
+    """The words and lines of a batch."""
+    documents = len(offsets) - 1
+    words, lines = np.empty(documents, np.int64), np.empty(documents, np.int64)
+    count_spans(data, offsets, np.empty(REACH, np.uint8), words, lines)
+    word_splits, line_splits = splits(words), splits(lines)
+    spans = Spans(
+        word_splits,
+        line_splits,
+        np.empty((word_splits[-1], 2), np.int32),
+        np.empty((line_splits[-1], 2), np.int32),
+        np.zeros(line_splits[-1] + 1, np.int64),
+        *(np.empty(documents, np.int64) for _ in range(3)),
+    )
+    fill_spans(data, offsets, np.empty(REACH, np.uint8), spans)
+    return spans

@@ -1,0 +1,352 @@
+"""The operator contract: an operator turns named columns into named columns; rows never disappear, they get a reason.
+
+| kind         | scope    | work method                             | does                                             |
+|--------------|----------|-----------------------------------------|--------------------------------------------------|
+| Signal       | document | compute(columns) -> columns             | adds columns; never edits, never drops           |
+| Mapper       | document | compute(columns) -> columns             | edits columns; says what it changed              |
+| Filter       | document | decide(columns) -> reason: fails?       | gives rows a reason to be dropped                |
+| Expander     | document | expand(columns) -> parents, columns     | 1 -> n rows with a reference to their parent     |
+| Deduplicator | corpus   | sketch, keys, same                      | gives all but one of a cluster a reason          |
+| Selector     | corpus   | sketch, select                          | chooses a subset of the whole corpus             |
+| Trainer      | corpus   | sketch, fit, apply                      | fits a small model on the corpus, then applies it |
+
+The argument names of the work method are the columns it reads, their annotations the Arrow types
+(`text: pa.StringArray`; plain `pa.Array` takes any type). Fields are the recipe's parameters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.errors import OperatorError, PlanError
+
+Columns = dict[str, pa.Array]
+Types = dict[str, pa.DataType]
+
+ARROW_TYPE = {
+    pa.StringArray: pa.string(),
+    pa.BinaryArray: pa.binary(),
+    pa.BooleanArray: pa.bool_(),
+    pa.Int32Array: pa.int32(),
+    pa.Int64Array: pa.int64(),
+    pa.FloatArray: pa.float32(),
+    pa.DoubleArray: pa.float64(),
+}
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of a recipe. Fields are its parameters; class variables and methods are its promises."""
+
+    kind: ClassVar[str] = "Operator"
+    scope: ClassVar[Literal["document", "corpus"]] = "document"
+    work: ClassVar[str] = "compute"
+    version: ClassVar[int] = 1
+    sees_nulls: ClassVar[bool] = False
+
+    @classmethod
+    def name(cls) -> str:
+        """The recipe's word for this operator, from the class name: DedupMinhash -> dedup_minhash."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    def reads(self) -> dict[str, pa.DataType | None]:
+        """Columns the operator needs, with the type each must have (None: any type)."""
+        method = getattr(type(self), self.work)
+        hints = typing.get_type_hints(method)
+        names = [p for p in inspect.signature(method).parameters if p not in ("self", "model")]
+        return {name: ARROW_TYPE.get(hints.get(name)) for name in names}
+
+    def writes(self) -> Types:
+        """Columns the operator makes, with their types."""
+        return {}
+
+    def reasons(self) -> tuple[str, ...]:
+        """Reasons this operator can drop a document for, in the order in which they are tried."""
+        return ()
+
+    def files(self) -> tuple[str, ...]:
+        """Local files (models, lists) the operator needs; their content is part of its fingerprint."""
+        return ()
+
+    def check(self, types: Mapping[str, pa.DataType]) -> None:
+        """Refuse, with PlanError, columns or parameters that cannot work; no data has been read yet."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the operator's output: name, version, parameters, content of its files."""
+        contents = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in self.files()}
+        return {"name": self.name(), "version": self.version, "parameters": parameters(self), "files": contents}
+
+    def __call__(self, value: Any) -> Any:
+        """Apply to one text or row (dict), a batch (dict of lists or arrays), or an Arrow table or record batch.
+
+        Usable as it is in Ray Data's `map_batches` and in Hugging Face's `Dataset.map(..., batched=True)`.
+        """
+        if isinstance(value, str):
+            value = {next(iter(self.reads()), "text"): value}
+        if isinstance(value, pa.RecordBatch):
+            return self(pa.Table.from_batches([value])).combine_chunks().to_batches()[0]
+        if isinstance(value, pa.Table):
+            return _on_table(self, value)
+        return _on_mapping(self, value)
+
+
+class Signal(Operator, frozen=True):
+    """Adds columns. Never edits a column, never drops a row."""
+
+    kind: ClassVar[str] = "Signal"
+
+
+class Mapper(Operator, frozen=True):
+    """Edits columns (text included) and says in columns of its own what it changed."""
+
+    kind: ClassVar[str] = "Mapper"
+
+
+class Filter(Operator, frozen=True):
+    """Gives rows a reason to be dropped; the rows stay.
+
+    `decide(columns)` returns one boolean array per reason: true where the row fails.
+    """
+
+    kind: ClassVar[str] = "Filter"
+    work: ClassVar[str] = "decide"
+
+
+class Expander(Operator, frozen=True):
+    """Turns one row into n: `expand(columns)` returns the parent's position of each new row and the new columns."""
+
+    kind: ClassVar[str] = "Expander"
+    work: ClassVar[str] = "expand"
+
+
+class Deduplicator(Operator, frozen=True):
+    """Finds clusters of rows that are the same, keeps the first of each and gives the others a reason.
+
+    sketch(columns)      per batch   -> row-aligned sketch columns (declared by `sketches()`), stored once
+    keys(sketch)         per shard   -> (rows, keys): rows that share a key are candidates
+    same(left, right)    per pair    -> which candidate pairs really are the same (two sketch tables, row by row)
+    """
+
+    kind: ClassVar[str] = "Deduplicator"
+    scope: ClassVar[Literal["document", "corpus"]] = "corpus"
+    work: ClassVar[str] = "sketch"
+    sketch_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def writes(self) -> Types:
+        return {f"{self.name()}_cluster": pa.int64(), f"{self.name()}_duplicate_of": pa.string()}
+
+    def reasons(self) -> tuple[str, ...]:
+        return (self.name(),)
+
+    def sketches(self) -> Types:
+        """Types of the sketch columns."""
+        raise NotImplementedError
+
+    def sketch_identity(self) -> dict[str, Any]:
+        """What decides the sketch: only the parameters named in `sketch_parameters`."""
+        chosen = {k: v for k, v in parameters(self).items() if k in self.sketch_parameters}
+        return {**self.identity(), "parameters": chosen}
+
+    def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        """All candidates count unless the operator verifies them."""
+        return np.ones(len(left), bool)
+
+
+class Selector(Operator, frozen=True):
+    """Chooses a subset of the corpus: `sketch` makes small row-aligned columns, `select` sees them for all rows."""
+
+    kind: ClassVar[str] = "Selector"
+    scope: ClassVar[Literal["document", "corpus"]] = "corpus"
+    work: ClassVar[str] = "sketch"
+
+    def reasons(self) -> tuple[str, ...]:
+        return (self.name(),)
+
+    def sketches(self) -> Types:
+        raise NotImplementedError
+
+    def select(self, sketch: pa.Table) -> np.ndarray:
+        """True for the rows to keep. `sketch` holds all rows in corpus order and their ids (`id`)."""
+        raise NotImplementedError
+
+
+class Trainer(Operator, frozen=True):
+    """Fits a small model on the corpus and applies it row by row.
+
+    sketch(columns) per batch -> table;  fit(table) once -> model table;  apply(columns, model) per batch -> columns
+    """
+
+    kind: ClassVar[str] = "Trainer"
+    scope: ClassVar[Literal["document", "corpus"]] = "corpus"
+    work: ClassVar[str] = "sketch"
+
+    def sketch_schema(self) -> pa.Schema:
+        raise NotImplementedError
+
+    def fit(self, sketches: pa.Table) -> pa.Table:
+        raise NotImplementedError
+
+
+KINDS: tuple[type[Operator], ...] = (Signal, Mapper, Filter, Expander, Deduplicator, Selector, Trainer)
+
+
+def parameters(operator: Operator) -> dict[str, Any]:
+    """The operator's parameters as plain values, defaults included.
+
+    >>> from curate.operators.sample import Sample
+    >>> parameters(Sample(share=0.5))
+    {'share': 0.5, 'seed': 0, 'by': 'id'}
+    """
+    return typing.cast(dict[str, Any], msgspec.to_builtins(operator))
+
+
+def evaluate(operator: Operator, columns: Mapping[str, pa.Array], work: Callable[..., Any] | None = None) -> Columns:
+    """Run a row-aligned work method on arrays. Rows with a null in a column it reads come back as nulls.
+
+    Raises OperatorError when the result is not what the operator declares.
+    """
+    inputs = {name: columns[name] for name in operator.reads()}
+    present = None if operator.sees_nulls else _present(inputs)
+    if present is not None:
+        inputs = {name: array.filter(present) for name, array in inputs.items()}
+    result = (work or getattr(operator, operator.work))(**inputs)
+    rows = len(next(iter(inputs.values()))) if inputs else None
+    result = _checked(operator, result, rows)
+    if present is None:
+        return result
+    return {name: scatter(array, present.to_numpy(zero_copy_only=False)) for name, array in result.items()}
+
+
+def scatter(array: pa.Array, mask: np.ndarray) -> pa.Array:
+    """Spread values over the true positions of `mask`; null elsewhere.
+
+    >>> scatter(pa.array([7, 8]), np.array([True, False, True])).to_pylist()
+    [7, None, 8]
+    """
+    if mask.all():
+        return array
+    positions = pa.array(np.cumsum(mask) - 1, mask=~mask)
+    return array.take(positions)
+
+
+def declared(operator: Operator) -> Types:
+    """Types of what the operator's row-aligned work method returns."""
+    if isinstance(operator, Filter):
+        return {reason: pa.bool_() for reason in operator.reasons()}
+    if isinstance(operator, Deduplicator | Selector):
+        return operator.sketches()
+    return operator.writes()
+
+
+def _present(inputs: Mapping[str, pa.Array]) -> pa.Array | None:
+    """Which rows are complete; None when all are."""
+    masks = [array.is_valid() for array in inputs.values() if array.null_count]
+    if not masks:
+        return None
+    whole = masks[0]
+    for mask in masks[1:]:
+        whole = pc.and_(whole, mask)
+    return whole
+
+
+def _checked(operator: Operator, result: Mapping[str, pa.Array], rows: int | None) -> Columns:
+    types = declared(operator)
+    if set(result) != set(types):
+        raise OperatorError(f"{operator.name()} declares columns {sorted(types)} but returned {sorted(result)}")
+    for name, kind in types.items():
+        array = result[name]
+        if array.type != kind:
+            raise OperatorError(f"{operator.name()} declares {name} as {kind} but returned {array.type}")
+        if rows is not None and len(array) != rows:
+            raise OperatorError(f"{operator.name()} returned {len(array)} values of {name} for {rows} rows")
+    return {name: result[name] for name in types}
+
+
+# ---------------------------------------------------------------- calling an operator outside a recipe
+
+
+def arrays(operator: Operator, table: pa.Table) -> Columns:
+    """The columns of `table` that the operator reads, one array each, with strings as pa.string()."""
+    missing = [name for name in operator.reads() if name not in table.column_names]
+    if missing:
+        raise PlanError(
+            f"{operator.name()} reads {missing[0]!r}, which is not in this table: {', '.join(table.column_names)}"
+        )
+    return {name: plain(table[name]) for name in operator.reads()}
+
+
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One contiguous array; every kind of string becomes pa.string(), dictionaries are decoded."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or array.type == pa.string_view():
+        array = array.cast(pa.string())
+    return array
+
+
+def _on_table(operator: Operator, table: pa.Table) -> pa.Table:
+    for name, array in _outcome(operator, arrays(operator, table)).items():
+        if name == "dropped_by" and name in table.column_names:
+            array = pc.coalesce(plain(table[name]), array)
+        at = table.schema.get_field_index(name)
+        table = table.append_column(name, array) if at < 0 else table.set_column(at, name, array)
+    return table
+
+
+def _outcome(operator: Operator, columns: Columns) -> Columns:
+    """What a row sees of the operator: its columns, and `dropped_by` where it decides."""
+    if isinstance(operator, Filter):
+        return {"dropped_by": first_reason(evaluate(operator, columns))}
+    if isinstance(operator, Deduplicator):
+        from curate.cluster import in_memory
+
+        return in_memory(operator, columns)
+    if isinstance(operator, Selector):
+        keep = operator.select(pa.table(evaluate(operator, columns)))
+        return {"dropped_by": pa.array(np.where(keep, None, operator.name()), pa.string())}
+    if isinstance(operator, Trainer):
+        model = operator.fit(operator.sketch(**columns))  # type: ignore[attr-defined]
+        return evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
+    if isinstance(operator, Expander):
+        raise PlanError(f"{operator.name()} changes the number of rows: call its expand() or use it in a recipe")
+    return evaluate(operator, columns)
+
+
+def first_reason(fails: Columns) -> pa.Array:
+    """The first reason that holds in each row, null where none does.
+
+    >>> first_reason({"short": pa.array([True, False]), "spam": pa.array([True, True])}).to_pylist()
+    ['short', 'spam']
+    """
+    names = pa.array([*fails], pa.string())
+    where = np.stack([array.fill_null(False).to_numpy(zero_copy_only=False) for array in fails.values()])
+    return names.take(pa.array(where.argmax(axis=0), mask=~where.any(axis=0)))
+
+
+def _on_mapping(operator: Operator, value: Mapping[str, Any]) -> dict[str, Any]:
+    first = next(iter(value.values()), None)
+    is_row = isinstance(first, str) or not hasattr(first, "__len__")
+    table = pa.table({k: pa.array([v] if is_row else v) for k, v in value.items()})
+    before, after = set(value), _on_table(operator, table)
+    if is_row:
+        changed = set(operator.writes()) | {"dropped_by"}
+        return {k: after[k][0].as_py() for k in after.column_names if k not in before or k in changed}
+    if isinstance(first, np.ndarray):
+        return {k: after[k].to_numpy() for k in after.column_names}
+    return after.to_pydict()

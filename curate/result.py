@@ -1,0 +1,121 @@
+"""A finished run: its tables in the reader's favourite library, its funnel, and why a document was kept or dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import DataError, nearest
+from curate.store import Store
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+    import polars as pl
+    import pyarrow as pa
+
+
+
+class Result:
+    """The output folder of a run. `data` are the kept documents, `annotations` all of them without text."""
+
+    def __init__(self, path: str | Path, manifest: dict[str, Any]):
+        self.path, self.manifest = Path(path), manifest
+
+    def scan(self, part: str = "data") -> pl.LazyFrame:
+        """The kept documents (`data`) or every document without text (`annotations`), lazily, in Polars."""
+        import polars as pl
+
+        return pl.scan_parquet(self._files(part))
+
+    def polars(self, part: str = "data") -> pl.DataFrame:
+        return self.scan(part).collect()
+
+    def arrow(self, part: str = "data") -> pa.Table:
+        import pyarrow.dataset as ds
+
+        return ds.dataset(self._files(part), format="parquet").to_table()
+
+    def pandas(self, part: str = "data") -> pandas.DataFrame:
+        return self.arrow(part).to_pandas()
+
+    def dataset(self, part: str = "data") -> datasets.Dataset:
+        """A Hugging Face dataset."""
+        import datasets
+
+        return datasets.Dataset.from_parquet(self._files(part))
+
+    @property
+    def funnel(self) -> str:
+        """What each step took away, as text."""
+        return funnel_text(self.manifest["funnel"]["steps"])
+
+    def groups(self, most: int = 12) -> str:
+        """The funnel's first and last line for the largest groups of one source and language, as text."""
+        rows = [["source", "language", "read", "kept", "share", "MB kept", "words kept"]]
+        groups = self.manifest["funnel"]["groups"]
+        for group in groups[:most]:
+            first, last = group["steps"][0], group["steps"][-1]
+            share = f"{last['documents'] / max(first['documents'], 1):.1%}"
+            counts = [f"{first['documents']:,}", f"{last['documents']:,}", share]
+            rows.append([group["source"], group["language"] or "-", *counts, _mb(last["bytes"]), f"{last['words']:,}"])
+        more = f"\n... and {len(groups) - most} smaller groups (manifest.json has all)" if len(groups) > most else ""
+        return table_text(rows, left=2) + more
+
+    def row(self, id: str) -> dict[str, Any]:
+        """The annotations of one document; DataError when there is none with that id."""
+        import polars as pl
+
+        found = self.scan("annotations").filter(pl.col("id") == id).head(1).collect()
+        if found.is_empty():
+            some = self.scan("annotations").select("id").head(100_000).collect()["id"].to_list()
+            raise DataError(f"no document {id!r} in {self.path}{nearest(id, some)}")
+        return found.to_dicts()[0]
+
+    def show(self, id: str) -> str:
+        """Why one document was kept or dropped: each rule with value, bound and distance, and its duplicate twin."""
+        from curate.recipe import Recipe
+        from curate.verdict import verdict_text
+
+        return verdict_text(self.row(id), Recipe.load(self.path / "recipe.yaml"))
+
+    def _files(self, part: str) -> list[str]:
+        return [str(self.path / file["path"]) for file in self.manifest[part]]
+
+    def __repr__(self) -> str:
+        return f"{self.path}: {self.manifest['kept']:,} of {self.manifest['records']:,} documents kept\n{self.funnel}"
+
+
+def open_run(path: str | Path) -> Result:
+    """The result in an output folder; DataError when no run has finished there."""
+    manifest = Store(str(path)).manifest()
+    if manifest is None:
+        raise DataError(f"no finished run in {path}: there is no manifest.json (curate run makes one)")
+    return Result(path, manifest)
+
+
+def funnel_text(steps: list[dict[str, Any]]) -> str:
+    """Funnel rows as an aligned table."""
+    total = max(steps[0]["documents"], 1)
+    rows = [["step", "documents", "share", "MB", "words", "left"]]
+    for step in steps:
+        sign = "" if step["step"] in ("read", "kept") else "-"
+        lost = [f"{sign}{step['documents']:,}", f"{sign}{step['documents'] / total:.1%}", sign + _mb(step["bytes"])]
+        rows.append([step["step"], *lost, f"{sign}{step['words']:,}", f"{step['documents_left']:,}"])
+    return table_text(rows, left=1)
+
+
+def table_text(rows: list[list[str]], left: int) -> str:
+    """Aligned columns; the first `left` of them flush left, numbers flush right."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) if at < left else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.2f}"
+
+

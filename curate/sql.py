@@ -1,0 +1,59 @@
+"""Conditions in SQL over columns, through Polars' SQL expressions: used by `where:` and by the rules of `keep`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from curate.errors import PlanError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def parse(condition: str) -> pl.Expr:
+    """The condition as a Polars expression; PlanError when it is not valid SQL."""
+    import polars as pl
+
+    try:
+        return pl.sql_expr(condition)
+    except Exception as error:
+        raise PlanError(f"not a valid SQL condition: {condition!r} ({str(error).splitlines()[0]})") from error
+
+
+def columns(condition: str) -> tuple[str, ...]:
+    """Names of the columns a condition reads, in order of first use.
+
+    >>> columns("words > 3 AND language = 'en'")
+    ('words', 'language')
+    """
+    return tuple(dict.fromkeys(parse(condition).meta.root_names()))
+
+
+def check(condition: str, types: Mapping[str, pa.DataType]) -> None:
+    """PlanError unless the condition is a boolean over columns of these types."""
+    import polars as pl
+
+    empty = pa.table({name: pa.array([], kind) for name, kind in types.items() if name in columns(condition)})
+    try:
+        frame = pl.DataFrame(empty) if empty.num_columns else pl.DataFrame({"_": []})
+        result = frame.lazy().select(parse(condition).alias("condition")).collect_schema()["condition"]
+    except Exception as error:
+        raise PlanError(f"condition {condition!r} does not fit its columns: {str(error).splitlines()[0]}") from error
+    if result != pl.Boolean:
+        raise PlanError(f"condition {condition!r} is a {result}, not a yes or no: compare it with something")
+
+
+def holds(condition: str, values: Mapping[str, pa.Array]) -> pa.Array:
+    """The condition for every row: true, false, or null where SQL cannot tell.
+
+    >>> holds("words > 3", {"words": pa.array([1, 5, None])}).to_pylist()
+    [False, True, None]
+    """
+    import polars as pl
+
+    frame = pl.DataFrame({name: pl.from_arrow(values[name]) for name in columns(condition)})
+    result = frame.select(parse(condition).alias("condition"))["condition"].to_arrow()
+    return pa.array(result, pa.bool_()) if result.type != pa.bool_() else result

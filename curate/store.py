@@ -1,0 +1,128 @@
+"""The run folder: what users read at its top, and under `.work` the overlays that make a rerun cheap.
+
+    data/ annotations/ manifest.json report.html README.md recipe.yaml quarantine.jsonl log.jsonl
+    .work/values/<value_key>/<shard>.parquet     a step's columns, row-aligned with the shard
+    .work/index/<shard>.parquet                  id, bytes and words of every row; its row groups are the batches
+    .work/bad/<shard>.jsonl                      records of the shard that could not be read
+    .work/members/<pass key>/<shard>.arrow       what a shard hands to a corpus-wide step
+    .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model
+    .work/done/<key>/<shard>.json                receipts: that work is finished and need not be done again
+
+Files appear whole or not at all: they are written under a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.errors import PlanError
+
+
+class Store(msgspec.Struct, frozen=True):
+    """Paths inside a run folder; small enough to travel with every task."""
+
+    root: str
+
+    def path(self, *parts: str) -> Path:
+        return Path(self.root, *parts)
+
+    def work(self, *parts: str) -> Path:
+        return self.path(".work", *parts)
+
+    def values(self, value_key: str, shard: str) -> Path:
+        return self.work("values", value_key, f"{shard}.parquet")
+
+    def index(self, shard: str) -> Path:
+        return self.work("index", f"{shard}.parquet")
+
+    def bad(self, shard: str) -> Path:
+        return self.work("bad", f"{shard}.jsonl")
+
+    def members(self, pass_key: str, shard: str) -> Path:
+        return self.work("members", pass_key, f"{shard}.arrow")
+
+    def decisions(self, corpus_key: str, shard: str) -> Path:
+        return self.work("corpus", corpus_key, f"{shard}.parquet")
+
+    def model(self, corpus_key: str) -> Path:
+        return self.work("corpus", corpus_key, "model.parquet")
+
+    def receipt(self, key: str, shard: str) -> dict[str, Any] | None:
+        """What was noted when this work was finished; None when it was not."""
+        path = self.work("done", key, f"{shard}.json")
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+
+    def sign(self, key: str, shard: str, facts: dict[str, Any]) -> None:
+        """Note that a piece of work is finished."""
+        write_text(self.work("done", key, f"{shard}.json"), json.dumps(facts, sort_keys=True))
+
+    def manifest(self) -> dict[str, Any] | None:
+        try:
+            return json.loads(self.path("manifest.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def claimed(self, recipe: str) -> Iterator[None]:
+        """Hold the folder for one run of one recipe; PlanError when it is another's or in use."""
+        self._refuse_others(recipe)
+        self.work().mkdir(parents=True, exist_ok=True)
+        write_text(self.work("recipe"), recipe)
+        with open(self.work("lock"), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise PlanError(f"another run is writing to {self.root}: wait for it, or choose another output") from None
+            yield
+
+    def _refuse_others(self, recipe: str) -> None:
+        root = Path(self.root)
+        if not root.exists() or not any(root.iterdir()):
+            return
+        if not self.work("recipe").is_file():
+            raise PlanError(f"{root} holds files that curate did not write: choose another output (--output)")
+        owner = self.work("recipe").read_text()
+        if owner != recipe:
+            raise PlanError(
+                f"{root} belongs to the recipe {owner!r}, not {recipe!r}: choose another output (--output), or delete it"
+            )
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put the finished folder `new` in the place of `path`."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.rename(path, old)
+    os.rename(new, path)
+    shutil.rmtree(old, ignore_errors=True)
