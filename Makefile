@@ -46,7 +46,7 @@ else
 endif
 	@$(if $(PYTHON),$(PYTHON),$(BIN)/python) tools/requirements.py $(SKIP) > $(VENV)/requirements.txt
 ifdef UV
-	VIRTUAL_ENV=$(VENV) $(UV) pip install -q -c constraints.txt -r $(VENV)/requirements.txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode -c constraints.txt -r $(VENV)/requirements.txt
 	VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps -e .
 else
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \

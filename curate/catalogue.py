@@ -27,7 +27,9 @@ def list_text() -> str:
 
 def signature(cls: type[Operator]) -> list[tuple[str, str, str]]:
     """Parameters: name, type, default."""
-    hints = cls.__annotations__ | {k: v for base in cls.__mro__ for k, v in vars(base).get("__annotations__", {}).items()}
+    hints = cls.__annotations__ | {
+        k: v for base in cls.__mro__ for k, v in vars(base).get("__annotations__", {}).items()
+    }
     rows = []
     for field in msgspec.structs.fields(cls):
         kind = hints.get(field.name, field.type)
@@ -49,7 +51,12 @@ def page(name: str) -> str:
 
 def markdown() -> str:
     """docs/operators.md."""
-    lines = ["# Operators", "", "Generated from the code by `python -m docs.generate`; `curate ops NAME` prints the same.", ""]
+    lines = [
+        "# Operators",
+        "",
+        "Generated from the code by `python -m docs.generate`; `curate ops NAME` prints the same.",
+        "",
+    ]
     for kind in KINDS:
         found = {name: cls for name, cls in registry.builtin().items() if issubclass(cls, kind)}
         for name, cls in found.items():

@@ -56,9 +56,15 @@ def main() -> None:
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments that say which recipe, with which changes."""
-    command = click.option("--output", metavar="FOLDER", help="Where the result goes (default: the recipe's output.path).")(command)
     command = click.option(
-        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set a variable, or a key such as steps.2.keep.rules.x.min."
+        "--output", metavar="FOLDER", help="Where the result goes (default: the recipe's output.path)."
+    )(command)
+    command = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a variable, or a key such as steps.2.keep.rules.x.min.",
     )(command)
     return click.argument("recipe")(command)
 
@@ -70,7 +76,9 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--executor", type=click.Choice(["local", "ray"]), help="This machine, or a Ray cluster.")
 @click.option("--address", help="Address of the Ray cluster.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-def run(recipe: str, sets: tuple[str, ...], output: str | None, config_file: str | None, quiet: bool, **flags: Any) -> None:
+def run(
+    recipe: str, sets: tuple[str, ...], output: str | None, config_file: str | None, quiet: bool, **flags: Any
+) -> None:
     """Run a recipe, or continue a run that was stopped.
 
     \b

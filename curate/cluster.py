@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from curate.operator import Deduplicator
@@ -24,9 +25,7 @@ def candidates(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return bucket_pairs(keys, rows, BUCKET)
 
 
-def clusters(
-    operator: Deduplicator, a: np.ndarray, b: np.ndarray, fetch: Fetch
-) -> tuple[np.ndarray, np.ndarray]:
+def clusters(operator: Deduplicator, a: np.ndarray, b: np.ndarray, fetch: Fetch) -> tuple[np.ndarray, np.ndarray]:
     """Members and the representative (smallest address) of each, for all clusters of two or more.
 
     `a`, `b`: candidate pairs of row addresses; `fetch(addresses)` gives their sketches.
@@ -66,5 +65,5 @@ def in_memory(operator: Deduplicator, columns: dict[str, pa.Array]) -> dict[str,
     return {
         f"{name}_cluster": pa.array(cluster, mask=cluster < 0),
         f"{name}_duplicate_of": pa.array(twin, pa.string()),
-        "dropped_by": pa.array(np.where(copies, name, None), pa.string()),
+        "dropped_by": pc.if_else(pa.array(copies), name, pa.scalar(None, pa.string())),
     }

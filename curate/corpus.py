@@ -1,8 +1,8 @@
 """The notebook's way to a recipe: read, chain operators with `|`, branch, join with `+`, look, run.
 
-    corpus = read("web/*.jsonl.zst") | ops.Gopher() | ops.Keep(rules={"words": "gopher_word_count >= 50"})
-    corpus.sample(1000)      # a table
-    corpus.run("out/web")    # the whole of it
+corpus = read("web/*.jsonl.zst") | ops.Gopher() | ops.Keep(rules={"words": "gopher_word_count >= 50"})
+corpus.sample(1000)      # a table
+corpus.run("out/web")    # the whole of it
 """
 
 from __future__ import annotations
@@ -156,5 +156,3 @@ def _spilled(data: Any, **settings: Any) -> Source:
         if not path.exists():
             path.hardlink_to(temporary)
     return Source(path=str(path), **settings)
-
-

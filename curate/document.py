@@ -51,7 +51,7 @@ class Document:
             _child(holder, keys[-1], dotted)
         elif not isinstance(holder, dict):
             raise RecipeError(f"--set {dotted}: {'.'.join(map(str, keys[:-1]))} has no keys")
-        holder[keys[-1]] = yaml.safe_load(value)
+        holder[keys[-1]] = yaml.safe_load(value)  # type: ignore[index]  # a list was just checked
 
     def _visit(self, node: yaml.Node, place: Place, loader: yaml.SafeLoader) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)

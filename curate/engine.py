@@ -106,15 +106,12 @@ class _Run:
         return make_executor(self.config)
 
     def _pass(self, this: Pass) -> None:
-        todo = [
-            number
-            for number, shard in enumerate(self.plan.shards)
-            if self.store.receipt(this.key, shard.key) is None
-        ]
+        part = self.plan.taking_part(this)
+        todo = [number for number in part if self.store.receipt(this.key, self.plan.shards[number].key) is None]
         tasks = [msgspec.structs.replace(self.task, at=this.index, shards=(number,)) for number in todo]
         total = sum(self.plan.shards[number].bytes for number in todo)
         title = f"pass {this.index + 1} of {len(self.plan.passes)}"
-        with self.progress.stage(title, len(todo), total, reused=len(self.plan.shards) - len(todo)) as stage:
+        with self.progress.stage(title, len(todo), total, reused=len(part) - len(todo)) as stage:
             for task, facts in self._largest_first(tasks):
                 stage.advance(facts["rows"], self.plan.shards[task.shards[0]].bytes, facts["bytes"])
                 self._add_clock(facts["clock"])
@@ -133,7 +130,9 @@ class _Run:
             self.progress.log("barrier", step=step.step.name, **facts)
 
     def _receipts(self, this: Pass) -> list[dict[str, Any]]:
-        return [self.store.receipt(this.key, shard.key) or {} for shard in self.plan.shards]
+        return [
+            self.store.receipt(this.key, self.plan.shards[number].key) or {} for number in self.plan.taking_part(this)
+        ]
 
     def _check_quarantine(self, this: Pass) -> None:
         """Too many unreadable records: stop before more work is spent on them."""
@@ -143,8 +142,8 @@ class _Run:
         if bad > self.config.quarantine_share * (bad + rows):
             self._write_quarantine(facts)
             raise DataError(
-                f"{bad} of {bad + rows} records are quarantined, above the share of {self.config.quarantine_share:g} that"
-                f" the config allows (quarantine_share); see {self.store.path('quarantine.jsonl')}"
+                f"{bad} of {bad + rows} records are quarantined, above the share that the config allows"
+                f" (quarantine_share: {self.config.quarantine_share:g}); see {self.store.path('quarantine.jsonl')}"
             )
 
     def _funnel(self) -> Funnel:
@@ -158,7 +157,7 @@ class _Run:
     def _write_quarantine(self, facts: list[dict[str, Any]]) -> None:
         """All quarantined records of the run, in corpus order."""
         lines = []
-        for shard, fact in zip(self.plan.shards, facts, strict=True):
+        for shard, fact in zip(self.plan.shards[: len(facts)], facts, strict=True):
             for line in self.store.bad(shard.key).read_text().splitlines():
                 lines.append(json.dumps({"source": shard.source, **json.loads(line)}, ensure_ascii=False))
             for record in fact.get("quarantined", []):

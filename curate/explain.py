@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curate.operator import Deduplicator, Trainer
+from curate.operator import Deduplicator, Expander, Trainer
 from curate.plan import Pass, Plan, PlannedStep
 from curate.store import Store
 
@@ -10,8 +10,8 @@ from curate.store import Store
 def plan_text(plan: Plan, store: Store | None = None) -> str:
     """The plan of a run: one block per pass."""
     size = sum(shard.bytes for shard in plan.shards)
-    sources = len(plan.recipe.sources)
-    lines = [f"{plan.recipe.name}: {len(plan.shards)} shards of {sources} source{'s' * (sources > 1)}, {size / 1e6:,.1f} MB as stored"]
+    count = len(plan.shards)
+    lines = [f"{plan.recipe.name}: {count} shard{'s' * (count > 1)}, {size / 1e6:,.1f} MB as stored"]
     for name, schema in plan.source_schemas.items():
         lines.append(f"  {name}: " + ", ".join(f"{field.name} ({field.type})" for field in schema))
     for this in plan.passes:
@@ -28,12 +28,17 @@ def _pass(plan: Plan, this: Pass, store: Store | None) -> list[str]:
     if this.end is not None:
         end = plan.steps[this.end]
         ready = " (reused)" if store and store.receipt(end.corpus_key, "all") else ""
-        lines += [_step(plan.steps[at], "sketch of ") for at in (this.end, *this.ahead)]
+        lines += [
+            _step(plan.steps[at], "" if isinstance(end.operator, Expander) else "sketch of ")
+            for at in (this.end, *this.ahead)
+        ]
         lines.append(f"corpus-wide: {end.step.name} {_verb(end)}{ready}")
     return lines
 
 
 def _verb(step: PlannedStep) -> str:
+    if isinstance(step.operator, Expander):
+        return "makes new documents, which go through the steps after it"
     if isinstance(step.operator, Trainer):
         return "is fitted"
     return "finds clusters" if isinstance(step.operator, Deduplicator) else "chooses documents"

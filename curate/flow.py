@@ -102,5 +102,6 @@ def _line(start: tuple[float, float], end: tuple[float, float], high: int, label
 def _box(spot: tuple[float, float], wide: int, high: int, label: str, is_step: bool) -> str:
     x, y = spot
     fill, round_ = ("#eef3fb", 4) if is_step else ("#f3f0e8", 16)
-    box = f'<rect x="{x - wide / 2:.0f}" y="{y:.0f}" width="{wide}" height="{high}" rx="{round_}" fill="{fill}" stroke="#8aa"/>'
+    shape = f'x="{x - wide / 2:.0f}" y="{y:.0f}" width="{wide}" height="{high}" rx="{round_}"'
+    box = f'<rect {shape} fill="{fill}" stroke="#8aa"/>'
     return box + f'<text x="{x:.0f}" y="{y + high / 2 + 4:.0f}" fill="#222">{escape(label)}</text>'

@@ -70,7 +70,9 @@ class Funnel:
         kept = self.total(None)["documents"]
         lost = {reason: self.total(reason)["documents"] for reason in self.order}
         if self.rows + self.bad != kept + sum(lost.values()):
-            raise DataError(f"the counts do not add up: {self.rows + self.bad} read, {kept} kept, {lost}: please report this")
+            raise DataError(
+                f"the counts do not add up: {self.rows + self.bad} read, {kept} kept, {lost}: please report this"
+            )
 
     @property
     def quarantined(self) -> int:

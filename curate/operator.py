@@ -1,14 +1,14 @@
 """The operator contract: an operator turns named columns into named columns; rows never disappear, they get a reason.
 
-| kind         | scope    | work method                             | does                                             |
-|--------------|----------|-----------------------------------------|--------------------------------------------------|
-| Signal       | document | compute(columns) -> columns             | adds columns; never edits, never drops           |
-| Mapper       | document | compute(columns) -> columns             | edits columns; says what it changed              |
-| Filter       | document | decide(columns) -> reason: fails?       | gives rows a reason to be dropped                |
-| Expander     | document | expand(columns) -> parents, columns     | 1 -> n rows with a reference to their parent     |
-| Deduplicator | corpus   | sketch, keys, same                      | gives all but one of a cluster a reason          |
-| Selector     | corpus   | sketch, select                          | chooses a subset of the whole corpus             |
-| Trainer      | corpus   | sketch, fit, apply                      | fits a small model on the corpus, then applies it |
+| kind         | scope    | work method                    | does                                           |
+|--------------|----------|--------------------------------|------------------------------------------------|
+| Signal       | document | compute(columns) -> columns    | adds columns; never edits, never drops         |
+| Mapper       | document | compute(columns) -> columns    | edits columns; says what it changed            |
+| Filter       | document | decide(columns) -> fails       | gives rows a reason to be dropped              |
+| Expander     | document | expand(columns) -> new rows    | 1 -> n rows with a reference to their parent   |
+| Deduplicator | corpus   | sketch, keys, same             | gives all but one of a cluster a reason        |
+| Selector     | corpus   | sketch, select                 | chooses a subset of the whole corpus           |
+| Trainer      | corpus   | sketch, fit, apply             | fits a small model on the corpus and applies it|
 
 The argument names of the work method are the columns it reads, their annotations the Arrow types
 (`text: pa.StringArray`; plain `pa.Array` takes any type). Fields are the recipe's parameters.
@@ -123,10 +123,20 @@ class Filter(Operator, frozen=True):
 
 
 class Expander(Operator, frozen=True):
-    """Turns one row into n: `expand(columns)` returns the parent's position of each new row and the new columns."""
+    """Turns one row into n new ones; the parent stays behind with the operator's name as its reason.
+
+    `expand(columns)` returns the position of each new row's parent (ascending) and the columns it edits, for the new
+    rows. Other columns of the source are carried along; columns made by earlier steps are null for new rows.
+    """
 
     kind: ClassVar[str] = "Expander"
     work: ClassVar[str] = "expand"
+
+    def writes(self) -> Types:
+        return {"parent_id": pa.string()}
+
+    def reasons(self) -> tuple[str, ...]:
+        return (self.name(),)
 
 
 class Deduplicator(Operator, frozen=True):
@@ -319,7 +329,7 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
         return in_memory(operator, columns)
     if isinstance(operator, Selector):
         keep = operator.select(pa.table(evaluate(operator, columns)))
-        return {"dropped_by": pa.array(np.where(keep, None, operator.name()), pa.string())}
+        return {"dropped_by": pc.if_else(pa.array(keep), pa.scalar(None, pa.string()), operator.name())}
     if isinstance(operator, Trainer):
         model = operator.fit(operator.sketch(**columns))  # type: ignore[attr-defined]
         return evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from curate.io.source import Shard, Source
 from curate.operator import Deduplicator, Expander, Mapper, Operator, Selector, Trainer, declared
 from curate.recipe import Recipe, Step
 
+PIECES = "pieces"  # format of the shards that expanders make
 INTERNAL = ("dropped_by", "failed_rules", "row")
 
 
@@ -72,10 +73,15 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run will do."""
+    """What a run will do.
+
+    shards   those of the sources, then those that expanders make
+    born     for each shard the pass that makes it; -1 for those of the sources
+    """
 
     recipe: Recipe
     shards: tuple[Shard, ...]
+    born: tuple[int, ...]
     source_schemas: dict[str, pa.Schema]
     steps: tuple[PlannedStep, ...]
     passes: tuple[Pass, ...]
@@ -85,7 +91,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reasons(self) -> dict[str, int]:
         """Every reason a document can be dropped for -> the step that gives it."""
-        return {reason: s.index for s in self.steps for reason in s.outputs.values() if s.drops and reason not in s.types}
+        return {
+            reason: s.index for s in self.steps for reason in s.outputs.values() if s.drops and reason not in s.types
+        }
+
+    def taking_part(self, this: Pass) -> list[int]:
+        """Numbers of the shards that a pass reads."""
+        return [number for number, born in enumerate(self.born) if born < this.index]
+
+    def first_step(self, number: int) -> int:
+        """The first step that the rows of a shard go through."""
+        born = self.born[number]
+        return 0 if born < 0 else (self.passes[born].end or 0) + 1
 
     def exported(self, shard: Shard) -> bool:
         return not self.recipe.sources[shard.source].reference
@@ -150,8 +167,6 @@ class _Builder:
 
     def add(self, step: Step) -> None:
         operator = step.operator
-        if isinstance(operator, Expander):
-            raise PlanError(f"{operator.name()} changes the number of rows; expanders are not planned yet")
         scope = self._scope(step)
         inputs = self._inputs(step)
         self._check_files(operator)
@@ -164,15 +179,30 @@ class _Builder:
         self._close(None)
         fields = [pa.field(name, kind) for name, kind in self.types.items()]
         key = fingerprint(self.alive_key, [p.key for p in self.passes], sorted(self.keys.items()), self.shards_key)
+        shards, born = self._with_pieces()
         return Plan(
             recipe=self.recipe,
-            shards=self.shards,
+            shards=shards,
+            born=born,
             source_schemas=self.schemas,
             steps=tuple(self.steps),
             passes=tuple(msgspec.structs.replace(this, ahead=self._ahead(this)) for this in self.passes),
             schema=pa.schema(fields),
             key=key,
         )
+
+    def _with_pieces(self) -> tuple[tuple[Shard, ...], tuple[int, ...]]:
+        """The sources' shards, and one for what an expander makes of each shard that is there before it."""
+        shards, born = list(self.shards), [-1] * len(self.shards)
+        for this in self.passes:
+            step = self.steps[this.end] if this.end is not None else None
+            if step is None or not isinstance(step.operator, Expander):
+                continue
+            for parent in list(shards):
+                if parent.source in step.scope.sources:
+                    shards.append(pieces_of(parent, step, this))
+                    born.append(this.index)
+        return tuple(shards), tuple(born)
 
     def _scope(self, step: Step) -> Scope:
         known = {**self.recipe.sources, **self.names}
@@ -199,9 +229,13 @@ class _Builder:
     def _require(self, column: str, who: str) -> str:
         if column in self.types:
             return column
-        later = [s.name for s in self.recipe.steps if column in s.columns_written().values() and s.name not in self.names]
+        later = [
+            s.name for s in self.recipe.steps if column in s.columns_written().values() and s.name not in self.names
+        ]
         hint = f" - step {later[0]} writes it later: move it up" if later else nearest(column, self.types)
-        raise PlanError(f"{who} reads {column!r}, which nothing before it writes{hint}. Columns here: {', '.join(self.types)}")
+        raise PlanError(
+            f"{who} reads {column!r}, which nothing before it writes{hint}. Columns here: {', '.join(self.types)}"
+        )
 
     def _inputs(self, step: Step) -> dict[str, str]:
         reads = step.operator.reads()
@@ -228,6 +262,7 @@ class _Builder:
         for own, kind in step.operator.writes().items():
             name = names[own]
             edits = isinstance(step.operator, Mapper) and own in step.operator.reads()
+            edits = edits or isinstance(step.operator, Expander)
             if name in INTERNAL or (name in self.types and not edits):
                 owner = self.writer.get(name, "curate itself")
                 raise PlanError(
@@ -280,9 +315,9 @@ class _Builder:
             self.alive_key = fingerprint(self.alive_key, source, scope_key, planned.outputs, self.recipe.annotate)
         self.steps.append(planned)
         self.names.setdefault(planned.step.name, planned.index)
-        if isinstance(planned.operator, Deduplicator | Selector | Trainer):
+        if isinstance(planned.operator, Deduplicator | Selector | Trainer | Expander):
             self._close(planned)
-        if not isinstance(planned.operator, Deduplicator | Selector):
+        if not isinstance(planned.operator, Deduplicator | Selector | Expander):
             self.pending.append(planned.index)
 
     def _close(self, end: PlannedStep | None) -> None:
@@ -291,14 +326,16 @@ class _Builder:
         key = fingerprint(about, self.alive_key, (end.corpus_key if end else None), [p.key for p in self.passes])
         if end is not None:
             # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.
-            key = fingerprint(about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes])
+            key = fingerprint(
+                about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
+            )
         self.passes.append(
             Pass(index=len(self.passes), steps=tuple(self.pending), end=end.index if end else None, key=key)
         )
         self.pending = []
 
     def _ahead(self, this: Pass) -> tuple[int, ...]:
-        """Sketches after this pass's barrier whose columns are as they will be, in the first pass that can make them."""
+        """Sketches for later barriers, in the first pass in which their columns are as they will be."""
         if this.end is None:
             return ()
         start = self.passes[this.index - 1].end or 0 if this.index else 0
@@ -317,6 +354,13 @@ class _Builder:
         return [drops, self._scope_key(end.scope), self.recipe.annotate]
 
 
+def pieces_of(parent: Shard, step: PlannedStep, this: Pass) -> Shard:
+    """The shard that an expander makes of another one."""
+    key = fingerprint(parent.key, this.key)
+    name = f"{parent.name}/{step.step.name}"
+    return msgspec.structs.replace(parent, name=name, paths=(), format=PIECES, bytes=0, key=key)
+
+
 def stored(planned: PlannedStep) -> dict[str, pa.DataType]:
     """Row-aligned values a step keeps on disk, by their own names."""
     if isinstance(planned.operator, Trainer):
@@ -332,7 +376,7 @@ def union_schema(schemas: dict[str, pa.Schema]) -> pa.Schema:
             known = fields.setdefault(field.name, (field, source))
             if known[0].type != field.type:
                 raise PlanError(
-                    f"column {field.name!r} is {known[0].type} in source {known[1]} but {field.type} in source {source}:"
+                    f"column {field.name!r} is {known[0].type} in source {known[1]} but {field.type} in {source}:"
                     " map one of them to another name under `columns:`"
                 )
     return pa.schema([field for field, _ in fields.values()])

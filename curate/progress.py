@@ -28,7 +28,7 @@ class Progress:
 
     def log(self, event: str, **facts: Any) -> None:
         if self._log is not None:
-            with open(self._log, "a", encoding="utf-8") as log:
+            with self._log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n")
 
     def say(self, text: str) -> None:

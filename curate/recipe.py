@@ -98,7 +98,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     file: str = ""
 
     @staticmethod
-    def load(path: str | Path, variables: Mapping[str, Any] | None = None, sets: Mapping[str, str] | None = None) -> Recipe:
+    def load(
+        path: str | Path, variables: Mapping[str, Any] | None = None, sets: Mapping[str, str] | None = None
+    ) -> Recipe:
         """Read a recipe file, or a shipped recipe by its name. `sets` are `--set key=value` overrides."""
         return _load(locate(path), dict(variables or {}), dict(sets or {}))
 
@@ -110,7 +112,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def to_plain(self) -> dict[str, Any]:
         """The recipe as plain values, as it stands in YAML."""
-        plain = {"name": self.name, "description": self.description, "uses": list(self.uses)}
+        plain: dict[str, Any] = {"name": self.name, "description": self.description, "uses": list(self.uses)}
         plain["sources"] = {name: changed(source) for name, source in self.sources.items()}
         plain["steps"] = [step.to_plain() for step in self.steps]
         plain |= {"annotate": self.annotate} if self.annotate != "kept" else {}
@@ -182,7 +184,9 @@ def locate(path: str | Path, beside: Path | None = None) -> Path:
     names = shipped()
     if str(path) in names:
         return names[str(path)]
-    raise RecipeError(f"no recipe {str(path)!r}{nearest(str(path), names)}: neither a file nor one of {', '.join(names)}")
+    raise RecipeError(
+        f"no recipe {str(path)!r}{nearest(str(path), names)}: neither a file nor one of {', '.join(names)}"
+    )
 
 
 def builtin_variables() -> dict[str, str]:
@@ -263,7 +267,13 @@ def _steps(
 
 
 def _included(
-    body: Any, document: Document, place: Place, folder: Path, catalogue: Catalogue, given: dict[str, Any], names: set[str]
+    body: Any,
+    document: Document,
+    place: Place,
+    folder: Path,
+    catalogue: Catalogue,
+    given: dict[str, Any],
+    names: set[str],
 ) -> Iterator[Step]:
     """The steps of another recipe or rule set, with its variables given in `with:`."""
     body = {"recipe": body} if isinstance(body, str) else body
@@ -332,4 +342,4 @@ def default(field: msgspec.structs.FieldInfo) -> Any:
     """The default of a field that has one."""
     if field.default is not msgspec.NODEFAULT:
         return field.default
-    return field.default_factory()  # type: ignore[operator]
+    return field.default_factory()

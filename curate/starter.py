@@ -44,7 +44,9 @@ def _look(path: str) -> tuple[Source, dict[str, str], str]:
         return Source(path=path, format="files"), {}, "each file is a document"
     text = next((field for field in TEXT if field in fields), None)
     if text is None:
-        raise DataError(f"no field of {path} looks like the text of a document: {', '.join(fields)} (say which: columns: text: ...)")
+        raise DataError(
+            f"no field of {path} looks like the text of a document: {', '.join(fields)} (say which: columns: text: ...)"
+        )
     columns = {"text": text} if text != "text" else {}
     for ours, theirs in KNOWN.items():
         found = next((field for field in theirs if field in fields), None)

@@ -2,9 +2,10 @@
 
     data/ annotations/ manifest.json report.html README.md recipe.yaml quarantine.jsonl log.jsonl
     .work/values/<value_key>/<shard>.parquet     a step's columns, row-aligned with the shard
-    .work/index/<shard>.parquet                  id, bytes and words of every row; its row groups are the batches
+    .work/index/<shard>.parquet                  id, source, language, bytes and words; its row groups are the batches
     .work/bad/<shard>.jsonl                      records of the shard that could not be read
     .work/members/<pass key>/<shard>.arrow       what a shard hands to a corpus-wide step
+    .work/pieces/<shard>.parquet                 rows that an expander made; a shard of its own from then on
     .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model
     .work/done/<key>/<shard>.json                receipts: that work is finished and need not be done again
 
@@ -50,6 +51,9 @@ class Store(msgspec.Struct, frozen=True):
     def members(self, pass_key: str, shard: str) -> Path:
         return self.work("members", pass_key, f"{shard}.arrow")
 
+    def pieces(self, shard: str) -> Path:
+        return self.work("pieces", f"{shard}.parquet")
+
     def decisions(self, corpus_key: str, shard: str) -> Path:
         return self.work("corpus", corpus_key, f"{shard}.parquet")
 
@@ -80,11 +84,13 @@ class Store(msgspec.Struct, frozen=True):
         self._refuse_others(recipe)
         self.work().mkdir(parents=True, exist_ok=True)
         write_text(self.work("recipe"), recipe)
-        with open(self.work("lock"), "w") as lock:
+        with self.work("lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise PlanError(f"another run is writing to {self.root}: wait for it, or choose another output") from None
+                raise PlanError(
+                    f"another run is writing to {self.root}: wait for it, or choose another output"
+                ) from None
             yield
 
     def _refuse_others(self, recipe: str) -> None:
@@ -96,7 +102,7 @@ class Store(msgspec.Struct, frozen=True):
         owner = self.work("recipe").read_text()
         if owner != recipe:
             raise PlanError(
-                f"{root} belongs to the recipe {owner!r}, not {recipe!r}: choose another output (--output), or delete it"
+                f"{root} belongs to the recipe {owner!r}, not {recipe!r}: choose another output (--output) or delete it"
             )
 
 

@@ -78,7 +78,9 @@ class DedupMinhash(Deduplicator, frozen=True):
 
     def __post_init__(self) -> None:
         if self.bands * self.rows > self.slots:
-            raise ValueError(f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} slots, not {self.slots}")
+            raise ValueError(
+                f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} slots, not {self.slots}"
+            )
 
     def sketches(self) -> dict[str, pa.DataType]:
         return {"signature": pa.binary(4 * self.slots)}

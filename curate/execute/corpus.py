@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from curate import cluster
 from curate.errors import OperatorError
 from curate.execute.tasks import Task
-from curate.operator import Deduplicator, Selector, Trainer
+from curate.operator import Deduplicator, Expander, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, stored
 from curate.store import Store, whole
 
@@ -27,7 +27,9 @@ def decide(plan: Plan, store: Store, this: Pass, task: Task, run: Map) -> dict[s
     done = store.receipt(step.corpus_key, "all")
     if done is not None:
         return done
-    if isinstance(step.operator, Trainer):
+    if isinstance(step.operator, Expander):
+        facts = {"shards": len(plan.taking_part(this))}
+    elif isinstance(step.operator, Trainer):
         facts = _train(plan, store, this, step)
     elif isinstance(step.operator, Selector):
         facts = _select(plan, store, this, step)
@@ -44,8 +46,8 @@ def candidates_task(task: Task, plan: Plan) -> dict[str, Any]:
     partition, partitions = task.shards
     low, high = (2**64 * at // partitions for at in (partition, partition + 1))
     keys, rows = [], []
-    for number, shard in enumerate(plan.shards):
-        members = _members(task.store, this, shard.key)
+    for number in plan.taking_part(this):
+        members = _members(task.store, this, plan.shards[number].key)
         found = members["key"].to_numpy()
         start = np.searchsorted(found, np.uint64(low))
         stop = len(found) if high == 2**64 else np.searchsorted(found, np.uint64(high))
@@ -69,16 +71,18 @@ def address(shard: int, rows: np.ndarray) -> np.ndarray:
 
 def _deduplicate(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, run: Map) -> dict[str, Any]:
     assert isinstance(step.operator, Deduplicator)
-    total = sum(len(_members(store, this, shard.key)) for shard in plan.shards)
+    total = sum(len(_members(store, this, plan.shards[number].key)) for number in plan.taking_part(this))
     partitions = max(1, -(-total // KEYS_PER_PARTITION))
-    tasks = [Task("candidates", task.plan, store, task.config, this.index, (at, partitions)) for at in range(partitions)]
+    tasks = [
+        Task("candidates", task.plan, store, task.config, this.index, (at, partitions)) for at in range(partitions)
+    ]
     found = sum(facts["pairs"] for _, facts in run(tasks))
     tables = [pq.read_table(_pairs(store, step, at)) for at in range(partitions)]
     pairs = np.unique(np.stack([pa.concat_tables(tables)[c].to_numpy() for c in "ab"], axis=1), axis=0)
     fetch = Sketches(plan, store, step)
     members, representatives = cluster.clusters(step.operator, pairs[:, 0].copy(), pairs[:, 1].copy(), fetch)
     ids = _ids(plan, store, np.unique(representatives))
-    _write_clusters(plan, store, step, members, representatives, ids)
+    _write_clusters(plan, store, this, step, members, representatives, ids)
     copies = int((members != representatives).sum())
     return {"candidates": found, "clusters": len(ids), "copies": copies}
 
@@ -131,11 +135,17 @@ def _ids(plan: Plan, store: Store, addresses: np.ndarray) -> dict[int, str]:
 
 
 def _write_clusters(
-    plan: Plan, store: Store, step: PlannedStep, members: np.ndarray, representatives: np.ndarray, ids: dict[int, str]
+    plan: Plan,
+    store: Store,
+    this: Pass,
+    step: PlannedStep,
+    members: np.ndarray,
+    representatives: np.ndarray,
+    ids: dict[int, str],
 ) -> None:
     cluster_name, twin_name = step.operator.writes()
     shards = members >> 32
-    for number, shard in enumerate(plan.shards):
+    for number in plan.taking_part(this):
         low, high = np.searchsorted(shards, [number, number + 1])
         mine, heads = members[low:high], representatives[low:high]
         copies = mine != heads
@@ -146,14 +156,15 @@ def _write_clusters(
             twin_name: pa.array(twins, pa.string()),
             "drop": pa.array(copies),
         }
-        _write_decisions(store, step, shard.key, pa.table(table))
+        _write_decisions(store, step, plan.shards[number].key, pa.table(table))
 
 
 def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
     """A selector sees the small sketches of all rows at once."""
     assert isinstance(step.operator, Selector)
     pieces, sizes = [], []
-    for shard in plan.shards:
+    shards = [plan.shards[number] for number in plan.taking_part(this)]
+    for shard in shards:
         rows = _members(store, this, shard.key)["row"].to_numpy().astype(np.int64)
         sizes.append(rows)
         if len(rows):
@@ -166,7 +177,7 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
     if keep.dtype != bool or len(keep) != len(whole_corpus):
         raise OperatorError(f"{step.step.name}: select() must return one true or false per row")
     start = 0
-    for shard, rows in zip(plan.shards, sizes, strict=True):
+    for shard, rows in zip(shards, sizes, strict=True):
         dropped = rows[~keep[start : start + len(rows)]]
         start += len(rows)
         table = pa.table({"row": pa.array(dropped.astype(np.uint32)), "drop": pa.array(np.ones(len(dropped), bool))})
@@ -176,7 +187,7 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
 
 def _train(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
     assert isinstance(step.operator, Trainer)
-    tables = [_members(store, this, shard.key) for shard in plan.shards]
+    tables = [_members(store, this, plan.shards[number].key) for number in plan.taking_part(this)]
     model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
     with whole(store.model(step.corpus_key)) as temporary:
         pq.write_table(model, temporary)
@@ -194,5 +205,3 @@ def _pairs(store: Store, step: PlannedStep, partition: int) -> Any:
 def _write_decisions(store: Store, step: PlannedStep, shard: str, table: pa.Table) -> None:
     with whole(store.decisions(step.corpus_key, shard)) as temporary:
         pq.write_table(table, temporary)
-
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +64,26 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
     data_schema, annotation_schema = schemas(plan)
     names = outcomes(plan)
     folder = staging(task.store.root, plan)
-    clock: dict[str, float] = {}
+    clock: dict[str, float] = defaultdict(float)
+    began = time.perf_counter()
     with (
         _sink(folder / "data", task.at, data_schema, plan) as data,
         _sink(folder / "annotations", task.at, annotation_schema, plan) as annotations,
     ):
         for number in task.shards:
-            walk = Walk(plan, task.store, task.config, plan.shards[number], len(plan.steps))
+            walk = Walk(plan, task.store, task.config, number, len(plan.steps))
             for batch in walk:
-                annotations.append(_annotations(batch, names, annotation_schema))
-                data.append(_kept(batch, data_schema))
-            clock = {part: clock.get(part, 0.0) + seconds for part, seconds in walk.clock.items()}
+                rows, kept = _annotations(batch, names, annotation_schema), _kept(batch, data_schema)
+                with walk.timed("write"):
+                    annotations.append(rows)
+                    data.append(kept)
+            for part, seconds in walk.clock.items():
+                clock[part] += seconds
+        began_closing = time.perf_counter()
+    clock["write"] += time.perf_counter() - began_closing
+    clock["total"] = time.perf_counter() - began
     files = {"data": msgspec.to_builtins(data.files), "annotations": msgspec.to_builtins(annotations.files)}
-    return {**files, "clock": clock}
+    return {**files, "clock": dict(clock)}
 
 
 def staging(root: str, plan: Plan) -> Path:
@@ -117,5 +126,3 @@ def failed_rules(batch: Batch) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(matrix.sum(axis=1))]).astype(np.int32)
     which = np.nonzero(matrix)[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array([*batch.fails], pa.string()).take(pa.array(which)))
-
-

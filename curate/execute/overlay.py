@@ -37,8 +37,10 @@ class Overlay:
         table = self._old.read_row_group(batch, columns=[ROWS, ERROR])
         return one(table[ROWS]).to_numpy(zero_copy_only=False), one(table[ERROR])
 
-    def load(self, batch: int, column: str) -> pa.Array:
-        assert self._old is not None
+    def load(self, batch: int, column: str, rows: int) -> pa.Array:
+        """A stored column of the batch; nulls where nothing was ever computed."""
+        if self._old is None:
+            return pa.nulls(rows, self.types[column])
         return one(self._old.read_row_group(batch, columns=[column])[column])
 
     def put(self, batch: int, values: dict[str, pa.Array], rows: np.ndarray, errors: pa.Array) -> None:
@@ -46,12 +48,21 @@ class Overlay:
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(
-                self._temporary, self.schema, compression="lz4", use_dictionary=False, write_statistics=False
+                self._temporary,
+                self.schema,
+                compression=self._compression(),
+                use_dictionary=False,
+                write_statistics=False,
             )
             for earlier in range(batch):
                 self._copy(earlier)
         table = pa.table({**values, ROWS: pa.array(rows), ERROR: errors}, schema=self.schema)
         self._writer.write_table(table, row_group_size=max(1, len(table)))
+
+    def _compression(self) -> dict[str, str]:
+        """Sketches are random bits: compressing them costs time and saves nothing."""
+        types = {field.name: field.type for field in self.schema}
+        return {name: "none" if pa.types.is_fixed_size_binary(kind) else "lz4" for name, kind in types.items()}
 
     def keep(self, batch: int) -> None:
         """The batch is as it was."""
@@ -74,19 +85,30 @@ class Overlay:
             self._old.close()
 
 
+LABELS = ("id", "source", "language")  # short columns that most passes want without reading text again
+
+
 class Index:
-    """id, bytes and words of every row of a shard. Its row groups are the batches of every later read."""
+    """Size and labels of every row of a shard. Its row groups are the batches of every later read."""
 
-    SCHEMA = pa.schema([("id", pa.string()), ("bytes", pa.int64()), ("words", pa.int32())])
-
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, schema: pa.Schema):
         self.path = path
+        labels = [
+            (name, pa.string()) for name in LABELS if name in schema.names and schema.field(name).type == pa.string()
+        ]
+        self.schema = pa.schema([*labels, ("bytes", pa.int64()), ("words", pa.int32())])
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Index:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._temporary, self.SCHEMA, compression="lz4", use_dictionary=False)
+        self._writer = pq.ParquetWriter(
+            self._temporary,
+            self.schema,
+            compression="lz4",
+            use_dictionary=["source", "language"],
+            write_statistics=False,
+        )
         return self
 
     def __exit__(

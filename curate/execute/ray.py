@@ -22,7 +22,9 @@ class Ray:
         self._ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:
-            local = {} if config.address else {"num_cpus": config.parallelism, "include_dashboard": False}
+            local: dict[str, Any] = (
+                {} if config.address else {"num_cpus": config.parallelism, "include_dashboard": False}
+            )
             ray.init(address=config.address, log_to_driver=False, configure_logging=False, **local)
         self._remote = ray.remote(run_task)
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))

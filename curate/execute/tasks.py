@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curate.config import Config
 from curate.execute.overlay import one
 from curate.execute.walk import Batch, Walk
-from curate.operator import Deduplicator, Trainer
-from curate.plan import Pass, Plan, PlannedStep
+from curate.operator import Deduplicator, Expander, Trainer
+from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
 
 
@@ -69,19 +70,24 @@ def save_plan(plan: Plan, store: Store) -> str:
 def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
     """Lead a shard through the pass's steps; hand the corpus-wide step that ends it what it needs."""
     began = time.perf_counter()
-    shard = plan.shards[task.shards[0]]
+    number = task.shards[0]
+    shard = plan.shards[number]
     end = plan.steps[this.end] if this.end is not None else None
-    walk = Walk(plan, task.store, task.config, shard, len(plan.steps) if end is None else end.index)
+    walk = Walk(plan, task.store, task.config, number, len(plan.steps) if end is None else end.index)
     members: list[pa.Table] = []
     tally = Tally(plan)
     for batch in walk:
         if end is None:
             tally.add(batch)
+        elif isinstance(end.operator, Expander):
+            members.append(pieces(batch, end))
         else:
             members.append(member_rows(batch, end))
         for at in this.ahead:
             batch.values(plan.steps[at], batch.scope(plan.steps[at]))
-    if end is not None:
+    if end is not None and isinstance(end.operator, Expander):
+        write_pieces(task.store.pieces(pieces_of(shard, end, this).key), members)
+    elif end is not None:
         write_members(task.store.members(this.key, shard.key), members, end)
     facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key), **(tally.facts() if end is None else {})}
     task.store.sign(this.key, shard.key, facts)
@@ -89,14 +95,14 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
 
 
 def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
-    """What a batch contributes to a corpus-wide step: keys of a deduplicator, rows of a selector, a trainer's sketch."""
+    """What a batch gives to a corpus-wide step: a deduplicator's keys, a selector's rows, a trainer's sketch."""
     rows = batch.scope(end)
     operator = end.operator
-    began = time.perf_counter()
+    part = f"step {end.step.name}"
     if isinstance(operator, Trainer):
-        sketch = operator.sketch(**batch.inputs(end, rows))  # type: ignore[attr-defined]
-        batch.walk.clock[f"step {end.step.name}"] += time.perf_counter() - began
-        return sketch
+        inputs = batch.inputs(end, rows)
+        with batch.walk.timed(part):
+            return operator.sketch(**inputs)  # type: ignore[attr-defined]
     values = batch.values(end, rows)
     positions = np.flatnonzero(rows) + batch.start
     if not isinstance(operator, Deduplicator):
@@ -105,10 +111,34 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
     present = pc.is_valid(one(sketch.column(0))).to_numpy(zero_copy_only=False)
     if not present.all():
         sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
-    began = time.perf_counter()
-    at, keys = operator.keys(sketch)
-    batch.walk.clock[f"step {end.step.name}"] += time.perf_counter() - began
+    with batch.walk.timed(part):
+        at, keys = operator.keys(sketch)
     return pa.table({"key": pa.array(keys), "row": pa.array(positions[at].astype(np.uint32))})
+
+
+def pieces(batch: Batch, end: PlannedStep) -> pa.Table:
+    """The new rows an expander makes of a batch, with the columns of the source they inherit."""
+    rows = batch.scope(end)
+    parents, made = end.operator.expand(**batch.inputs(end, rows))  # type: ignore[attr-defined]
+    at = pa.array(np.flatnonzero(rows)[parents])
+    numbers = np.arange(len(parents)) - np.searchsorted(parents, parents)
+    parent_ids = batch.index["id"].take(at)
+    ids = pc.binary_join_element_wise(parent_ids, pa.array(numbers).cast(pa.string()), "#")
+    edited = {end.inputs[own]: array for own, array in made.items()}
+    schema = batch.walk.plan.source_schemas[batch.walk.shard.source]
+    kept = {name: batch.column(name).take(at) for name in schema.names if name not in ("id", *edited)}
+    table = pa.table({"id": ids, **edited, **kept, "parent_id": parent_ids})
+    return table.select([*schema.names, "parent_id"])
+
+
+def write_pieces(path: Path, tables: list[pa.Table]) -> None:
+    """One Parquet file per shard, a row group for each batch of parents."""
+    full = [table for table in tables if len(table)]
+    with whole(path) as temporary:
+        schema = tables[0].schema if tables else pa.schema([("id", pa.string()), ("text", pa.string())])
+        with pq.ParquetWriter(temporary, schema, compression="lz4", use_dictionary=False) as writer:
+            for table in full:
+                writer.write_table(table, row_group_size=len(table))
 
 
 def write_members(path: Path, tables: list[pa.Table], end: PlannedStep) -> None:
@@ -128,7 +158,7 @@ def write_members(path: Path, tables: list[pa.Table], end: PlannedStep) -> None:
 
 
 def bad_count(store: Store, shard: str) -> int:
-    with open(store.bad(shard), "rb") as lines:
+    with store.bad(shard).open("rb") as lines:
         return sum(1 for _ in lines)
 
 
@@ -138,7 +168,9 @@ class Tally:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.names = outcomes(plan)
-        self.has_language = plan.schema.field("language").type == pa.string() if "language" in plan.schema.names else False
+        self.has_language = (
+            plan.schema.field("language").type == pa.string() if "language" in plan.schema.names else False
+        )
         self.bytes = self.kept_bytes = 0
         self.cells: Counter[tuple[str, str | None, str | None, str]] = Counter()
         self.failed: Counter[str] = Counter()
@@ -160,7 +192,9 @@ class Tally:
                 "words": batch.index["words"],
             }
         )
-        groups = table.group_by(["source", "language", "fate"]).aggregate([([], "count_all"), ("bytes", "sum"), ("words", "sum")])
+        groups = table.group_by(["source", "language", "fate"]).aggregate(
+            [([], "count_all"), ("bytes", "sum"), ("words", "sum")]
+        )
         for row in groups.to_pylist():
             key = (row["source"], row["language"], row["fate"])
             self.cells.update({(*key, "documents"): row["count_all"]})
@@ -196,5 +230,3 @@ def fate(batch: Batch, names: list[str]) -> pa.Array:
     if not names:
         return pa.nulls(batch.size, pa.string())
     return pa.array(names, pa.string()).take(pa.array(batch.first, mask=batch.first < 0))
-
-

@@ -10,6 +10,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,21 +25,22 @@ from curate import sql
 from curate.config import Config
 from curate.convert import size
 from curate.errors import CurateError, OperatorError
-from curate.execute.overlay import Index, Overlay, choose, one
+from curate.execute.overlay import LABELS, Index, Overlay, choose, one
 from curate.io.source import BadRecord, Shard, read
-from curate.operator import Columns, Deduplicator, Filter, Selector, Trainer, evaluate, plain, scatter
-from curate.plan import Plan, PlannedStep, stored
+from curate.operator import Columns, Deduplicator, Expander, Filter, Selector, Trainer, evaluate, plain, scatter
+from curate.plan import PIECES, Plan, PlannedStep, stored
 from curate.store import Store, write_text
 
 TOO_MANY = 20  # rows of a batch an operator may fail on before it is the operator that is wrong
 
 
 class Walk:
-    """One shard through the steps before `stop`."""
+    """The rows of one shard through the steps before `stop`."""
 
-    def __init__(self, plan: Plan, store: Store, config: Config, shard: Shard, stop: int):
-        self.plan, self.store, self.config, self.shard = plan, store, config, shard
-        self.steps = plan.steps[:stop]
+    def __init__(self, plan: Plan, store: Store, config: Config, number: int, stop: int):
+        self.plan, self.store, self.config = plan, store, config
+        self.shard: Shard = plan.shards[number]
+        self.steps = plan.steps[plan.first_step(number) : stop]
         self.clock: dict[str, float] = defaultdict(float)
         self.rows = self.bad = 0
         self._overlays: dict[int, Overlay] = {}
@@ -78,10 +82,17 @@ class Walk:
         return self._models[step.index]
 
     def source(self, start: int, rows: int) -> pa.RecordBatch:
+        with self.timed("read"):
+            return self._source.take(start, rows)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the time of a block to one part of the clock: read, write, or a step."""
         began = time.perf_counter()
-        batch = self._source.take(start, rows)
-        self.clock["read"] += time.perf_counter() - began
-        return batch
+        try:
+            yield
+        finally:
+            self.clock[part] += time.perf_counter() - began
 
     def _batches(self) -> Iterator[tuple[pa.Table, pa.RecordBatch | None]]:
         path = self.store.index(self.shard.key)
@@ -95,25 +106,32 @@ class Walk:
         from curate.kernels.lexer import count_words
 
         bad: list[BadRecord] = []
-        with Index(self.store.index(self.shard.key)) as index:
+        schema = self.plan.source_schemas[self.shard.source]
+        with Index(self.store.index(self.shard.key), schema) as index:
             batches = self._open(bad.append)
             while True:
-                began = time.perf_counter()
-                batch = next(batches, None)
-                self.clock["read"] += time.perf_counter() - began
+                with self.timed("read"):
+                    batch = next(batches, None)
                 if batch is None:
                     break
                 text = plain(batch["text"])
-                words = pa.array(count_words(text), pa.int32())
-                lengths = pc.binary_length(text).cast(pa.int64())
-                table = pa.table([batch["id"], lengths, words], schema=Index.SCHEMA)
-                index.write(table)
+                sizes = {
+                    "bytes": pc.binary_length(text).cast(pa.int64()),
+                    "words": pa.array(count_words(text), pa.int32()),
+                }
+                table = pa.table(
+                    [sizes[n] if n in sizes else batch[n] for n in index.schema.names], schema=index.schema
+                )
+                with self.timed("write"):
+                    index.write(table)
                 yield table, batch
             self.bad = len(bad)
             lines = [msgspec.json.encode(record).decode() + "\n" for record in bad]
             write_text(self.store.bad(self.shard.key), "".join(lines))
 
     def _open(self, quarantine: Callable[[BadRecord], None] | None = None) -> Iterator[pa.RecordBatch]:
+        if self.shard.format == PIECES:
+            return read_pieces(self.store.pieces(self.shard.key))
         known = None if quarantine else bad_positions(self.store, self.shard.key)
         return read(
             self.shard,
@@ -124,6 +142,13 @@ class Walk:
             skip=known,
             corrupt=self.config.corrupt_archives,
         )
+
+
+def read_pieces(path: Path) -> Iterator[pa.RecordBatch]:
+    """Rows that an expander made, a batch for each batch of parents."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group).combine_chunks().to_batches()
 
 
 def bad_positions(store: Store, shard: str) -> np.ndarray:
@@ -167,6 +192,10 @@ class Version(msgspec.Struct):
     rows: np.ndarray | None
 
 
+def _given(array: pa.Array) -> pa.Array:
+    return array
+
+
 class Batch:
     """Some rows of a shard. `take` leads them through a step; `column` gives a column as it is by then."""
 
@@ -184,7 +213,10 @@ class Batch:
         self._filtered: tuple[np.ndarray, Columns] = (np.ones(0, bool), {})
         for schema in walk.plan.source_schemas.values():
             for field in schema:
-                self._versions[field.name] = [Version(lambda field=field: self._from_source(field), None)]
+                self._versions[field.name] = [Version(partial(self._from_source, field), None)]
+        if walk.shard.format == PIECES:
+            parent = pa.field("parent_id", pa.string())
+            self._versions["parent_id"] = [Version(partial(self._from_source, parent), None)]
 
     @property
     def open(self) -> np.ndarray:
@@ -194,7 +226,10 @@ class Batch:
     def column(self, name: str) -> pa.Array:
         """The column as the steps so far have left it; null where nothing wrote it."""
         if name not in self._memo:
-            self._memo[name] = self._resolve(name)
+            known = name in self._versions
+            self._memo[name] = (
+                self._resolve(name) if known else pa.nulls(self.size, self.walk.plan.schema.field(name).type)
+            )
         return self._memo[name]
 
     def scope(self, step: PlannedStep) -> np.ndarray:
@@ -213,6 +248,9 @@ class Batch:
         if isinstance(step.operator, Deduplicator | Selector):
             self._decide_by_corpus(step, rows)
             return
+        if isinstance(step.operator, Expander):
+            self._drop(step.outputs[step.operator.name()], rows)
+            return
         values = self.values(step, rows)
         if isinstance(step.operator, Filter):
             for own in step.operator.reasons():
@@ -220,24 +258,29 @@ class Batch:
                 self._drop(step.outputs[own], fails)
             return
         for own in step.operator.writes():
-            self._push(step.outputs[own], Version(lambda own=own: values(own), rows))
+            self._push(step.outputs[own], Version(partial(values, own), rows))
 
     def values(self, step: PlannedStep, rows: np.ndarray) -> Callable[[str], pa.Array]:
         """A step's row-aligned values for these rows, from the overlay or computed now."""
         overlay = self.walk.overlay(step)
-        covered, errors = overlay.covered(self.number, self.size)
+
+        def load(own: str) -> pa.Array:
+            with self.walk.timed("read"):
+                return overlay.load(self.number, own, self.size)
+
+        with self.walk.timed("read"):
+            covered, errors = overlay.covered(self.number, self.size)
         missing = rows & ~covered
         if not missing.any():
             overlay.keep(self.number)
             self._quarantine(step, errors, rows)
-            return lambda own: overlay.load(self.number, own)
+            return load
         fresh, found = self._compute(step, missing)
         if covered.any():
-            fresh = {own: choose(missing, array, overlay.load(self.number, own)) for own, array in fresh.items()}
+            fresh = {own: choose(missing, array, load(own)) for own, array in fresh.items()}
             found = choose(missing, found, errors)
-        began = time.perf_counter()
-        overlay.put(self.number, fresh, covered | missing, found)
-        self.walk.clock["store"] += time.perf_counter() - began
+        with self.walk.timed("write"):
+            overlay.put(self.number, fresh, covered | missing, found)
         self._quarantine(step, found, rows)
         return lambda own: fresh[own]
 
@@ -259,10 +302,9 @@ class Batch:
         if isinstance(step.operator, Trainer):
             model = self.walk.model(step)
             work = lambda **columns: step.operator.apply(**columns, model=model)  # type: ignore[attr-defined]  # noqa: E731
-        began = time.perf_counter()
         ids = one(self.index["id"]).filter(pa.array(rows))
-        values, errors = self._guarded(step, inputs, ids, work)
-        self.walk.clock[f"step {step.step.name}"] += time.perf_counter() - began
+        with self.walk.timed(f"step {step.step.name}"):
+            values, errors = self._guarded(step, inputs, ids, work)
         return {own: scatter(array, rows) for own, array in values.items()}, scatter(errors, rows)
 
     def _guarded(
@@ -320,8 +362,8 @@ class Batch:
         here = np.zeros(self.size, bool)
         here[at] = True
         for own, kind in step.operator.writes().items():
-            values = scatter(one(part[own]), here) if len(part) else pa.nulls(self.size, kind)
-            self._push(step.outputs[own], Version(lambda values=values: values, rows))
+            array = scatter(one(part[own]), here) if len(part) else pa.nulls(self.size, kind)
+            self._push(step.outputs[own], Version(partial(_given, array), rows))
         drops = np.zeros(self.size, bool)
         drops[at] = part["drop"].to_numpy()
         self._drop(step.outputs[step.operator.reasons()[0]], drops)
@@ -345,8 +387,8 @@ class Batch:
         return array
 
     def _from_source(self, field: pa.Field) -> pa.Array:
-        if field.name == "id":
-            return one(self.index["id"])
+        if field.name in LABELS and field.name in self.index.column_names:
+            return one(self.index[field.name])
         if self._given is None:
             self._given = self.walk.source(self.start, self.size)
         if field.name not in self._given.schema.names:

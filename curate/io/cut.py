@@ -45,6 +45,11 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
     return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
 
 
+def _is_variable(kind: pa.DataType) -> bool:
+    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(check(kind) for check in checks)
+
+
 def _is_list(kind: pa.DataType) -> bool:
     checks = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(check(kind) for check in checks) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)

@@ -15,7 +15,13 @@ from curate.io.source import BadRecord, Shard, Source
 from curate.io.stream import BOM, name_of, open_bytes, unreadable
 
 FIELDS = pa.schema(
-    [("id", pa.string()), ("text", pa.binary()), ("path", pa.string()), ("extension", pa.string()), ("bytes", pa.int64())]
+    [
+        ("id", pa.string()),
+        ("text", pa.binary()),
+        ("path", pa.string()),
+        ("extension", pa.string()),
+        ("bytes", pa.int64()),
+    ]
 )
 FILES_AT_ONCE = 256
 
@@ -39,8 +45,8 @@ def rows(
     columns = fields_to_read(source, shard, FIELDS, out, checked=skip is None)
 
     def name_it(bad: BadRecord) -> None:
-        name = name_of(shard.paths[bad.position], shard.root)
-        quarantine(msgspec.structs.replace(bad, error=f"{name}: {bad.error.removeprefix("field 'text' is ")}"))
+        name, reason = name_of(shard.paths[bad.position], shard.root), bad.error.removeprefix("field 'text' is ")
+        quarantine(msgspec.structs.replace(bad, error=f"{name}: {reason}"))
 
     raw = _batches(shard, columns, batch_bytes)
     yield from cut(typed_rows(raw, shard, source, out, name_it, skip), batch_bytes)

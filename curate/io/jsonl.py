@@ -231,7 +231,9 @@ def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:
     types = {field: _column_type(kind) for field, kind in kinds.items()}
     names = {name: types.get(field) or pa.string() for name, field in declared(source).items()}
     if "metadata" in names:
-        raise DataError(f"{shard.paths[0]}: the column 'metadata' holds the fields without a column; choose another name")
+        raise DataError(
+            f"{shard.paths[0]}: the column 'metadata' holds the fields without a column; choose another name"
+        )
     if shard.other == "columns":
         taken = {"id", "text", "source", "metadata", *names}
         free = [field for field in types if field not in fields(source).values() and field not in taken]
@@ -299,7 +301,9 @@ def _raise_no_objects(shard: Shard, seen: int, first: bytes) -> Any:
     if suffix:
         raise DataError(f"{path}: is compressed, which its name does not say; let the name end in {suffix}")
     if first.startswith(b"["):
-        raise DataError(f"{path}: is one JSON array, not one object per line; convert it: jq -c '.[]' {path} > lines.jsonl")
+        raise DataError(
+            f"{path}: is one JSON array, not one object per line; convert it: jq -c '.[]' {path} > lines.jsonl"
+        )
     raise DataError(
         f"{path}: none of the first {seen} lines is a JSON object; JSON Lines have one object per line. "
         f"The first line is {excerpt(first[:80])}"

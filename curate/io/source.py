@@ -180,6 +180,7 @@ def read(
     An archive that ends early or is damaged gives the records before the damage, then raises DataError; with
     `corrupt="quarantine"` it gives one BadRecord in its place. Damaged pages inside a Parquet file always raise.
     """
+
     def report(bad: BadRecord) -> None:
         if skip is None:
             quarantine(bad)

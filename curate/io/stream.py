@@ -7,7 +7,7 @@ import lzma
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -35,22 +35,23 @@ def name_of(path: str, root: str) -> str:
     return name.lstrip("/") if is_local(path) else name.partition("::")[0]
 
 
-def open_bytes(url: str) -> AbstractContextManager[IO[bytes]]:
-    """Open a file for reading from its start.
+@contextmanager
+def open_bytes(url: str) -> Iterator[IO[bytes]]:
+    """A file open for reading from its start. Raises DataError when it cannot be opened."""
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(open(url, "rb") if is_local(url) else _open_remote(url))
+        except Exception as error:
+            raise unreadable(url, error) from error
+        yield handle
 
-    Raises DataError when it cannot be opened.
-    """
-    try:
-        if is_local(url):
-            return open(url, "rb")
-        from fsspec.core import url_to_fs
 
-        fs, path = url_to_fs(url)
-        # Block size 0 means plain streaming over HTTP, which needs no server that can send parts of a file.
-        options = {"block_size": 0} if url.startswith(("http://", "https://")) else {}
-        return fs.open(path, "rb", **options)
-    except Exception as error:
-        raise unreadable(url, error) from error
+def _open_remote(url: str) -> AbstractContextManager[IO[bytes]]:
+    import fsspec
+
+    # Block size 0 means plain streaming over HTTP, which needs no server that can send parts of a file.
+    options = {"block_size": 0} if url.startswith(("http://", "https://")) else {}
+    return fsspec.open(url, "rb", **options)
 
 
 def unreadable(url: str, error: Exception) -> DataError:
@@ -82,7 +83,9 @@ class Stream:
             raise
         except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ZstdError) as error:
             if "too much memory" in str(error):
-                raise DataError(f"{self.url}: made with a zstd window above {MAX_WINDOW >> 20} MB; pack it anew") from error
+                raise DataError(
+                    f"{self.url}: made with a zstd window above {MAX_WINDOW >> 20} MB; pack it anew"
+                ) from error
             self.damage = str(error)
         except Exception as error:
             raise unreadable(self.url, error) from error

@@ -14,11 +14,12 @@ from curate.errors import DataError
 from curate.io.columns import check_same, fields_to_read, typed_rows, typed_schema, wanted
 from curate.io.cut import cut
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import is_local, open_bytes
+from curate.io.stream import open_bytes
 
 # How many pieces a batch is read in: rows differ in size, and a piece is read before its size is known.
 PIECES = 8
 MAX_ROWS = 65_536
+BUFFER = 1 << 20
 
 
 def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:
@@ -41,7 +42,9 @@ def rows(
     """The good rows of a shard. A batch holds as many rows as have `batch_bytes` in the columns that were read."""
     batches = _dataset_batches if shard.format == "dataset" else _parquet_batches
     out = wanted(schema, needed)
-    raw = batches(shard, source, schema, batch_bytes, lambda data: fields_to_read(source, shard, data, out, skip is None))
+    raw = batches(
+        shard, source, schema, batch_bytes, lambda data: fields_to_read(source, shard, data, out, skip is None)
+    )
     yield from cut(typed_rows(raw, shard, source, out, quarantine, skip), batch_bytes)
 
 
@@ -50,26 +53,20 @@ def rows(
 
 @contextmanager
 def _parquet(shard: Shard) -> Iterator[pq.ParquetFile]:
-    """An open Parquet file; DamagedFile when it has no readable footer, DataError when its pages are damaged."""
+    """An open Parquet file; DamagedFile when it has no readable footer, DataError when its pages are damaged.
+
+    Read through a buffer and not mapped, so that a worker's memory does not seem to grow with the file.
+    """
     path = shard.paths[0]
-    with open_bytes(path) if not is_local(path) else _mapped(path) as handle:
+    with open_bytes(path) as handle:
         try:
-            file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=0 if is_local(path) else 1 << 20)
+            file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=BUFFER)
         except (pa.ArrowException, OSError) as error:
             raise DamagedFile(path, f"not readable as Parquet: {error}") from error
         try:
             yield file
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: damaged inside ({error}); fetch the file again or take it out") from error
-
-
-def _mapped(path: str) -> Any:
-    try:
-        return pa.memory_map(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: the file is not there any more; run again to take stock of the source") from error
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedFile(path, f"not readable as Parquet: {error}") from error
 
 
 def _parquet_batches(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba import extending
 from numba.core import types
-from numba.extending import intrinsic
 
 from curate.kernels.jit import inner
 
@@ -20,7 +20,9 @@ BLOCK = 64  # bytes per mask
 REACH = 66  # bytes that `wide_masks` looks at
 ONE, ALL = u64(1), u64(0xFFFFFFFFFFFFFFFF)
 
-_BYTE, _WORD, _WIDE = ir.IntType(8), ir.IntType(64), ir.IntType(128)
+intrinsic: Any = extending.intrinsic  # its arguments are not those of the function it makes
+
+_BYTE, _HALF, _WORD, _WIDE = (ir.IntType(bits) for bits in (8, 32, 64, 128))
 _VECTOR = ir.VectorType(_BYTE, BLOCK)
 
 
@@ -34,9 +36,23 @@ def load64(typingctx, data, i):  # type: ignore[no-untyped-def]
     """The eight bytes data[i:i+8] as a little-endian uint64."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        value = builder.load(_address(context, builder, signature.args[0], *arguments, _WORD))
+        array, index = arguments
+        value = builder.load(_address(context, builder, signature.args[0], array, index, _WORD))
         value.align = 1
         return value
+
+    return types.uint64(data, types.intp), generate
+
+
+@intrinsic
+def load32(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """The four bytes data[i:i+4] as a little-endian number, in a uint64."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index = arguments
+        value = builder.load(_address(context, builder, signature.args[0], array, index, _HALF))
+        value.align = 1
+        return builder.zext(value, _WORD)
 
     return types.uint64(data, types.intp), generate
 

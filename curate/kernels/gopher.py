@@ -58,7 +58,7 @@ class Scratch(NamedTuple):
     length: np.ndarray  # int32, its code points
     gram: np.ndarray  # int32, number of the n-gram that begins at a word
     at: np.ndarray  # int32, words at which a repeated n-gram begins
-    count: np.ndarray  # int32, occurrences by number
+    uses: np.ndarray  # int32, occurrences by number
 
 
 def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
@@ -123,7 +123,8 @@ def number(numbering: Numbering, mask: Any, key: Any, fresh: Any) -> Any:
 def number_words(words: Words, first: Any, last: Any, stop_words: Any, scratch: Scratch) -> Any:
     """Number the normalised words; returns how many there are, their code points, and how many stop words occur."""
     mask = empty(scratch.numbering, last - first)
-    n, distinct, characters, stops = 0, 0, 0, 0
+    n, distinct, stops = 0, 0, 0
+    characters: Any = 0
     for w in range(first, last):
         length = np.int64(words.normal_characters[w])
         if length == 0:
@@ -132,11 +133,11 @@ def number_words(words: Words, first: Any, last: Any, stop_words: Any, scratch: 
         k = number(scratch.numbering, mask, key, distinct)
         if k == distinct:
             distinct += 1
-            scratch.count[k] = 0
+            scratch.uses[k] = 0
             if length <= LONGEST_STOP_WORD:
                 for s in range(len(stop_words)):
                     stops += key == stop_words[s]
-        scratch.count[k] += 1
+        scratch.uses[k] += 1
         scratch.word[n], scratch.length[n] = k, length
         characters += length
         n += 1
@@ -149,7 +150,7 @@ def repeat_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
 
     Returns (how many, occurrences of the most frequent n-gram, where it first begins).
     """
-    at, gram, count = scratch.at, scratch.gram, scratch.count
+    at, gram, uses = scratch.at, scratch.gram, scratch.uses
     mask = empty(scratch.numbering, candidates)
     live, distinct = 0, 0
     for j in range(candidates - 1):
@@ -160,26 +161,27 @@ def repeat_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
         k = number(scratch.numbering, mask, key, distinct)
         if k == distinct:
             distinct += 1
-            count[k] = 0
-        count[k] += 1
+            uses[k] = 0
+        uses[k] += 1
         gram[i] = k
         at[live] = i
         live += 1
     kept, most, first = 0, 1, 0
     for j in range(live):
         i = at[j]
-        if count[gram[i]] > 1:
+        if uses[gram[i]] > 1:
             at[kept] = i
             kept += 1
-            if count[gram[i]] > most:
-                most, first = count[gram[i]], i
+            if uses[gram[i]] > most:
+                most, first = uses[gram[i]], i
     return kept, most, first
 
 
 @inner
 def covered(size: Any, kept: Any, scratch: Scratch) -> Any:
     """Code points of the words in the n-grams that begin at `at[:kept]`, each word once."""
-    characters, done = 0, 0
+    characters: Any = 0
+    done: Any = 0
     for j in range(kept):
         i = np.int64(scratch.at[j])
         for w in range(max(i, done), i + size):
@@ -196,7 +198,7 @@ def measure_repetition(n: Any, characters: Any, scratch: Scratch, ratios: Any, d
     kept = 0
     for i in range(n):
         scratch.gram[i] = scratch.word[i]
-        if scratch.count[scratch.word[i]] > 1:
+        if scratch.uses[scratch.word[i]] > 1:
             scratch.at[kept] = i
             kept += 1
     for size in range(TOP[0], DUPLICATE[-1] + 1):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load64, multiply_wide, u64
-from curate.kernels.folding import GROWTH, SLACK, fold_word, load_upto8
+from curate.kernels.bits import load32, load64, multiply_wide, u64
+from curate.kernels.folding import GROWTH, SLACK, fold_word
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import buffers, find_spans, read_only
 from curate.kernels.unicode import Tables, tables
@@ -87,11 +87,6 @@ def avalanche_64(h: Any) -> Any:
 def fold_product(x: Any, y: Any) -> Any:
     low, high = multiply_wide(x, y)
     return low ^ high
-
-
-@inner
-def load32(data: Any, i: Any) -> Any:
-    return load_upto8(data, i, 4)
 
 
 @inner
@@ -195,9 +190,7 @@ def scramble(lanes: Any, secret: Any) -> None:
 @inner
 def merge(lanes: Any, secret: Any, s: Any, h: Any) -> Any:
     for k in range(4):
-        h += fold_product(
-            lanes[2 * k] ^ load64(secret, s + 16 * k), lanes[2 * k + 1] ^ load64(secret, s + 16 * k + 8)
-        )
+        h += fold_product(lanes[2 * k] ^ load64(secret, s + 16 * k), lanes[2 * k + 1] ^ load64(secret, s + 16 * k + 8))
     return avalanche(h)
 
 
@@ -238,12 +231,21 @@ def hash_documents(data: Any, offsets: Any, secret: Any, lanes: Any, low: Any, h
 
 @kernel(allocates=False)
 def hash_normalised(
-    data: Any, words: Any, splits: Any, tables: Tables, out: Any, folded: Any, secret: Any, lanes: Any, low: Any, high: Any
+    data: Any,
+    words: Any,
+    splits: Any,
+    tables: Tables,
+    out: Any,
+    folded: Any,
+    secret: Any,
+    lanes: Any,
+    low: Any,
+    high: Any,
 ) -> None:
     """Fill the hashes of the documents' folded words joined by spaces. `out` has room for the longest of them;
     `folded` is the same memory, read-only as other data is, so that `xxh3` is compiled once."""
     for d in range(len(low)):
-        begin, o = np.int64(0), 0
+        begin, o = np.int64(0), np.int64(0)
         for w in range(splits[d], splits[d + 1]):
             if o:
                 out[o] = 0x20

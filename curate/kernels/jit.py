@@ -18,9 +18,10 @@ from typing import Any
 
 import llvmlite
 import numba
+import numba.core.config
 from llvmlite import binding
-from numba.core import config
 
+config: Any = numba.core.config  # its attributes are made when it is imported
 _SOURCES = Path(__file__).parent
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import lzma
 import math
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,11 @@ from curate.kernels.text import buffers, decode
 
 LANES = 8  # pieces of a text that are read at the same time, so that waits for memory overlap
 TILE = 8192  # bytes read before their n-grams are counted
-BLOCK = 16  # transitions per shared block, a power of two
+BLOCK = 16  # transitions per shared block
+COLUMNS = 144  # columns of the matrix, padded: the compiler knows how long the innermost loop is
+BUCKET = 13  # log2 of the rows per bucket: about as many as the cache holds
+WAITING = 32768  # n-grams that may wait in a bucket
+DOCUMENTS = 2048  # documents that may wait
 LOGS = np.log1p(np.arange(1024, dtype=np.float32))  # by count; larger ones are computed
 
 
@@ -38,12 +43,24 @@ class Automaton(NamedTuple):
 class Model(NamedTuple):
     """Log-probabilities by n-gram and column: a column is a language in one script, so some languages have two."""
 
-    languages: tuple[str, ...]  # ISO 639 codes of the columns
-    first: np.ndarray  # int16[columns], the first column of the same language
-    prior: np.ndarray  # float32[columns]
-    weights: np.ndarray  # int16[features, columns], log-probability / unit
+    languages: tuple[str, ...]  # ISO 639 codes of the columns, without those that only pad
+    first: np.ndarray  # int16[COLUMNS], the first column of the same language
+    prior: np.ndarray  # float32[COLUMNS], -inf for those that only pad
+    weights: np.ndarray  # int16[features, COLUMNS], log-probability / unit
     unit: float
     automaton: Automaton
+
+
+class Queue(NamedTuple):
+    """N-grams of several documents, sorted into buckets of neighbouring rows.
+
+    The matrix does not fit the cache but a bucket does, so each row is fetched once for all documents that wait.
+    """
+
+    features: np.ndarray  # uint32[buckets, WAITING + 2**BUCKET]
+    factors: np.ndarray  # float32[buckets, WAITING + 2**BUCKET], log(1 + count)
+    edges: np.ndarray  # int64[DOCUMENTS + 1, buckets], document d has edges[d, b]:edges[d + 1, b] of bucket b
+    sums: np.ndarray  # float32[DOCUMENTS, COLUMNS]
 
 
 # ---------------------------------------------------------------- the model
@@ -59,30 +76,39 @@ def load(path: Path) -> Model:
     expected = {"ptc", "pc", "classes", "nextmove", "nextmove_row", "out_feat"}
     if set(arrays) != expected:
         raise ValueError(f"{path} is not a model of py3langid 0.4: it holds {sorted(arrays)}, not {sorted(expected)}")
-    weights, unit = _as_integers(arrays["ptc"])
-    languages = tuple(arrays["classes"].tolist())
+    integers, unit = _as_integers(arrays["ptc"])
+    found, row = arrays["out_feat"], arrays["nextmove_row"]
     rows = arrays["nextmove"].astype(np.uint32).reshape(-1, 256)
-    found = arrays["out_feat"]
-    feature = np.where(found < 0, len(weights), found).astype(np.uint32)
     block, blocks = _shared_blocks(rows)
-    memory = _depth(rows, arrays["nextmove_row"])
-    automaton = Automaton(block[arrays["nextmove_row"]], blocks, feature, memory)
-    return Model(languages, _first(languages), arrays["pc"].astype(np.float32), weights, unit, automaton)
+    feature = np.where(found < 0, len(integers), found).astype(np.uint32)
+    automaton = Automaton(block[row], blocks, feature, _depth(rows, row))
+    return _model(arrays["classes"].tolist(), arrays["pc"], integers, unit, automaton)
 
 
-def restrict(model: Model, languages: list[str]) -> Model:
+def restrict(model: Model, languages: Sequence[str]) -> Model:
     """The same model that knows only some languages. Raises KeyError for one that it does not have."""
     for language in languages:
         if language not in model.languages:
             raise KeyError(language)
     columns = [column for column, language in enumerate(model.languages) if language in languages]
-    kept = tuple(model.languages[column] for column in columns)
-    weights = np.ascontiguousarray(model.weights[:, columns])
-    return model._replace(languages=kept, first=_first(kept), prior=model.prior[columns], weights=weights)
+    kept = [model.languages[column] for column in columns]
+    return _model(kept, model.prior[columns], model.weights[:, columns], model.unit, model.automaton)
 
 
-def _first(languages: tuple[str, ...]) -> np.ndarray:
-    return np.array([languages.index(language) for language in languages], np.int16)
+def _model(
+    languages: list[str], prior: np.ndarray, weights: np.ndarray, unit: float, automaton: Automaton
+) -> Model:
+    """A model padded to the number of columns that the kernels expect."""
+    size, columns = weights.shape
+    if columns > COLUMNS:
+        raise ValueError(f"the model has {columns} columns, the kernel is compiled for {COLUMNS}")
+    padded = np.zeros((size, COLUMNS), np.int16)
+    padded[:, :columns] = weights
+    priors = np.full(COLUMNS, -np.inf, np.float32)
+    priors[:columns] = prior
+    first = np.zeros(COLUMNS, np.int16)
+    first[:columns] = [languages.index(language) for language in languages]
+    return Model(tuple(languages), first, priors, padded, unit, automaton)
 
 
 def _as_integers(weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -109,14 +135,14 @@ def _shared_blocks(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _depth(rows: np.ndarray, row: np.ndarray) -> int:
     """The greatest distance of a state from the start: the length of the longest n-gram."""
-    reached = np.zeros(len(row), bool)
-    reached[0], frontier, depth = True, np.zeros(1, np.int64), 0
-    while True:
-        following = np.unique(rows[np.unique(row[frontier])])
-        frontier = following[~reached[following]]
-        if len(frontier) == 0:
-            return depth
+    reached, depth = np.zeros(len(row), bool), -1
+    frontier = np.zeros(1, np.int64)
+    while len(frontier):
         reached[frontier], depth = True, depth + 1
+        is_next = np.zeros(len(row), bool)
+        is_next[rows[np.unique(row[frontier])]] = True
+        frontier = np.flatnonzero(is_next & ~reached)
+    return depth
 
 
 # ---------------------------------------------------------------- the kernels
@@ -167,29 +193,45 @@ def _count(data: Any, begin: Any, end: Any, automaton: Automaton, scratch: Any, 
 
 
 @kernel
-def _take_weights(features: Any, n: Any, counts: Any, logs: Any, factors: Any) -> None:
-    """The factor of each n-gram, log(1 + count); `counts` is zero again afterwards."""
+def _enqueue(features: Any, n: Any, counts: Any, logs: Any, queue: Queue, document: Any) -> Any:
+    """Let the n-grams of a document wait for their rows; `counts` is zero again. Returns whether the queue is full."""
+    edges = queue.edges[document + 1]
+    edges[:] = queue.edges[document]
     for k in range(n):
-        count = counts[features[k]]
-        counts[features[k]] = 0
-        factors[k] = logs[count] if count < len(logs) else np.float32(math.log1p(count))
+        feature = np.int64(features[k])
+        count, bucket = counts[feature], feature >> BUCKET
+        counts[feature] = 0
+        at = edges[bucket]
+        queue.features[bucket, at] = feature
+        queue.factors[bucket, at] = logs[count] if count < len(logs) else np.float32(math.log1p(count))
+        edges[bucket] = at + 1
+    return edges.max() > WAITING or document + 1 == DOCUMENTS
 
 
 @kernel
-def _add_rows(features: Any, factors: Any, n: Any, weights: Any, sums: Any) -> None:
-    """Sum of weights[features[k]] * factors[k], four rows at a time."""
-    sums[:] = 0
-    columns = len(sums)
-    whole = n & ~3
+def _add_rows(features: Any, factors: Any, weights: Any, sums: Any) -> None:
+    """Add weights[features[k]] * factors[k] for all k, four rows at a time."""
+    whole = len(features) & ~3
     for k in range(0, whole, 4):
-        a, b, c, d = features[k], features[k + 1], features[k + 2], features[k + 3]
+        a, b, c, d = weights[features[k]], weights[features[k + 1]], weights[features[k + 2]], weights[features[k + 3]]
         p, q, r, s = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
-        for j in range(columns):
-            first = p * np.float32(weights[a, j]) + q * np.float32(weights[b, j])
-            sums[j] += first + (r * np.float32(weights[c, j]) + s * np.float32(weights[d, j]))
-    for k in range(whole, n):
-        for j in range(columns):
-            sums[j] += factors[k] * np.float32(weights[features[k], j])
+        for j in range(COLUMNS):
+            pair = p * np.float32(a[j]) + q * np.float32(b[j])
+            sums[j] += pair + (r * np.float32(c[j]) + s * np.float32(d[j]))
+    for k in range(whole, len(features)):
+        a, p = weights[features[k]], factors[k]
+        for j in range(COLUMNS):
+            sums[j] += p * np.float32(a[j])
+
+
+@kernel
+def _serve(queue: Queue, documents: Any, weights: Any) -> None:
+    """The sums of all documents that wait."""
+    queue.sums[:documents] = 0
+    for bucket in range(queue.edges.shape[1]):
+        for d in range(documents):
+            part = slice(queue.edges[d, bucket], queue.edges[d + 1, bucket])
+            _add_rows(queue.features[bucket, part], queue.factors[bucket, part], weights, queue.sums[d])
 
 
 @kernel
@@ -199,43 +241,51 @@ def _decide(sums: Any, unit: Any, prior: Any, first: Any, length: Any, n: Any, s
     The library softens the scores by the root of the number of bytes before it makes them probabilities.
     """
     top = -np.inf
-    for j in range(len(sums)):
+    for j in range(COLUMNS):
         share[j] = sums[j] * unit + prior[j]
         top = max(top, share[j])
     softness = 1 / math.sqrt(length)
     total = 0.0
-    for j in range(len(sums)):
+    for j in range(COLUMNS):
         value = math.exp((share[j] - top) * softness)
         total += value
         share[j] = 0
         share[first[j]] += value
-    best, second = 0, -1
-    for j in range(1, len(sums)):
+    best, second = 0, 0.0
+    for j in range(1, COLUMNS):
         if share[j] > share[best]:
-            best, second = j, best
-        elif first[j] == j and (second < 0 or share[j] > share[second]):
-            second = j
+            best, second = j, share[best]
+        elif first[j] == j:
+            second = max(second, share[j])
     # Bound on the error of any sum of n float32 terms of one sign, of this sum and of the library's together.
     error = (n + 8) * 2.0**-23 * abs(top) * softness + 2.0**-20
-    is_close = second >= 0 and share[second] > 0 and math.log(share[best] / share[second]) <= error
-    return best, share[best] / total, is_close
+    return best, share[best] / total, second >= share[best] * math.exp(-error)
 
 
 @kernel
-def _classify(data: Any, offsets: Any, model: Any, logs: Any, column: Any, probability: Any, is_close: Any) -> None:
+def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, found: Any) -> None:
+    """Fill `found`: column, probability, is_close."""
     first, prior, weights, unit, automaton = model
-    columns, size = weights.shape[1], weights.shape[0]
+    column, probability, is_close = found
     scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
-    features, counts, factors = np.zeros(size + 2, np.uint32), np.zeros(size + 1, np.int32), np.zeros(size, np.float32)
-    sums, share = np.zeros(columns, np.float32), np.zeros(columns, np.float64)
-    for d in range(len(offsets) - 1):
-        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
-        n = _count(data, begin, end, automaton, scratch, features, counts)
-        column[d], probability[d], is_close[d] = -1, 0, False
-        if n:
-            _take_weights(features, n, counts, logs, factors)
-            _add_rows(features, factors, n, weights, sums)
-            column[d], probability[d], is_close[d] = _decide(sums, unit, prior, first, end - begin, n, share)
+    features, counts = np.zeros(len(weights) + 2, np.uint32), np.zeros(len(weights) + 1, np.int32)
+    share, distinct = np.zeros(COLUMNS, np.float64), np.zeros(DOCUMENTS, np.int64)
+    documents = len(offsets) - 1
+    served = 0
+    for d in range(documents):
+        waiting = d - served
+        n = _count(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), automaton, scratch, features, counts)
+        distinct[waiting] = n
+        is_full = _enqueue(features, n, counts, logs, queue, waiting)
+        if is_full or d + 1 == documents:
+            _serve(queue, waiting + 1, weights)
+            for k in range(served, d + 1):
+                column[k], probability[k], is_close[k] = -1, 0, False
+                sums, n = queue.sums[k - served], distinct[k - served]
+                if n:
+                    length = offsets[k + 1] - offsets[k]
+                    column[k], probability[k], is_close[k] = _decide(sums, unit, prior, first, length, n, share)
+            served = d + 1
 
 
 # ---------------------------------------------------------------- text as the model wants it
@@ -349,12 +399,23 @@ def classify(text: pa.Array, model: Model) -> tuple[np.ndarray, np.ndarray]:
     Text in which no n-gram of the model occurs has column -1 and probability 0. `text` must be a `pa.string()` array.
     """
     data, offsets = buffers(prepare(text))
-    column, probability = np.empty(len(text), np.int16), np.empty(len(text), np.float32)
-    is_close = np.empty(len(text), bool)
-    _classify(data, offsets, model[1:], LOGS, column, probability, is_close)
+    found = np.empty(len(text), np.int16), np.empty(len(text), np.float32), np.empty(len(text), bool)
+    _classify(data, offsets, model[1:], LOGS, _queue(len(model.weights), len(text)), found)
+    column, probability, is_close = found
     for row in np.flatnonzero(is_close):
         column[row], probability[row] = _as_published(data, offsets[row], offsets[row + 1], model)
     return column, probability
+
+
+def _queue(size: int, documents: int) -> Queue:
+    buckets, room = (size >> BUCKET) + 1, WAITING + (1 << BUCKET)
+    documents = min(documents, DOCUMENTS)
+    return Queue(
+        np.empty((buckets, room), np.uint32),
+        np.empty((buckets, room), np.float32),
+        np.zeros((documents + 1, buckets), np.int64),
+        np.empty((documents, COLUMNS), np.float32),
+    )
 
 
 def _as_published(data: np.ndarray, begin: int, end: int, model: Model) -> tuple[int, float]:
@@ -362,16 +423,16 @@ def _as_published(data: np.ndarray, begin: int, end: int, model: Model) -> tuple
 
     There the order in which float32 numbers are added decides, so the same routine must add them.
     """
-    size = len(model.weights)
+    size, columns = len(model.weights), len(model.languages)
     scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
     features, counts = np.zeros(size + 2, np.uint32), np.zeros(size + 1, np.int32)
     n = _count(data, np.int64(begin), np.int64(end), model.automaton, scratch, features, counts)
-    rows = model.weights[features[:n]].astype(np.float32) * np.float32(model.unit)
-    score = np.log1p(counts[features[:n]].astype(np.float32)) @ rows + model.prior
+    rows = model.weights[features[:n], :columns].astype(np.float32) * np.float32(model.unit)
+    score = np.log1p(counts[features[:n]].astype(np.float32)) @ rows + model.prior[:columns]
     score *= 1 / math.sqrt(end - begin)
     share = np.exp(score - score.max())
     share /= share.sum()
-    for column, first in enumerate(model.first):
+    for column, first in enumerate(model.first[:columns]):
         if first != column:
             share[first] += share[column]
             share[column] = 0

@@ -26,7 +26,7 @@ from curate.kernels.folding import (
     within,
 )
 from curate.kernels.jit import inner, kernel
-from curate.kernels.text import buffers, count_spans, decode, entry, find_spans, previous, read_only
+from curate.kernels.text import allocate, buffers, count_spans, decode, entry, find_spans, previous, read_only
 from curate.kernels.unicode import (
     ALPHA,
     ASCII_PUNCTUATION,
@@ -124,8 +124,8 @@ def count_words(text: pa.Array) -> np.ndarray:
 def lex_buffers(data: np.ndarray, offsets: np.ndarray) -> Lexed:
     """Lex documents `data[offsets[d]:offsets[d + 1]]`, as `curate.kernels.text.buffers` gives them; keeps nothing."""
     spans = find_spans(data, offsets)
-    words = Words(spans.words, *(np.empty(len(spans.words), kind) for kind in WORD_TYPES))
-    lines = Lines(spans.lines, spans.line_words, *(np.empty(len(spans.lines), kind) for kind in LINE_TYPES))
+    words = Words(spans.words, *allocate(*((len(spans.words), kind) for kind in WORD_TYPES)))
+    lines = Lines(spans.lines, spans.line_words, *allocate(*((len(spans.lines), kind) for kind in LINE_TYPES)))
     sentences = np.empty(len(offsets) - 1, np.int64)
     longest = int(np.diff(spans.words, axis=1).max(initial=0))
     scratch = np.empty(GROWTH * longest + SLACK, np.uint8)
