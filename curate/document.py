@@ -23,17 +23,12 @@ class Document:
         self.variables: dict[str, str | None] = {}
         self._given = {key: _plain(value) for key, value in (variables or {}).items()}
         self._lines: dict[Place, int] = {}
-        loader = yaml.SafeLoader(text)
         try:
-            node = loader.get_single_node()
-            if node is not None:
-                self._visit(node, (), loader)
-            self.data = loader.construct_document(node) if node is not None else None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise RecipeError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-        finally:
-            loader.dispose()
+            self.data = self._read(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(_not_yaml(error, text, file)) from error
+        except RecursionError as error:
+            raise RecipeError(f"{file}:1: nested too deeply, or an alias inside what it stands for") from error
 
     def where(self, place: Place) -> str:
         """file:line of a value, or of the nearest value around it."""
@@ -42,16 +37,30 @@ class Document:
         return f"{self.file}:{self._lines.get(place, 1)}"
 
     def set(self, dotted: str, value: str) -> None:
-        """Override one value: `steps.2.keep.min`, `output.path`."""
+        """Override one value: `steps.2.keep.min`, `output.path`. A section that the file lacks is made."""
         keys = [int(key) if key.isdigit() else key for key in dotted.split(".")]
+        if len(keys) > 1 and isinstance(self.data, dict):
+            self.data.setdefault(keys[0], {})
         holder = self.data
         for key in keys[:-1]:
             holder = _child(holder, key, dotted)
-        if isinstance(holder, list):
+        if not isinstance(holder, dict):
             _child(holder, keys[-1], dotted)
-        elif not isinstance(holder, dict):
-            raise RecipeError(f"--set {dotted}: {'.'.join(map(str, keys[:-1]))} has no keys")
-        holder[keys[-1]] = yaml.safe_load(value)  # type: ignore[index]  # a list was just checked
+        try:
+            holder[keys[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {dotted}: {value!r} is not valid YAML") from error
+
+    def _read(self, text: str) -> Any:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            self._visit(node, (), loader)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
 
     def _visit(self, node: yaml.Node, place: Place, loader: yaml.SafeLoader) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)
@@ -89,8 +98,10 @@ class Document:
     def _fill(self, node: yaml.ScalarNode, place: Place, loader: yaml.SafeLoader) -> None:
         if "${" not in node.value:
             return
+        is_variable = VARIABLE.fullmatch(node.value) is not None
         node.value = VARIABLE.sub(lambda found: self._value(found, place), node.value)
-        if node.style is None:
+        # Braces must be quoted inside {...}: a value that is one variable has the variable's type, quoted or not.
+        if node.style is None or is_variable:
             node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
 
     def _value(self, found: re.Match[str], place: Place) -> str:
@@ -132,10 +143,25 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else str(yaml.safe_dump(value, default_flow_style=True)).split("\n")[0]
 
 
+def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"{file}:{line}: not valid YAML: the character {text[error.position]!r} is not allowed"
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else 1
+    is_variable = "${" in "".join(text.splitlines()[line - 1 : line])
+    hint = " (inside {...} and [...], ${...} must be in quotes)" if is_variable else ""
+    return f"{file}:{line}: not valid YAML: {getattr(error, 'problem', error)}{hint}"
+
+
 def _child(holder: Any, key: str | int, dotted: str) -> Any:
     if isinstance(holder, list) and isinstance(key, int) and key < len(holder):
         return holder[key]
     if isinstance(holder, dict) and key in holder:
         return holder[key]
-    names = [str(k) for k in holder] if isinstance(holder, dict) else []
-    raise RecipeError(f"--set {dotted}: nothing is called {key!r} there{nearest(str(key), names)}")
+    if isinstance(holder, list):
+        raise RecipeError(f"--set {dotted}: there is no {key!r}, only 0 to {len(holder) - 1}")
+    if not isinstance(holder, dict):
+        raise RecipeError(f"--set {dotted}: {holder!r} has no {key!r}")
+    names = [str(k) for k in holder]
+    raise RecipeError(f"--set {dotted}: there is no {key!r}{nearest(str(key), names) or ', only ' + ', '.join(names)}")

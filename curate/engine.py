@@ -17,7 +17,8 @@ from curate.errors import DataError
 from curate.execute import corpus, export
 from curate.execute.tasks import Task, save_plan
 from curate.funnel import Funnel
-from curate.plan import Pass, Plan, look_at_sources, make_plan
+from curate.plan import Pass, Plan
+from curate.planner import look_at_sources, make_plan
 from curate.progress import Progress
 from curate.recipe import Recipe
 from curate.result import Result, open_run

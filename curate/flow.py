@@ -6,7 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from curate.errors import RecipeError
-from curate.plan import in_order
+from curate.planner import in_order
 from curate.recipe import Recipe, Step
 
 

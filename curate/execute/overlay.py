@@ -21,6 +21,8 @@ class Overlay:
 
     Only rows that were asked for are computed, so a stored batch may cover some rows; a later run that needs
     more computes the missing ones and the file is written anew, under a temporary name until it is whole.
+    Batches are asked for in order. Two steps that compute the same share an overlay: the second sees what the first
+    has put.
     """
 
     def __init__(self, path: Path, types: dict[str, pa.DataType]):
@@ -29,34 +31,58 @@ class Overlay:
         self._old = pq.ParquetFile(path) if path.exists() else None
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._writer: pq.ParquetWriter | None = None
+        self._sizes: list[int] = []
+        self._fresh: pa.Table | None = None  # the last batch that was asked for, when it has gained values
 
     def covered(self, batch: int, rows: int) -> tuple[np.ndarray, pa.Array]:
         """Which rows of the batch have stored values, and their errors."""
-        if self._old is None:
-            return np.zeros(rows, bool), pa.nulls(rows, pa.string())
-        table = self._old.read_row_group(batch, columns=[ROWS, ERROR])
+        if batch == len(self._sizes):
+            self._settle()
+            self._sizes.append(rows)
+        table = self._values(batch, [ROWS, ERROR])
         return one(table[ROWS]).to_numpy(zero_copy_only=False), one(table[ERROR])
 
-    def load(self, batch: int, column: str, rows: int) -> pa.Array:
+    def load(self, batch: int, column: str) -> pa.Array:
         """A stored column of the batch; nulls where nothing was ever computed."""
-        if self._old is None:
-            return pa.nulls(rows, self.types[column])
-        return one(self._old.read_row_group(batch, columns=[column])[column])
+        return one(self._values(batch, [column])[column])
 
-    def put(self, batch: int, values: dict[str, pa.Array], rows: np.ndarray, errors: pa.Array) -> None:
-        """Store a batch whose values changed; batches that did not are copied."""
-        if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(
-                self._temporary,
-                self.schema,
-                compression=self._compression(),
-                use_dictionary=False,
-                write_statistics=False,
-            )
-            for earlier in range(batch):
-                self._copy(earlier)
-        table = pa.table({**values, ROWS: pa.array(rows), ERROR: errors}, schema=self.schema)
+    def put(self, values: dict[str, pa.Array], rows: np.ndarray, errors: pa.Array) -> None:
+        """Store new values of the last batch that was asked for."""
+        self._fresh = pa.table({**values, ROWS: pa.array(rows), ERROR: errors}, schema=self.schema)
+
+    def _values(self, batch: int, columns: list[str]) -> pa.Table:
+        if self._fresh is not None and batch == len(self._sizes) - 1:
+            return self._fresh.select(columns)
+        return self._stored(batch).select(columns) if self._old is None else self._old.read_row_group(batch, columns)
+
+    def _stored(self, batch: int) -> pa.Table:
+        """A batch as the file has it; without a file, no row of it has values."""
+        if self._old is not None:
+            return self._old.read_row_group(batch)
+        empty = {name: pa.nulls(self._sizes[batch], kind) for name, kind in self.types.items()}
+        rows, errors = pa.array(np.zeros(self._sizes[batch], bool)), pa.nulls(self._sizes[batch], pa.string())
+        return pa.table({**empty, ROWS: rows, ERROR: errors}, schema=self.schema)
+
+    def _settle(self) -> None:
+        """Write the last batch: as it has become or, once anything is written, as it was."""
+        last = len(self._sizes) - 1
+        if self._fresh is not None and self._writer is None:
+            self._writer = self._begin()
+            for earlier in range(last):
+                self._write(self._stored(earlier))
+        if self._writer is not None:
+            self._write(self._stored(last) if self._fresh is None else self._fresh)
+        self._fresh = None
+
+    def _begin(self) -> pq.ParquetWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        compression = self._compression()
+        return pq.ParquetWriter(
+            self._temporary, self.schema, compression=compression, use_dictionary=False, write_statistics=False
+        )
+
+    def _write(self, table: pa.Table) -> None:
+        assert self._writer is not None
         self._writer.write_table(table, row_group_size=max(1, len(table)))
 
     def _compression(self) -> dict[str, str]:
@@ -64,17 +90,10 @@ class Overlay:
         types = {field.name: field.type for field in self.schema}
         return {name: "none" if pa.types.is_fixed_size_binary(kind) else "lz4" for name, kind in types.items()}
 
-    def keep(self, batch: int) -> None:
-        """The batch is as it was."""
-        if self._writer is not None:
-            self._copy(batch)
-
-    def _copy(self, batch: int) -> None:
-        assert self._old is not None and self._writer is not None
-        table = self._old.read_row_group(batch)
-        self._writer.write_table(table, row_group_size=max(1, len(table)))
-
     def close(self, error: bool) -> None:
+        """Put the new file in the place of the old one if there is anything new, and if all went well."""
+        if not error:
+            self._settle()
         if self._writer is not None:
             self._writer.close()
             if error:

@@ -111,7 +111,7 @@ def typed_schema(data: pa.Schema, source: Source, shard: Shard) -> pa.Schema:
 def _check_type(name: str, kind: pa.DataType | None, shard: Shard) -> None:
     if kind is None or is_text(kind):
         return
-    if name == "id" and pa.types.is_integer(kind) or name == "text" and is_bytes(kind):
+    if (name == "id" and pa.types.is_integer(kind)) or (name == "text" and is_bytes(kind)):
         return
     expected = {"id": "strings or integers", "text": "strings", "source": "strings"}[name]
     raise DataError(
@@ -179,7 +179,7 @@ def is_utf8(array: pa.Array) -> bool:
     import polars as pl
 
     try:
-        pl.from_arrow(array.view(pa.binary())).cast(pl.String)  # type: ignore[union-attr]
+        pl.from_arrow(array.view(pa.binary())).cast(pl.String)
     except pl.exceptions.PolarsError:
         return False
     return True

@@ -40,9 +40,9 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
         return _value_bytes(array.dictionary_decode())
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
-    if pa.types.is_boolean(kind) or pa.types.is_primitive(kind) or pa.types.is_fixed_size_binary(kind):
-        return np.full(len(array), max(1, kind.bit_width // 8), np.int64)
-    return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
+    if _is_variable(kind):
+        return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
+    return np.full(len(array), max(1, kind.bit_width // 8), np.int64)
 
 
 def _is_variable(kind: pa.DataType) -> bool:

@@ -300,6 +300,8 @@ def _raise_no_objects(shard: Shard, seen: int, first: bytes) -> Any:
     suffix = next((suffix for magic, suffix in archives.items() if first.startswith(magic)), None)
     if suffix:
         raise DataError(f"{path}: is compressed, which its name does not say; let the name end in {suffix}")
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path} > utf8.jsonl")
     if first.startswith(b"["):
         raise DataError(
             f"{path}: is one JSON array, not one object per line; convert it: jq -c '.[]' {path} > lines.jsonl"

@@ -8,6 +8,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -93,6 +94,7 @@ def _filesystem(path: str) -> tuple[Any, str]:
 
 
 def _folder(fs: Any, path: str, folder: str, root: str, accept: Callable[[str], bool]) -> Iterator[Found]:
+    places: dict[str, dict[str, Any]]
     if "file" in _protocols(fs):
         places = {place: {} for place in _walk(folder, root, accept)}
     else:
@@ -182,8 +184,8 @@ def _named(files: dict[str, Found]) -> list[Found]:
     if all(is_local(file.path) for file in found):
         shared = os.path.commonpath(roots)
     else:
-        shared = os.path.commonprefix([file.path for file in found])
-        shared = shared[: shared.rfind("/") + 1]
+        parts = os.path.commonprefix([file.path.split("/")[:-1] for file in found])  # noqa: RUF071  # of lists
+        shared = "".join(f"{part}/" for part in parts)
     moved = [msgspec.structs.replace(file, name=name_of(file.path, shared), root=shared) for file in found]
     return sorted(moved, key=lambda file: file.name)
 
@@ -274,8 +276,7 @@ def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
     state = by_name[folder + "state.json"].path
     if not is_local(state):
         raise DataError(f"{state}: a saved dataset is read from a local folder; copy it, or save it as Parquet")
-    with open(state, "rb") as handle:
-        names = [entry["filename"] for entry in msgspec.json.decode(handle.read())["_data_files"]]
+    names = [entry["filename"] for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
     gone = next((name for name in names if folder + name not in by_name), None)
     if gone:
         raise DataError(f"{state}: names {gone!r}, which is not there; fetch the dataset again")

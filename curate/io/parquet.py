@@ -177,7 +177,7 @@ class _File:
 
     def finish(self) -> Written:
         self.writer.close()
-        with open(self.unfinished, "rb+") as handle:
+        with self.unfinished.open("rb+") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
             size = handle.tell()
             os.fsync(handle.fileno())
@@ -216,7 +216,7 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def from_dataset(dataset: object, folder: str | Path) -> Source:
-    """A Hugging Face `datasets.Dataset` as a source: its rows are written to `folder` as Parquet, for all workers to read.
+    """A Hugging Face `datasets.Dataset` as a source: its rows go to `folder` as Parquet, for all workers to read.
 
     The same rows give the same files, which then are left as they are, so that nothing is computed anew for them.
     Raises TypeError for anything but a Dataset or IterableDataset (of a DatasetDict take one split).
@@ -256,5 +256,5 @@ def _spill(dataset: Any, folder: Path) -> list[Written]:
 def _has_content(path: Path, sha256: str) -> bool:
     if not path.exists():
         return False
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest() == sha256

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -143,21 +142,21 @@ def schema(source: Source, shards: list[Shard], corrupt: Literal["error", "quara
 
     Raises DataError when the text or a declared column is not there or has a type it cannot have.
     """
-    last: DataError | None = None
     first: pa.Schema | None = None
+    unread: list[DamagedFile] = []
     for shard in shards:
         try:
             found, has_rows = _reader(shard.format).shard_schema(source, shard)
         except DamagedFile as error:
             if corrupt == "error":
                 raise
-            last = error
+            unread.append(error)
             continue
         first = first or found
         if has_rows:
             return found
     if first is None:
-        raise last or DataError("a source without shards has no schema")
+        raise DataError(f"none of the {len(shards)} shards can be read; the first: {unread[0].reason}")
     return first
 
 
@@ -197,10 +196,10 @@ class DamagedFile(DataError):
     """A file that ends early or is not what it should be: where, why, and what was read before."""
 
     def __init__(self, path: str, reason: str, position: int = 0, excerpt: str = "") -> None:
-        self.reason, self.position, self.excerpt = reason, position, excerpt
+        self.reason, self.position, self.excerpt = " ".join(reason.split()), position, excerpt
         place = f"after record {position}" if position else "from its start"
         super().__init__(
-            f"{path}: damaged {place} ({reason}); fetch the file again, or set `corrupt_archives: quarantine` "
+            f"{path}: damaged {place} ({self.reason}); fetch the file again, or set `corrupt_archives: quarantine` "
             "to go on without the rest of it"
         )
 
@@ -217,9 +216,3 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
     from curate.io import typed
 
     return typed
-
-
-def shown(path: str) -> str:
-    """A local path as the user would write it: relative when it lies below the current folder."""
-    relative = os.path.relpath(path) if os.path.isabs(path) else path
-    return path if relative.startswith("..") else relative

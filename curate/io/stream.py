@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -40,13 +41,15 @@ def open_bytes(url: str) -> Iterator[IO[bytes]]:
     """A file open for reading from its start. Raises DataError when it cannot be opened."""
     with ExitStack() as stack:
         try:
-            handle = stack.enter_context(open(url, "rb") if is_local(url) else _open_remote(url))
+            handle = stack.enter_context(_open(url))
         except Exception as error:
             raise unreadable(url, error) from error
         yield handle
 
 
-def _open_remote(url: str) -> AbstractContextManager[IO[bytes]]:
+def _open(url: str) -> AbstractContextManager[IO[bytes]]:
+    if is_local(url):
+        return Path(url).open("rb")
     import fsspec
 
     # Block size 0 means plain streaming over HTTP, which needs no server that can send parts of a file.
@@ -99,9 +102,9 @@ def _pieces(raw: IO[bytes], suffix: str) -> Iterator[bytes]:
     if suffix == ".zst":
         yield from _zstd(raw)
         return
-    reader = gzip.GzipFile(fileobj=raw) if suffix == ".gz" else lzma.LZMAFile(raw)
-    while data := reader.read1(PIECE):
-        yield data
+    with gzip.GzipFile(fileobj=raw) if suffix == ".gz" else lzma.LZMAFile(raw) as reader:
+        while data := reader.read1(PIECE):
+            yield data
     if raw.tell() == 0:
         raise EOFError("the archive is empty")
 
@@ -158,17 +161,16 @@ class Blocks:
             held.append(piece)
             total += len(piece)
             if total >= wanted:
-                data = b"".join(held)
-                yield from self._cut(data)
+                yield from self._cut(_joined(held))
                 overlong = len(self.rest) >= max(self.size, self.limit + 1)
                 held = [self.rest[: self.limit + 1] if overlong else self.rest]
                 total = len(held[0])
                 wanted = max(self.size, min(2 * total, self.limit + 1 + PIECE))
-        yield from self._cut(b"".join(held))
+        yield from self._cut(_joined(held))
         yield from self._last()
 
     def _cut(self, data: bytes) -> Iterator[Block]:
-        start = 0
+        self.rest, start = b"", 0
         while len(data) - start >= self.size:
             end = data.rfind(b"\n", start, start + self.size) + 1 or data.find(b"\n", start + self.size) + 1
             if not end:
@@ -192,3 +194,10 @@ class Blocks:
         block = Block(self.line, data, ends)
         self.line += len(ends)
         return block
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    """The pieces as one, and no longer held: they may be hundreds of megabytes."""
+    data = b"".join(pieces)
+    pieces.clear()
+    return data

@@ -66,7 +66,8 @@ def _parquet(shard: Shard) -> Iterator[pq.ParquetFile]:
         try:
             yield file
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: damaged inside ({error}); fetch the file again or take it out") from error
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path}: damaged inside ({reason}); fetch the file again or take it out") from error
 
 
 def _parquet_batches(

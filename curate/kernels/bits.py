@@ -45,6 +45,18 @@ def load64(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def load8(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """The byte data[i] as int64. Unlike data[i] it does not ask whether i counts from the end."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index = arguments
+        value = builder.load(_address(context, builder, signature.args[0], array, index, _BYTE))
+        return builder.zext(value, _WORD)
+
+    return types.int64(data, types.intp), generate
+
+
+@intrinsic
 def load32(typingctx, data, i):  # type: ignore[no-untyped-def]
     """The four bytes data[i:i+4] as a little-endian number, in a uint64."""
 
@@ -55,6 +67,20 @@ def load32(typingctx, data, i):  # type: ignore[no-untyped-def]
         return builder.zext(value, _WORD)
 
     return types.uint64(data, types.intp), generate
+
+
+@intrinsic
+def store32(typingctx, data, i, value):  # type: ignore[no-untyped-def]
+    """Write the lower half of an int64 to the four bytes data[i:i+4], little-endian."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index, value = arguments
+        place = _address(context, builder, signature.args[0], array, index, _HALF)
+        stored = builder.store(builder.trunc(value, _HALF), place)
+        stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.int64), generate
 
 
 @intrinsic

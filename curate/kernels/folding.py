@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from curate.kernels.bits import ALL, ONE, below, load64, popcount, store64, trailing_zeros, u64
-from curate.kernels.jit import inner
+from curate.kernels.jit import inner, kernel
 from curate.kernels.text import decode, encode, entry, previous
 from curate.kernels.unicode import (
     ASCII_PUNCTUATION,
@@ -28,6 +28,7 @@ from curate.kernels.unicode import (
 
 GROWTH = 3  # NFD(lower(c)) has at most three times the bytes of c
 SLACK = 16  # bytes that may be written beyond that
+NO_CLASS = 256  # above all combining classes
 EACH = u64(0x0101010101010101)
 HIGH = u64(0x8080808080808080)
 _SEED, _FACTOR = u64(0x9E3779B97F4A7C15), u64(0xD6E8FEB86659FD93)
@@ -103,31 +104,46 @@ def digest(data: Any, begin: Any, end: Any) -> Any:
 # ---------------------------------------------------------------- words
 
 
-@inner
-def insert_mark(out: Any, word: Any, o: Any, point: Any, tables: Tables) -> Any:
-    """Canonical order: write a combining mark before the marks of a higher class that end out[word:o]."""
-    rank = tables.combining[entry(tables, point)]
-    at = o
-    while at > word:
-        before = previous(out, word, at)
-        mark, _ = decode(out, before, o)
-        if tables.combining[entry(tables, mark)] <= rank:
-            break
-        at = before
-    size = 2 if point < 0x800 else 3 if point < 0x10000 else 4
-    for k in range(o - 1, at - 1, -1):
-        out[k + size] = out[k]
-    encode(out, at, point)
-    return o + size
+def room(size: int) -> np.ndarray:
+    """Scratch (uint8) in which words of up to `size` bytes can be folded, and their marks put in order."""
+    return np.empty(2 * GROWTH * size + SLACK, np.uint8)
 
 
 @inner
-def write_mapped(out: Any, word: Any, o: Any, point: Any, rank: Any, tables: Tables) -> Any:
-    """Write one code point of NFD text; `rank` is the combining class of the one before. Returns (o, rank)."""
-    own = np.int64(tables.combining[entry(tables, point)])
-    if own != 0 and own < rank:
-        return insert_mark(out, word, o, point, tables), rank
-    return encode(out, o, point), own
+def order_run(out: Any, begin: Any, end: Any, free: Any, tables: Tables) -> None:
+    """Sort the combining marks out[begin:end] by class, keeping the order within a class; uses out[free:] meanwhile.
+
+    One pass per class, not insertion: a run may have millions of marks.
+    """
+    o, rank = free, np.int64(0)
+    while rank < NO_CLASS:
+        following, i = np.int64(NO_CLASS), begin
+        while i < end:
+            at = i
+            point, i = decode(out, i, end)
+            own = np.int64(tables.combining[entry(tables, point)])
+            if own == rank:
+                for k in range(at, i):
+                    out[o] = out[k]
+                    o += 1
+            elif own > rank:
+                following = min(following, own)
+        rank = following
+    for k in range(end - begin):
+        out[begin + k] = out[free + k]
+
+
+@kernel(allocates=False)
+def order_marks(out: Any, word: Any, end: Any, tables: Tables) -> None:
+    """Bring the combining marks of out[word:end] into canonical order; uses as many bytes after it."""
+    begin, i = word, word  # of the run of marks
+    while i < end:
+        at = i
+        point, i = decode(out, i, end)
+        if tables.combining[entry(tables, point)] == 0:
+            order_run(out, begin, at, end, tables)
+            begin = i
+    order_run(out, begin, end, end, tables)
 
 
 @inner
@@ -164,6 +180,7 @@ def is_final_sigma(data: Any, begin: Any, end: Any, at: Any, after: Any, drop: A
 def fold_wide(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
     """Write NFD(lower(word)) of any word at byte o, without ASCII punctuation if `drop`; returns the index after."""
     word, rank, i = o, np.int64(0), begin
+    is_ordered: Any = True
     while i < end:
         at = i
         point, i = decode(data, i, end)
@@ -171,19 +188,28 @@ def fold_wide(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: A
         classes = tables.classes[here]
         if drop and classes & ASCII_PUNCTUATION:
             continue
+        own = np.int64(0)
         if not classes & REWRITTEN:
-            o, rank = encode(out, o, point), np.int64(0)
+            o = encode(out, o, point)
         elif HANGUL <= point < HANGUL_END:
-            o, rank = write_hangul(out, o, point), np.int64(0)
+            o = write_hangul(out, o, point)
         elif point == SIGMA:
             final = is_final_sigma(data, begin, end, at, i, drop, tables)
-            o, rank = encode(out, o, FINAL_SIGMA if final else SMALL_SIGMA), np.int64(0)
+            o = encode(out, o, FINAL_SIGMA if final else SMALL_SIGMA)
         elif tables.fold[here] == 0:
-            o, rank = write_mapped(out, word, o, point, rank, tables)
+            own = np.int64(tables.combining[here])
+            is_ordered &= own >= rank
+            o = encode(out, o, point)
         else:
             k = tables.fold[here]
             for j in range(tables.fold_at[k], tables.fold_at[k + 1]):
-                o, rank = write_mapped(out, word, o, np.int64(tables.fold_to[j]), rank, tables)
+                mapped = np.int64(tables.fold_to[j])
+                own = np.int64(tables.combining[entry(tables, mapped)])
+                is_ordered &= own == 0 or own >= rank
+                o, rank = encode(out, o, mapped), own
+        rank = own
+    if not is_ordered:
+        order_marks(out, word, o, tables)
     return o
 
 

@@ -90,7 +90,7 @@ def _stop_words() -> np.ndarray:
 
 def _scratch(lexed: Lexed) -> Scratch:
     longest = max(int(np.diff(splits).max(initial=0)) for splits in (lexed.word_splits, lexed.line_splits))
-    capacity = 1 << (2 * longest + 1).bit_length()
+    capacity = 1 << max(2, (2 * longest - 1).bit_length())
     numbering = Numbering(np.zeros((capacity, 2), np.uint64), np.zeros(1, np.uint64))
     return Scratch(numbering, *(np.empty(longest + 1, np.int32) for _ in range(5)))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.kernels.bits import load32, load64, multiply_wide, u64
-from curate.kernels.folding import GROWTH, SLACK, fold_word
+from curate.kernels.folding import fold_word, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import buffers, find_spans, read_only
 from curate.kernels.unicode import Tables, tables
@@ -55,7 +55,7 @@ def normalised_hash(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     spans = find_spans(data, offsets)
     longest = int(np.diff(offsets).max(initial=0))
     low, high = np.empty(len(text), np.uint64), np.empty(len(text), np.uint64)
-    scratch = np.empty(GROWTH * longest + SLACK, np.uint8)
+    scratch = room(longest)
     words = read_only(spans.words), read_only(spans.word_splits)
     hash_normalised(data, *words, tables(), scratch, read_only(scratch), _secret(), START.copy(), low, high)
     return low, high

@@ -6,6 +6,7 @@ by log(1 + count), select the rows of a matrix of log-probabilities; the column 
 
 from __future__ import annotations
 
+import io
 import lzma
 import math
 import unicodedata
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 
 from curate.kernels.jit import kernel
 from curate.kernels.text import buffers, decode
+from curate.kernels.unicode import HANGUL, HANGUL_END
 
 LANES = 8  # pieces of a text that are read at the same time, so that waits for memory overlap
 TILE = 8192  # bytes read before their n-grams are counted
@@ -71,7 +73,7 @@ def load(path: Path) -> Model:
 
     Raises ValueError when the file has another layout.
     """
-    with lzma.open(path) as packed, np.load(packed) as stored:
+    with lzma.open(path) as packed, np.load(io.BytesIO(packed.read())) as stored:
         arrays = {name: stored[name] for name in stored.files}
     expected = {"ptc", "pc", "classes", "nextmove", "nextmove_row", "out_feat"}
     if set(arrays) != expected:
@@ -293,6 +295,8 @@ def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, foun
 
 FIRST, SECOND, UNSTABLE, UPPER, OTHER_CASE = (256 << k for k in range(5))  # above the combining class
 TRAITS_END = 0x30000  # from here on no code point has a trait
+HANGUL_LETTERS = range(0x1100, 0x1113)  # syllables are composed by arithmetic, not listed as pairs
+HANGUL_MARKS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
 PLAIN_END = 0xCC  # lead byte of U+0300: what is below is in normal form C, unless something above follows
 
 
@@ -301,8 +305,7 @@ def _traits() -> np.ndarray:
     """By code point, by the running Python: the combining class, FIRST or SECOND of a pair that normal form C may
     compose, UNSTABLE when it changes by itself, and the two kinds of case that `str.isupper` tells apart."""
     traits = np.zeros(TRAITS_END, np.uint16)
-    letters, marks = {*map(chr, range(0x1100, 0x1113))}, {*map(chr, range(0x1161, 0x1176)), *map(chr, range(0x11A8, 0x11C3))}
-    composed = []
+    letters, marks, composed = {*map(chr, HANGUL_LETTERS)}, {*map(chr, HANGUL_MARKS)}, []
     for point in range(TRAITS_END):
         char = chr(point)
         case = UPPER if char.isupper() else OTHER_CASE * (char.islower() or char.istitle())
@@ -315,7 +318,7 @@ def _traits() -> np.ndarray:
             marks.add(chr(int(parts[1], 16)))
     letters.update(char for char in composed if letters & {*unicodedata.normalize("NFD", char)})
     traits[[*map(ord, letters)]] |= FIRST
-    traits[0xAC00:0xD7A4] |= FIRST
+    traits[HANGUL:HANGUL_END] |= FIRST
     traits[[*map(ord, marks)]] |= SECOND
     return traits
 
@@ -344,7 +347,8 @@ def _may_be_composed(data: Any, begin: Any, end: Any, traits: Any) -> Any:
     while i < end:
         at = i
         if data[i] < PLAIN_END:
-            starter, rank, i = at, 0, i + 1
+            i += 1 if data[i] < 0x80 else 2
+            starter, rank = at, 0
             continue
         point, i = decode(data, i, end)
         trait = _trait(traits, point)
@@ -367,7 +371,7 @@ def _find_rewritten(data: Any, offsets: Any, traits: Any, is_rewritten: Any) -> 
             has_small |= (data[i] - np.uint8(97)) < 26
             is_plain &= data[i] < PLAIN_END
         upper = not has_small and _may_be_upper(data, begin, end, traits)
-        is_rewritten[d] = upper or not is_plain and _may_be_composed(data, begin, end, traits)
+        is_rewritten[d] = upper or (not is_plain and _may_be_composed(data, begin, end, traits))
 
 
 def _as_read(text: str) -> str:

@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, REACH, popcount, store64, u64
+from curate.kernels.bits import ONE, REACH, load8, popcount, store64, u64
 from curate.kernels.folding import (
-    GROWTH,
     HIGH,
-    SLACK,
     digest,
     drop8,
     fold_wide,
     hash8,
     load_upto8,
+    room,
     within,
 )
 from curate.kernels.jit import inner, kernel
@@ -36,6 +35,7 @@ from curate.kernels.unicode import (
     REWRITTEN,
     UPPER,
     WORD,
+    WORD_FLAGS,
     Tables,
     tables,
 )
@@ -49,7 +49,7 @@ class Words(NamedTuple):
 
     span: np.ndarray  # int32[words, 2], first byte and one past the last in `data`
     characters: np.ndarray  # int32[words], code points
-    flags: np.ndarray  # uint8[words], classes of unicode.py that occur in it (WORD ... WIDE)
+    flags: np.ndarray  # uint8[words], which of WORD_FLAGS in unicode.py its characters have
     hash: np.ndarray  # uint64[words], of the normalised word; 0 when nothing is left of it
     normal_characters: np.ndarray  # int32[words], code points of the normalised word
 
@@ -128,8 +128,7 @@ def lex_buffers(data: np.ndarray, offsets: np.ndarray) -> Lexed:
     lines = Lines(spans.lines, spans.line_words, *allocate(*((len(spans.lines), kind) for kind in LINE_TYPES)))
     sentences = np.empty(len(offsets) - 1, np.int64)
     longest = int(np.diff(spans.words, axis=1).max(initial=0))
-    scratch = np.empty(GROWTH * longest + SLACK, np.uint8)
-    read_words(data, spans.word_splits, words, tables(), scratch, sentences)
+    read_words(data, spans.word_splits, words, tables(), room(longest), sentences)
     read_lines(data, words.span, lines)
     return Lexed(
         data,
@@ -150,7 +149,7 @@ def scan_word(data: Any, begin: Any, end: Any, fresh: Any, tables: Tables) -> An
     """What a word is made of: (code points, classes, sentences that begin in it, whether the next word begins one)."""
     characters, classes, sentences, i = 0, 0, 0, begin
     while i < end:
-        lead = data[i]
+        lead = load8(data, i)
         point, i = decode(data, i, end)
         own = tables.classes[entry(tables, point)]
         characters += 1
@@ -225,7 +224,7 @@ def read_words(data: Any, splits: Any, words: Words, tables: Tables, scratch: An
                 characters, classes, begun, fresh = scan_word(data, begin, end, before, tables)
                 hashed, length = normalise_wide(data, begin, end, classes, tables, scratch)
             count += begun
-            words.characters[w], words.flags[w] = characters, classes & 0xFF
+            words.characters[w], words.flags[w] = characters, classes & WORD_FLAGS
             words.hash[w], words.normal_characters[w] = hashed, length
         sentences[d] = count
 

@@ -10,7 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, byte_masks, popcount, trailing_zeros, u64, wide_masks
+from curate.kernels.bits import (
+    ALL,
+    BLOCK,
+    ONE,
+    REACH,
+    below,
+    byte_masks,
+    load8,
+    popcount,
+    store32,
+    trailing_zeros,
+    u64,
+    wide_masks,
+)
 from curate.kernels.jit import inner, kernel
 from curate.kernels.unicode import Tables
 
@@ -66,38 +79,33 @@ def read_only(array: np.ndarray) -> np.ndarray:
 @inner
 def decode(data: Any, i: Any, end: Any) -> Any:
     """The code point at byte i and the index after it. Bytes that are cut off by `end` stand for themselves."""
-    lead = np.int64(data[i])
+    lead = load8(data, i)
     if lead < 0x80:
         return lead, i + 1
     if lead < 0xE0 and i + 2 <= end:
-        return (lead & 0x1F) << 6 | np.int64(data[i + 1] & 0x3F), i + 2
+        return (lead & 0x1F) << 6 | load8(data, i + 1) & 0x3F, i + 2
     if lead < 0xF0 and i + 3 <= end:
-        return (lead & 0x0F) << 12 | np.int64(data[i + 1] & 0x3F) << 6 | np.int64(data[i + 2] & 0x3F), i + 3
+        return (lead & 0x0F) << 12 | (load8(data, i + 1) & 0x3F) << 6 | load8(data, i + 2) & 0x3F, i + 3
     if i + 4 <= end:
-        high = (lead & 0x07) << 18 | np.int64(data[i + 1] & 0x3F) << 12
-        return high | np.int64(data[i + 2] & 0x3F) << 6 | np.int64(data[i + 3] & 0x3F), i + 4
+        high = (lead & 0x07) << 18 | (load8(data, i + 1) & 0x3F) << 12
+        return high | (load8(data, i + 2) & 0x3F) << 6 | load8(data, i + 3) & 0x3F, i + 4
     return lead, i + 1
 
 
 @inner
 def encode(out: Any, o: Any, point: Any) -> Any:
-    """Write a code point at byte o; returns the index after it."""
+    """Write a code point at byte o; returns the index after it. Always writes four bytes."""
     if point < 0x80:
-        out[o] = point
+        store32(out, o, point)
         return o + 1
     if point < 0x800:
-        out[o] = 0xC0 | point >> 6
-        out[o + 1] = 0x80 | point & 0x3F
+        store32(out, o, 0x80C0 | point >> 6 | (point & 0x3F) << 8)
         return o + 2
     if point < 0x10000:
-        out[o] = 0xE0 | point >> 12
-        out[o + 1] = 0x80 | point >> 6 & 0x3F
-        out[o + 2] = 0x80 | point & 0x3F
+        store32(out, o, 0x8080E0 | point >> 12 | (point >> 6 & 0x3F) << 8 | (point & 0x3F) << 16)
         return o + 3
-    out[o] = 0xF0 | point >> 18
-    out[o + 1] = 0x80 | point >> 12 & 0x3F
-    out[o + 2] = 0x80 | point >> 6 & 0x3F
-    out[o + 3] = 0x80 | point & 0x3F
+    tail = (point >> 12 & 0x3F) << 8 | (point >> 6 & 0x3F) << 16 | (point & 0x3F) << 24
+    store32(out, o, 0x808080F0 | point >> 18 | tail)
     return o + 4
 
 
@@ -105,7 +113,7 @@ def encode(out: Any, o: Any, point: Any) -> Any:
 def previous(data: Any, begin: Any, i: Any) -> Any:
     """Where the character before byte i begins."""
     i -= 1
-    while i > begin and data[i] & 0xC0 == 0x80:
+    while i > begin and load8(data, i) & 0xC0 == 0x80:
         i -= 1
     return i
 

@@ -18,9 +18,10 @@ import numpy as np
 VERSION = "15.0"
 FILE = Path(__file__).parent / f"unicode-{VERSION}.npz"
 
-# Classes of a code point. The lower eight fit the flags of a word.
-WORD, ALPHA, UPPER, OTHER_CASE, NUMERIC, CASED, IGNORABLE, WIDE = (1 << k for k in range(8))
-SPACE, PUNCTUATION, ASCII_PUNCTUATION, REWRITTEN, ASSIGNED = (1 << k for k in range(8, 13))
+# Classes of a code point. The first seven are also flags of a word in which such a character occurs.
+WORD, ALPHA, UPPER, OTHER_CASE, NUMERIC, CASED, WIDE = (1 << k for k in range(7))
+WORD_FLAGS = 0x7F
+IGNORABLE, SPACE, PUNCTUATION, ASCII_PUNCTUATION, REWRITTEN, ASSIGNED = (1 << k for k in range(7, 13))
 
 SIGMA, FINAL_SIGMA, SMALL_SIGMA = 0x3A3, 0x3C2, 0x3C3
 HANGUL, HANGUL_END = 0xAC00, 0xAC00 + 11172  # syllables are decomposed by arithmetic

@@ -1,0 +1,234 @@
+"""A batch of rows on its way through the steps: columns as they are by then, who is still kept, and why not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from curate import sql
+from curate.errors import CurateError, OperatorError
+from curate.execute.overlay import LABELS, choose, one
+from curate.operator import Columns, Deduplicator, Expander, Filter, Selector, Trainer, evaluate, plain, scatter
+from curate.plan import PIECES, PlannedStep
+
+if TYPE_CHECKING:
+    from curate.execute.walk import Walk
+
+TOO_MANY = 20  # rows of a batch an operator may fail on before it is the operator that is wrong
+
+
+class Version(msgspec.Struct):
+    """One writer of a column: how to get its values and for which rows they count (None: all)."""
+
+    load: Callable[[], pa.Array]
+    rows: np.ndarray | None
+
+
+def _given(array: pa.Array) -> pa.Array:
+    return array
+
+
+class Batch:
+    """Some rows of a shard. `take` leads them through a step; `column` gives a column as it is by then."""
+
+    def __init__(self, walk: Walk, number: int, start: int, index: pa.Table, given: pa.RecordBatch | None):
+        self.walk, self.number, self.start, self.index = walk, number, start, index
+        self.size = len(index)
+        self.kept = np.ones(self.size, bool)
+        self.failed = np.zeros(self.size, bool)
+        self.first = np.full(self.size, -1, np.int32)
+        self.fails: dict[str, np.ndarray] = {}
+        self.errors: dict[str, pa.Array] = {}
+        self._given = given
+        self._versions: dict[str, list[Version]] = defaultdict(list)
+        self._memo: dict[str, pa.Array] = {}
+        self._filtered: tuple[np.ndarray, Columns] = (np.ones(0, bool), {})
+        for schema in walk.plan.source_schemas.values():
+            for field in schema:
+                self._versions[field.name] = [Version(partial(self._from_source, field), None)]
+        if walk.shard.format == PIECES:
+            parent = pa.field("parent_id", pa.string())
+            self._versions["parent_id"] = [Version(partial(self._from_source, parent), None)]
+
+    @property
+    def open(self) -> np.ndarray:
+        """Rows that later steps see."""
+        return ~self.failed if self.walk.plan.recipe.annotate == "all" else self.kept & ~self.failed
+
+    def column(self, name: str) -> pa.Array:
+        """The column as the steps so far have left it; null where nothing wrote it."""
+        if name not in self._memo:
+            known = name in self._versions
+            self._memo[name] = (
+                self._resolve(name) if known else pa.nulls(self.size, self.walk.plan.schema.field(name).type)
+            )
+        return self._memo[name]
+
+    def scope(self, step: PlannedStep) -> np.ndarray:
+        """Rows a step works on."""
+        if self.walk.shard.source not in step.scope.sources:
+            return np.zeros(self.size, bool)
+        rows = self.open
+        for condition in step.scope.conditions:
+            values = {name: self.column(name) for name in sql.columns(condition)}
+            rows = rows & sql.holds(condition, values).fill_null(False).to_numpy(zero_copy_only=False)
+        return rows
+
+    def take(self, step: PlannedStep) -> None:
+        """Lead the rows through one step: its columns, its reasons."""
+        rows = self.scope(step)
+        if isinstance(step.operator, Deduplicator | Selector):
+            self._decide_by_corpus(step, rows)
+            return
+        if isinstance(step.operator, Expander):
+            self._drop(step.outputs[step.operator.name()], rows)
+            return
+        values = self.values(step, rows)
+        if isinstance(step.operator, Filter):
+            for own in step.operator.reasons():
+                fails = values(own).fill_null(False).to_numpy(zero_copy_only=False) & rows
+                self._drop(step.outputs[own], fails)
+            return
+        for own in step.operator.writes():
+            self._push(step.outputs[own], Version(partial(values, own), rows))
+
+    def values(self, step: PlannedStep, rows: np.ndarray) -> Callable[[str], pa.Array]:
+        """A step's row-aligned values for these rows, from the overlay or computed now."""
+        overlay = self.walk.overlay(step)
+
+        def load(own: str) -> pa.Array:
+            with self.walk.timed("read"):
+                return overlay.load(self.number, own, self.size)
+
+        with self.walk.timed("read"):
+            covered, errors = overlay.covered(self.number, self.size)
+        missing = rows & ~covered
+        if not missing.any():
+            overlay.keep(self.number)
+            self._quarantine(step, errors, rows)
+            return load
+        fresh, found = self._compute(step, missing)
+        if covered.any():
+            fresh = {own: choose(missing, array, load(own)) for own, array in fresh.items()}
+            found = choose(missing, found, errors)
+        with self.walk.timed("write"):
+            overlay.put(self.number, fresh, covered | missing, found)
+        self._quarantine(step, found, rows)
+        return lambda own: fresh[own]
+
+    def inputs(self, step: PlannedStep, rows: np.ndarray) -> Columns:
+        """The columns a step reads, for the given rows. Steps that see the same rows share the arrays."""
+        if rows.all():
+            return {own: self.column(name) for own, name in step.inputs.items()}
+        if not np.array_equal(self._filtered[0], rows):
+            self._filtered = (rows, {})
+        cache, mask = self._filtered[1], pa.array(rows)
+        for name in step.inputs.values():
+            if name not in cache:
+                cache[name] = self.column(name).filter(mask)
+        return {own: cache[name] for own, name in step.inputs.items()}
+
+    def _compute(self, step: PlannedStep, rows: np.ndarray) -> tuple[Columns, pa.Array]:
+        inputs = self.inputs(step, rows)
+        work = None
+        if isinstance(step.operator, Trainer):
+            model = self.walk.model(step)
+            work = lambda **columns: step.operator.apply(**columns, model=model)  # type: ignore[attr-defined]  # noqa: E731
+        ids = one(self.index["id"]).filter(pa.array(rows))
+        with self.walk.timed(f"step {step.step.name}"):
+            values, errors = self._guarded(step, inputs, ids, work)
+        return {own: scatter(array, rows) for own, array in values.items()}, scatter(errors, rows)
+
+    def _guarded(
+        self, step: PlannedStep, inputs: Columns, ids: pa.Array, work: Callable[..., Any] | None
+    ) -> tuple[Columns, pa.Array]:
+        """Evaluate; when a document makes the operator fail, find it and leave only that one out."""
+        try:
+            return evaluate(step.operator, inputs, work), pa.nulls(len(ids), pa.string())
+        except (CurateError, MemoryError) as error:
+            raise type(error)(f"step {step.step.name}, shard {self.walk.shard.name}: {error}") from error
+        except Exception as error:
+            if self.walk.config.operator_errors == "error":
+                where = f"step {step.step.name}, shard {self.walk.shard.name}, among documents {ids[0]} .. {ids[-1]}"
+                raise OperatorError(f"{where}: {type(error).__name__}: {error}") from error
+        good, errors = np.ones(len(ids), bool), [None] * len(ids)
+        self._search(step, inputs, work, np.arange(len(ids)), good, errors)
+        values = evaluate(step.operator, {k: v.filter(pa.array(good)) for k, v in inputs.items()}, work)
+        return {own: scatter(array, good) for own, array in values.items()}, pa.array(errors, pa.string())
+
+    def _search(
+        self, step: PlannedStep, inputs: Columns, work: Any, at: np.ndarray, good: np.ndarray, errors: list[Any]
+    ) -> None:
+        """Halve the rows until those that fail stand alone."""
+        try:
+            evaluate(step.operator, {name: array.take(pa.array(at)) for name, array in inputs.items()}, work)
+        except Exception as error:
+            if len(at) > 1:
+                self._search(step, inputs, work, at[: len(at) // 2], good, errors)
+                self._search(step, inputs, work, at[len(at) // 2 :], good, errors)
+                return
+            good[at[0]], errors[at[0]] = False, f"{type(error).__name__}: {error}"
+            if (~good).sum() > TOO_MANY:
+                where = f"step {step.step.name}, shard {self.walk.shard.name}"
+                raise OperatorError(f"{where}: fails on many documents, e.g. {errors[at[0]]}") from error
+
+    def _quarantine(self, step: PlannedStep, errors: pa.Array, rows: np.ndarray) -> None:
+        if errors.null_count == len(errors):
+            return
+        hit = errors.is_valid().to_numpy(zero_copy_only=False) & rows
+        self.errors[step.step.name] = choose(hit, errors, pa.nulls(self.size, pa.string()))
+        self.first[hit & self.kept] = len(self.walk.plan.reasons) + step.index
+        self.failed |= hit
+        self.kept &= ~hit
+
+    def _drop(self, reason: str, fails: np.ndarray) -> None:
+        self.fails[reason] = fails
+        self.first[fails & self.kept] = list(self.walk.plan.reasons).index(reason)
+        self.kept &= ~fails
+
+    def _decide_by_corpus(self, step: PlannedStep, rows: np.ndarray) -> None:
+        table = self.walk.decisions(step)
+        low, high = np.searchsorted(table["row"].to_numpy(), [self.start, self.start + self.size])
+        part = table.slice(low, high - low)
+        at = part["row"].to_numpy().astype(np.int64) - self.start
+        here = np.zeros(self.size, bool)
+        here[at] = True
+        for own, kind in step.operator.writes().items():
+            array = scatter(one(part[own]), here) if len(part) else pa.nulls(self.size, kind)
+            self._push(step.outputs[own], Version(partial(_given, array), rows))
+        drops = np.zeros(self.size, bool)
+        drops[at] = part["drop"].to_numpy()
+        self._drop(step.outputs[step.operator.reasons()[0]], drops)
+
+    def _push(self, name: str, version: Version) -> None:
+        self._versions[name].append(version)
+        self._memo.pop(name, None)
+        self._filtered[1].pop(name, None)
+
+    def _resolve(self, name: str) -> pa.Array:
+        *earlier, last = self._versions[name]
+        array, rows = last.load(), last.rows
+        wanted = self.open if name == "text" else np.ones(self.size, bool)
+        for version in reversed(earlier):
+            if rows is None or not (wanted & ~rows).any():
+                break
+            array = choose(rows, array, version.load())
+            rows = None if version.rows is None else rows | version.rows
+        if rows is not None and not rows.all():
+            array = choose(rows, array, pa.nulls(self.size, array.type))
+        return array
+
+    def _from_source(self, field: pa.Field) -> pa.Array:
+        if field.name in LABELS and field.name in self.index.column_names:
+            return one(self.index[field.name])
+        if self._given is None:
+            self._given = self.walk.source(self.start, self.size)
+        if field.name not in self._given.schema.names:
+            return pa.nulls(self.size, field.type)
+        return plain(self._given[field.name])

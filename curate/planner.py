@@ -1,0 +1,283 @@
+"""Recipe -> plan. Everything that can be wrong without reading text is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from curate import sql
+from curate.errors import CurateError, PlanError, nearest
+from curate.io.source import Shard, Source
+from curate.operator import Deduplicator, Expander, Mapper, Operator, Selector, Trainer
+from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
+from curate.recipe import Recipe, Step
+
+INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no step may write
+
+
+def make_plan(recipe: Recipe, shards: Iterable[Shard], schemas: dict[str, pa.Schema]) -> Plan:
+    """Check the recipe against its sources (their shards and schemas) and cut it into passes."""
+    builder = _Builder(recipe, tuple(shards), schemas)
+    for step in in_order(recipe):
+        try:
+            builder.add(step)
+        except CurateError as error:
+            raise type(error)(f"{step.place}: {error}" if step.place else f"step {step.name}: {error}") from error
+    return builder.plan()
+
+
+def in_order(recipe: Recipe) -> list[Step]:
+    """Steps as listed, but after the steps that their `from:` names; a cycle is refused."""
+    by_name = {step.name: step for step in recipe.steps}
+    ordered: list[Step] = []
+    open_names: list[str] = []
+
+    def visit(step: Step) -> None:
+        if step in ordered:
+            return
+        if step.name in open_names:
+            circle = " -> ".join([*open_names[open_names.index(step.name) :], step.name])
+            raise PlanError(f"{step.place}: steps wait for each other: {circle}")
+        open_names.append(step.name)
+        for name in step.from_:
+            if name not in recipe.sources and name in by_name:
+                visit(by_name[name])
+        open_names.pop()
+        ordered.append(step)
+
+    for step in recipe.steps:
+        visit(step)
+    return ordered
+
+
+class _Builder:
+    """Adds steps one by one, keeping what is known about columns so far."""
+
+    def __init__(self, recipe: Recipe, shards: tuple[Shard, ...], schemas: dict[str, pa.Schema]):
+        self.recipe, self.shards, self.schemas = recipe, shards, schemas
+        schema = union_schema(schemas)
+        self.types = {field.name: field.type for field in schema}
+        self.keys = {field.name: f"source:{field.name}" for field in schema}
+        self.writer = {field.name: "the source" for field in schema}
+        self.reasons: dict[str, str] = {}
+        self.alive_key = fingerprint("alive")
+        self.shards_key = fingerprint([shard.key for shard in shards])
+        self.steps: list[PlannedStep] = []
+        self.names: dict[str, int] = {}
+        self.passes: list[Pass] = []
+        self.pending: list[int] = []
+
+    def add(self, step: Step) -> None:
+        operator = step.operator
+        scope = self._scope(step)
+        inputs = self._inputs(step)
+        self._check_files(operator)
+        operator.check({own: self.types[name] for own, name in inputs.items()})
+        outputs, types = self._outputs(step)
+        planned = self._fingerprinted(step, scope, inputs, outputs, types)
+        self._remember(planned)
+
+    def plan(self) -> Plan:
+        self._close(None)
+        fields = [pa.field(name, kind) for name, kind in self.types.items()]
+        key = fingerprint(self.alive_key, [p.key for p in self.passes], sorted(self.keys.items()), self.shards_key)
+        shards, born = self._with_pieces()
+        return Plan(
+            recipe=self.recipe,
+            shards=shards,
+            born=born,
+            source_schemas=self.schemas,
+            steps=tuple(self.steps),
+            passes=tuple(msgspec.structs.replace(this, ahead=self._ahead(this)) for this in self.passes),
+            schema=pa.schema(fields),
+            key=key,
+        )
+
+    def _with_pieces(self) -> tuple[tuple[Shard, ...], tuple[int, ...]]:
+        """The sources' shards, and one for what an expander makes of each shard that is there before it."""
+        shards, born = list(self.shards), [-1] * len(self.shards)
+        for this in self.passes:
+            step = self.steps[this.end] if this.end is not None else None
+            if step is None or not isinstance(step.operator, Expander):
+                continue
+            for parent in list(shards):
+                if parent.source in step.scope.sources:
+                    shards.append(pieces_of(parent, step, this))
+                    born.append(this.index)
+        return tuple(shards), tuple(born)
+
+    def _scope(self, step: Step) -> Scope:
+        known = {**self.recipe.sources, **self.names}
+        sources: list[str] = []
+        conditions: list[str] = []
+        for name in step.from_:
+            if name not in known:
+                raise PlanError(f"from: nothing is called {name!r}{nearest(name, known)}")
+            if name in self.recipe.sources:
+                sources.append(name)
+            else:
+                inherited = self.steps[self.names[name]].scope
+                sources += inherited.sources
+                conditions += inherited.conditions
+        if not step.from_:
+            sources = [name for name, source in self.recipe.sources.items() if not source.reference]
+        if step.where:
+            for column in sql.columns(step.where):
+                self._require(column, "where:")
+            sql.check(step.where, self.types)
+            conditions.append(step.where)
+        return Scope(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(conditions)))
+
+    def _require(self, column: str, who: str) -> str:
+        if column in self.types:
+            return column
+        later = [
+            s.name for s in self.recipe.steps if column in s.columns_written().values() and s.name not in self.names
+        ]
+        hint = f" - step {later[0]} writes it later: move it up" if later else nearest(column, self.types)
+        raise PlanError(
+            f"{who} reads {column!r}, which nothing before it writes{hint}. Columns here: {', '.join(self.types)}"
+        )
+
+    def _inputs(self, step: Step) -> dict[str, str]:
+        reads = step.operator.reads()
+        for own in step.columns:
+            if own not in reads:
+                raise PlanError(f"columns: {step.operator.name()} does not read {own!r}{nearest(own, reads)}")
+        inputs = {own: self._require(step.columns.get(own, own), step.operator.name()) for own in reads}
+        for own, kind in reads.items():
+            found = self.types[inputs[own]]
+            if kind is not None and found != kind:
+                raise PlanError(f"{step.operator.name()} needs {inputs[own]} as {kind}, but it is {found}")
+        return inputs
+
+    def _check_files(self, operator: Operator) -> None:
+        for path in operator.files():
+            if not Path(path).is_file():
+                raise PlanError(f"{operator.name()} needs the file {path}, which does not exist")
+
+    def _outputs(self, step: Step) -> tuple[dict[str, str], dict[str, pa.DataType]]:
+        """Names in the corpus of what the step writes, and their types."""
+        names, types = step.columns_written(), {}
+        for own, kind in step.operator.writes().items():
+            name = names[own]
+            edits = isinstance(step.operator, Mapper) and own in step.operator.reads()
+            edits = edits or isinstance(step.operator, Expander)
+            if name in INTERNAL or (name in self.types and not edits):
+                owner = self.writer.get(name, "curate itself")
+                raise PlanError(
+                    f"{step.operator.name()} writes {name!r}, which {owner} already writes: name this step with `as:`"
+                )
+            types[name] = kind
+        reasons = step.reasons_given()
+        for reason in reasons.values():
+            if reason in self.reasons:
+                raise PlanError(f"reason {reason!r} is already given by {self.reasons[reason]}: name a step with `as:`")
+        return names | reasons, types
+
+    def _fingerprinted(
+        self, step: Step, scope: Scope, inputs: dict[str, str], outputs: dict[str, str], types: dict[str, pa.DataType]
+    ) -> PlannedStep:
+        operator = step.operator
+        keys = {own: self.keys[name] for own, name in inputs.items()}
+        identity = operator.identity()
+        value_key = fingerprint(operator.sketch_identity() if isinstance(operator, Deduplicator) else identity, keys)
+        corpus_key = ""
+        if operator.scope == "corpus":
+            corpus_key = fingerprint(identity, keys, self.alive_key, self._scope_key(scope), self.shards_key)
+            value_key = fingerprint(value_key, corpus_key) if isinstance(operator, Trainer) else value_key
+        return PlannedStep(
+            index=len(self.steps),
+            step=step,
+            inputs=inputs,
+            outputs=outputs,
+            types=types,
+            scope=scope,
+            value_key=value_key,
+            corpus_key=corpus_key,
+        )
+
+    def _scope_key(self, scope: Scope) -> str:
+        return fingerprint(scope.sources, scope.conditions, [self._condition_keys(c) for c in scope.conditions])
+
+    def _condition_keys(self, condition: str) -> list[str]:
+        return [self.keys[column] for column in sql.columns(condition)]
+
+    def _remember(self, planned: PlannedStep) -> None:
+        who, scope_key = f"step {planned.step.name}", self._scope_key(planned.scope)
+        for name, kind in planned.types.items():
+            source = planned.corpus_key or planned.value_key
+            self.keys[name] = fingerprint(source, name, scope_key, self.keys.get(name))
+            self.types[name], self.writer[name] = kind, who
+        if planned.drops:
+            self.reasons |= {reason: who for reason in planned.outputs.values() if reason not in planned.types}
+            source = planned.corpus_key or planned.value_key
+            self.alive_key = fingerprint(self.alive_key, source, scope_key, planned.outputs, self.recipe.annotate)
+        self.steps.append(planned)
+        self.names.setdefault(planned.step.name, planned.index)
+        if isinstance(planned.operator, Deduplicator | Selector | Trainer | Expander):
+            self._close(planned)
+        if not isinstance(planned.operator, Deduplicator | Selector | Expander):
+            self.pending.append(planned.index)
+
+    def _close(self, end: PlannedStep | None) -> None:
+        done = [self.steps[at] for at in self.pending]
+        about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]
+        key = fingerprint(about, self.alive_key, (end.corpus_key if end else None), [p.key for p in self.passes])
+        if end is not None:
+            # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.
+            key = fingerprint(
+                about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
+            )
+        self.passes.append(
+            Pass(index=len(self.passes), steps=tuple(self.pending), end=end.index if end else None, key=key)
+        )
+        self.pending = []
+
+    def _ahead(self, this: Pass) -> tuple[int, ...]:
+        """Sketches for later barriers, in the first pass in which their columns are as they will be."""
+        if this.end is None:
+            return ()
+        start = self.passes[this.index - 1].end or 0 if this.index else 0
+        made_later = {name for s in self.steps[this.end :] for name in s.types}
+        found = []
+        for step in self.steps[this.end + 1 :]:
+            needs = {*step.inputs.values(), *(c for condition in step.scope.conditions for c in sql.columns(condition))}
+            early = needs & {name for s in self.steps[start : this.end] for name in s.types} or this.index == 0
+            if isinstance(step.operator, Deduplicator | Selector) and early and not needs & made_later:
+                found.append(step.index)
+        return tuple(found)
+
+    def _before(self, end: PlannedStep) -> list[Any]:
+        """What decides which rows reach a corpus-wide step: every step before it that drops, and its own scope."""
+        drops = [(s.corpus_key or s.value_key, self._scope_key(s.scope)) for s in self.steps[: end.index] if s.drops]
+        return [drops, self._scope_key(end.scope), self.recipe.annotate]
+
+
+def union_schema(schemas: dict[str, pa.Schema]) -> pa.Schema:
+    """One schema for all sources: the union of their columns; a column of two types is refused."""
+    fields: dict[str, tuple[pa.Field, str]] = {}
+    for source, schema in schemas.items():
+        for field in schema:
+            known = fields.setdefault(field.name, (field, source))
+            if known[0].type != field.type:
+                raise PlanError(
+                    f"column {field.name!r} is {known[0].type} in source {known[1]} but {field.type} in {source}:"
+                    " map one of them to another name under `columns:`"
+                )
+    return pa.schema([field for field, _ in fields.values()])
+
+
+def look_at_sources(sources: dict[str, Source]) -> tuple[list[Shard], dict[str, pa.Schema]]:
+    """Shards of all sources, and the schema of each; file listings and the first records are read, nothing else."""
+    from curate.io.source import discover, schema
+
+    if not sources:
+        raise PlanError("the recipe has no sources: say where the documents are under `sources:`")
+    shards = {name: discover(name, source) for name, source in sources.items()}
+    schemas = {name: schema(source, shards[name]) for name, source in sources.items()}
+    return [shard for found in shards.values() for shard in found], schemas
