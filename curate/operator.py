@@ -94,7 +94,8 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if isinstance(value, str):
             value = {next(iter(self.reads()), "text"): value}
         if isinstance(value, pa.RecordBatch):
-            return self(pa.Table.from_batches([value])).combine_chunks().to_batches()[0]
+            table = self(pa.Table.from_batches([value]))
+            return pa.record_batch([plain(column) for column in table.columns], names=table.column_names)
         if isinstance(value, pa.Table):
             return _on_table(self, value)
         return _on_mapping(self, value)
@@ -261,6 +262,12 @@ def declared(operator: Operator) -> Types:
     return operator.writes()
 
 
+def complete(columns: Columns) -> Columns:
+    """The rows that have no null in any of the columns."""
+    present = _present(columns)
+    return columns if present is None else {name: array.filter(present) for name, array in columns.items()}
+
+
 def _present(inputs: Mapping[str, pa.Array]) -> pa.Array | None:
     """Which rows are complete; None when all are."""
     masks = [array.is_valid() for array in inputs.values() if array.null_count]
@@ -295,7 +302,11 @@ def arrays(operator: Operator, table: pa.Table) -> Columns:
         raise PlanError(
             f"{operator.name()} reads {missing[0]!r}, which is not in this table: {', '.join(table.column_names)}"
         )
-    return {name: plain(table[name]) for name in operator.reads()}
+    wanted = [*operator.reads(), *(["id"] if isinstance(operator, Selector) and "id" in table.column_names else [])]
+    found = {name: plain(table[name]) for name in wanted}
+    if isinstance(operator, Selector) and "id" not in found:
+        found["id"] = pa.array(range(len(table)), pa.int64()).cast(pa.string())
+    return found
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -328,10 +339,10 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
 
         return in_memory(operator, columns)
     if isinstance(operator, Selector):
-        keep = operator.select(pa.table(evaluate(operator, columns)))
+        keep = operator.select(pa.table({**evaluate(operator, columns), "id": columns["id"]}))
         return {"dropped_by": pc.if_else(pa.array(keep), pa.scalar(None, pa.string()), operator.name())}
     if isinstance(operator, Trainer):
-        model = operator.fit(operator.sketch(**columns))  # type: ignore[attr-defined]
+        model = operator.fit(operator.sketch(**complete(columns)))  # type: ignore[attr-defined]
         return evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
     if isinstance(operator, Expander):
         raise PlanError(f"{operator.name()} changes the number of rows: call its expand() or use it in a recipe")
@@ -350,13 +361,22 @@ def first_reason(fails: Columns) -> pa.Array:
 
 
 def _on_mapping(operator: Operator, value: Mapping[str, Any]) -> dict[str, Any]:
-    first = next(iter(value.values()), None)
-    is_row = isinstance(first, str) or not hasattr(first, "__len__")
+    read = next((value[name] for name in operator.reads() if name in value), None)
+    is_row = isinstance(read, str | bytes) or not hasattr(read, "__len__")
     table = pa.table({k: pa.array([v] if is_row else v) for k, v in value.items()})
     before, after = set(value), _on_table(operator, table)
     if is_row:
         changed = set(operator.writes()) | {"dropped_by"}
         return {k: after[k][0].as_py() for k in after.column_names if k not in before or k in changed}
-    if isinstance(first, np.ndarray):
-        return {k: after[k].to_numpy() for k in after.column_names}
+    if isinstance(read, np.ndarray):
+        return {k: _as_numpy(after[k]) for k in after.column_names}
     return after.to_pydict()
+
+
+def _as_numpy(column: pa.ChunkedArray) -> np.ndarray:
+    """Values as NumPy has them; a column with nulls as objects, since NaN is no null."""
+    if not column.null_count:
+        return column.to_numpy()
+    values = np.empty(len(column), object)
+    values[:] = column.to_pylist()
+    return values

@@ -21,13 +21,18 @@ INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations t
 
 def make_plan(recipe: Recipe, shards: Iterable[Shard], schemas: dict[str, pa.Schema]) -> Plan:
     """Check the recipe against its sources (their shards and schemas) and cut it into passes."""
-    builder = _Builder(recipe, tuple(shards), schemas)
+    builder = _Builder(recipe, tuple(_with_schema(shard, schemas[shard.source]) for shard in shards), schemas)
     for step in in_order(recipe):
         try:
             builder.add(step)
         except CurateError as error:
             raise type(error)(f"{step.place}: {error}" if step.place else f"step {step.name}: {error}") from error
     return builder.plan()
+
+
+def _with_schema(shard: Shard, schema: pa.Schema) -> Shard:
+    """The shard with a key that stands for its rows: which records are good depends on the types of the columns."""
+    return msgspec.structs.replace(shard, key=fingerprint(shard.key, [(f.name, str(f.type)) for f in schema]))
 
 
 def in_order(recipe: Recipe) -> list[Step]:
@@ -127,7 +132,7 @@ class _Builder:
             sources = [name for name, source in self.recipe.sources.items() if not source.reference]
         if step.where:
             for column in sql.columns(step.where):
-                self._require(column, "where:")
+                self._require(column, "where")
             sql.check(step.where, self.types)
             conditions.append(step.where)
         return Scope(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(conditions)))
@@ -139,9 +144,8 @@ class _Builder:
             s.name for s in self.recipe.steps if column in s.columns_written().values() and s.name not in self.names
         ]
         hint = f" - step {later[0]} writes it later: move it up" if later else nearest(column, self.types)
-        raise PlanError(
-            f"{who} reads {column!r}, which nothing before it writes{hint}. Columns here: {', '.join(self.types)}"
-        )
+        known = "" if hint else f"; columns here: {', '.join(self.types)}"
+        raise PlanError(f"{who} reads {column!r}, which nothing before it writes{hint}{known}")
 
     def _inputs(self, step: Step) -> dict[str, str]:
         reads = step.operator.reads()
@@ -227,8 +231,11 @@ class _Builder:
     def _close(self, end: PlannedStep | None) -> None:
         done = [self.steps[at] for at in self.pending]
         about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]
-        key = fingerprint(about, self.alive_key, (end.corpus_key if end else None), [p.key for p in self.passes])
-        if end is not None:
+        if end is None:
+            # The receipts of this pass count documents by fate (reasons, names of steps) and by language.
+            counted = [self.keys.get("language"), [s.step.name for s in self.steps], self._references()]
+            key = fingerprint(about, self.alive_key, counted, [p.key for p in self.passes])
+        else:
             # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.
             key = fingerprint(
                 about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
@@ -237,6 +244,9 @@ class _Builder:
             Pass(index=len(self.passes), steps=tuple(self.pending), end=end.index if end else None, key=key)
         )
         self.pending = []
+
+    def _references(self) -> list[str]:
+        return [name for name, source in self.recipe.sources.items() if source.reference]
 
     def _ahead(self, this: Pass) -> tuple[int, ...]:
         """Sketches for later barriers, in the first pass in which their columns are as they will be."""

@@ -95,7 +95,12 @@ class Store(msgspec.Struct, frozen=True):
 
     def _refuse_others(self, recipe: str) -> None:
         root = Path(self.root)
-        if not root.exists() or not any(root.iterdir()):
+        if not root.exists():
+            return
+        if not root.is_dir():
+            raise PlanError(f"{root} is a file, not a folder: choose another output (--output)")
+        # A run that was killed at its very start leaves `.work` with nothing of worth in it.
+        if not self.work("recipe").exists() and {path.name for path in root.iterdir()} <= {".work"}:
             return
         if not self.work("recipe").is_file():
             raise PlanError(f"{root} holds files that curate did not write: choose another output (--output)")

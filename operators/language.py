@@ -27,16 +27,17 @@ class Language(Signal, frozen=True):
                 same label as the library for every text. Or the path of a fastText model (lid.176.ftz, lid.176.bin)
     languages   the only languages (ISO 639 codes) that the embedded model may choose from; default: all it knows
 
-    language          ISO 639 code (two letters where there is one), or a fastText model's label. `und`, with score 0,
-                      where the embedded model knows no n-gram of the text: it is empty, too short, digits only, ...
+    language          ISO 639 code (two letters where there is one), or the label of a fastText model. The embedded
+                      model says `zxx` for what is no language (numbers, code), and `und`, with score 0, for text in
+                      which it knows no n-gram: empty, one character, unknown scripts
     language_score    the model's probability of that language, 0..1
 
     Raises PlanError for a language that the model does not know and for a file that is no fastText classifier.
 
     >>> Language()("Der Hund schläft unter dem alten Küchentisch.")["language"]
     'de'
-    >>> Language(languages=("nl", "sv"))("Der Hund schläft unter dem alten Küchentisch.")["language"]
-    'nl'
+    >>> Language(languages=("nl", "sv"))("Hunden sover under bordet, men katten sitter i fönstret.")["language"]
+    'sv'
     """
 
     model: str = EMBEDDED

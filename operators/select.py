@@ -1,11 +1,13 @@
 """Choosing a subset of the corpus by a score."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from curate.errors import PlanError
 from curate.operator import Selector
 
 
@@ -24,6 +26,8 @@ class SelectTop(Selector, frozen=True):
     ['select_top', None]
     """
 
+    sees_nulls = True
+
     by: str
     count: Annotated[int, msgspec.Meta(ge=0)] | None = None
     share: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
@@ -36,6 +40,10 @@ class SelectTop(Selector, frozen=True):
 
     def reads(self) -> dict[str, pa.DataType | None]:
         return {"id": pa.string(), self.by: None}
+
+    def check(self, types: Mapping[str, pa.DataType]) -> None:
+        if not (pa.types.is_integer(types[self.by]) or pa.types.is_floating(types[self.by])):
+            raise PlanError(f"select_top ranks by numbers, but {self.by} is {types[self.by]}")
 
     def sketches(self) -> dict[str, pa.DataType]:
         return {"score": pa.float64(), "tie": pa.uint64()}

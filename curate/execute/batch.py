@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,17 @@ class Version(msgspec.Struct):
 
     load: Callable[[], pa.Array]
     rows: np.ndarray | None
+
+
+@contextmanager
+def blamed(step: PlannedStep, where: str) -> Iterator[None]:
+    """Whatever a step's operator raises in the block becomes an OperatorError that names the step."""
+    try:
+        yield
+    except (CurateError, MemoryError) as error:
+        raise type(error)(f"step {step.step.name}, {where}: {error}") from error
+    except Exception as error:
+        raise OperatorError(f"step {step.step.name}, {where}: {type(error).__name__}: {error}") from error
 
 
 def _given(array: pa.Array) -> pa.Array:
@@ -104,13 +116,12 @@ class Batch:
 
         def load(own: str) -> pa.Array:
             with self.walk.timed("read"):
-                return overlay.load(self.number, own, self.size)
+                return overlay.load(self.number, own)
 
         with self.walk.timed("read"):
             covered, errors = overlay.covered(self.number, self.size)
         missing = rows & ~covered
         if not missing.any():
-            overlay.keep(self.number)
             self._quarantine(step, errors, rows)
             return load
         fresh, found = self._compute(step, missing)
@@ -118,7 +129,7 @@ class Batch:
             fresh = {own: choose(missing, array, load(own)) for own, array in fresh.items()}
             found = choose(missing, found, errors)
         with self.walk.timed("write"):
-            overlay.put(self.number, fresh, covered | missing, found)
+            overlay.put(fresh, covered | missing, found)
         self._quarantine(step, found, rows)
         return lambda own: fresh[own]
 
@@ -159,7 +170,8 @@ class Batch:
                 raise OperatorError(f"{where}: {type(error).__name__}: {error}") from error
         good, errors = np.ones(len(ids), bool), [None] * len(ids)
         self._search(step, inputs, work, np.arange(len(ids)), good, errors)
-        values = evaluate(step.operator, {k: v.filter(pa.array(good)) for k, v in inputs.items()}, work)
+        with blamed(step, f"shard {self.walk.shard.name}, on documents that pass when they are alone"):
+            values = evaluate(step.operator, {k: v.filter(pa.array(good)) for k, v in inputs.items()}, work)
         return {own: scatter(array, good) for own, array in values.items()}, pa.array(errors, pa.string())
 
     def _search(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from curate import cluster
 from curate.errors import OperatorError
+from curate.execute.batch import blamed
 from curate.execute.tasks import Task
 from curate.operator import Deduplicator, Expander, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, stored
@@ -80,7 +81,8 @@ def _deduplicate(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: 
     tables = [pq.read_table(_pairs(store, step, at)) for at in range(partitions)]
     pairs = np.unique(np.stack([pa.concat_tables(tables)[c].to_numpy() for c in "ab"], axis=1), axis=0)
     fetch = Sketches(plan, store, step)
-    members, representatives = cluster.clusters(step.operator, pairs[:, 0].copy(), pairs[:, 1].copy(), fetch)
+    with blamed(step, "corpus-wide"):
+        members, representatives = cluster.clusters(step.operator, pairs[:, 0].copy(), pairs[:, 1].copy(), fetch)
     ids = _ids(plan, store, np.unique(representatives))
     _write_clusters(plan, store, this, step, members, representatives, ids)
     copies = int((members != representatives).sum())
@@ -173,7 +175,8 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
             pieces.append(values.append_column("id", ids["id"]))
     schema = pa.schema([*stored(step).items(), ("id", pa.string())])
     whole_corpus = pa.concat_tables(pieces).combine_chunks() if pieces else schema.empty_table()
-    keep = step.operator.select(whole_corpus)
+    with blamed(step, "corpus-wide"):
+        keep = step.operator.select(whole_corpus)
     if keep.dtype != bool or len(keep) != len(whole_corpus):
         raise OperatorError(f"{step.step.name}: select() must return one true or false per row")
     start = 0
@@ -188,7 +191,8 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
 def _train(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
     assert isinstance(step.operator, Trainer)
     tables = [_members(store, this, plan.shards[number].key) for number in plan.taking_part(this)]
-    model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
+    with blamed(step, "corpus-wide"):
+        model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
     with whole(store.model(step.corpus_key)) as temporary:
         pq.write_table(model, temporary)
     return {"model_rows": len(model)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from curate.errors import CurateError, OperatorError
+from curate.errors import OperatorError
 from curate.execute.tasks import Task, run_task
 
 AHEAD = 3  # tasks in flight per worker
@@ -40,22 +40,19 @@ class Local:
         attempts: dict[Task, int] = {}
         flying: dict[Any, Task] = {}
         while waiting or flying:
-            while waiting and len(flying) < AHEAD * self.workers:
-                task = waiting.pop(0)
-                flying[self._start().submit(run_task, task)] = task
-            ready, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in ready:
-                task = flying.pop(future)
-                try:
-                    yield task, future.result()
-                except CurateError:
-                    raise
-                except BrokenProcessPool as error:
-                    lost = [task, *flying.values()]
-                    flying.clear()
-                    self._again(lost, attempts, error)
-                    waiting = lost + waiting
-                    break
+            try:
+                while waiting and len(flying) < AHEAD * self.workers:
+                    flying[self._start().submit(run_task, waiting[0])] = waiting[0]
+                    waiting.pop(0)
+                future = next(iter(wait(flying, return_when=FIRST_COMPLETED).done))
+                facts = future.result()
+            except BrokenProcessPool as error:
+                lost = [*flying.values()]
+                flying.clear()
+                self._again(lost or waiting[:1], attempts, error)
+                waiting = lost + waiting
+            else:
+                yield flying.pop(future), facts
 
     def _again(self, lost: list[Task], attempts: dict[Task, int], error: Exception) -> None:
         """A worker died: start anew, unless the same tasks keep doing that."""

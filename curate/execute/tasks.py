@@ -6,6 +6,7 @@ A task is small and names files; files are the only channel between tasks. A fin
 from __future__ import annotations
 
 import functools
+import hashlib
 import pickle
 import time
 from collections import Counter
@@ -19,9 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.config import Config
+from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
+from curate.execute.batch import Batch, blamed
 from curate.execute.overlay import one
-from curate.execute.walk import Batch, Walk
-from curate.operator import Deduplicator, Expander, Trainer
+from curate.execute.walk import Walk
+from curate.operator import Deduplicator, Expander, Trainer, complete
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
 
@@ -39,6 +42,15 @@ class Task(msgspec.Struct, frozen=True):
 
 def run_task(task: Task) -> dict[str, Any]:
     """Do one task and return what is worth knowing about it (small plain values)."""
+    try:
+        return _work(task)
+    except CurateError as error:
+        # An error crosses to the driver by its class and its message; a subclass may need more to be made again.
+        kinds = (RecipeError, PlanError, DataError, OperatorError, CurateError)
+        raise next(kind for kind in kinds if isinstance(error, kind))(str(error)) from error
+
+
+def _work(task: Task) -> dict[str, Any]:
     from curate.execute import corpus, export
 
     plan = load_plan(task.plan)
@@ -61,9 +73,11 @@ def save_plan(plan: Plan, store: Store) -> str:
     """Put the plan where every worker finds it; operators of notebooks and `uses:` files travel by value."""
     import cloudpickle
 
-    path = store.work("plans", f"{plan.key}.pickle")
+    content = cloudpickle.dumps(plan)
+    # Named by content: plans of one key may differ in what `output:` says, and workers keep what they have loaded.
+    path = store.work("plans", f"{hashlib.sha256(content).hexdigest()[:20]}.pickle")
     with whole(path) as temporary:
-        temporary.write_bytes(cloudpickle.dumps(plan))
+        temporary.write_bytes(content)
     return str(path)
 
 
@@ -98,10 +112,10 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
     """What a batch gives to a corpus-wide step: a deduplicator's keys, a selector's rows, a trainer's sketch."""
     rows = batch.scope(end)
     operator = end.operator
-    part = f"step {end.step.name}"
+    part, where = f"step {end.step.name}", f"shard {batch.walk.shard.name}"
     if isinstance(operator, Trainer):
-        inputs = batch.inputs(end, rows)
-        with batch.walk.timed(part):
+        inputs = complete(batch.inputs(end, rows))
+        with batch.walk.timed(part), blamed(end, where):
             return operator.sketch(**inputs)  # type: ignore[attr-defined]
     values = batch.values(end, rows)
     positions = np.flatnonzero(rows) + batch.start
@@ -111,7 +125,7 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
     present = pc.is_valid(one(sketch.column(0))).to_numpy(zero_copy_only=False)
     if not present.all():
         sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
-    with batch.walk.timed(part):
+    with batch.walk.timed(part), blamed(end, where):
         at, keys = operator.keys(sketch)
     return pa.table({"key": pa.array(keys), "row": pa.array(positions[at].astype(np.uint32))})
 
@@ -119,7 +133,8 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
 def pieces(batch: Batch, end: PlannedStep) -> pa.Table:
     """The new rows an expander makes of a batch, with the columns of the source they inherit."""
     rows = batch.scope(end)
-    parents, made = end.operator.expand(**batch.inputs(end, rows))  # type: ignore[attr-defined]
+    with blamed(end, f"shard {batch.walk.shard.name}"):
+        parents, made = end.operator.expand(**batch.inputs(end, rows))  # type: ignore[attr-defined]
     at = pa.array(np.flatnonzero(rows)[parents])
     numbers = np.arange(len(parents)) - np.searchsorted(parents, parents)
     parent_ids = batch.index["id"].take(at)

@@ -38,7 +38,7 @@ class Walk:
         self.steps = plan.steps[plan.first_step(number) : stop]
         self.clock: dict[str, float] = defaultdict(float)
         self.rows = self.bad = 0
-        self._overlays: dict[int, Overlay] = {}
+        self._overlays: dict[str, Overlay] = {}
         self._decisions: dict[int, pa.Table] = {}
         self._models: dict[int, pa.Table] = {}
         self._source = SourceRows(self._open)
@@ -59,10 +59,10 @@ class Walk:
                 overlay.close(failed)
 
     def overlay(self, step: PlannedStep) -> Overlay:
-        if step.index not in self._overlays:
+        if step.value_key not in self._overlays:
             path = self.store.values(step.value_key, self.shard.key)
-            self._overlays[step.index] = Overlay(path, stored(step))
-        return self._overlays[step.index]
+            self._overlays[step.value_key] = Overlay(path, stored(step))
+        return self._overlays[step.value_key]
 
     def decisions(self, step: PlannedStep) -> pa.Table:
         """Rows of this shard that a corpus-wide step decided on, in order."""

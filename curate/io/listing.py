@@ -1,4 +1,4 @@
-"""Finds the files a source stands for, locally or through fsspec, and groups them into shards."""
+"""Finds the files that are at a path, locally or through fsspec."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import fnmatch
 import os
 import re
 import stat
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from curate.errors import DataError, nearest
-from curate.io.source import MB, Source
-from curate.io.stream import COMPRESSED, is_local, name_of
-
-LINES = (".jsonl", ".ndjson", ".json")
-TABLES = (".parquet", ".pq")
-SHARD_BYTES, SHARD_FILES = 16 * MB, 2_000
-# Folders of documents are shards of their own as long as there are not more than this many.
-MAX_FOLDERS = 512
+from curate.io.source import Source
+from curate.io.stream import is_local, name_of
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -34,37 +26,10 @@ class Found(msgspec.Struct, frozen=True):
     stamp: str
 
 
-class Part(msgspec.Struct, frozen=True):
-    """The files of one shard."""
-
-    name: str
-    format: str
-    files: list[Found]
-
-
-def shards_of(source: Source) -> list[Part]:
-    """The files of a source, grouped into shards. Raises DataError when there are none."""
-    paths = [source.path] if isinstance(source.path, str) else list(source.path)
-    accept = _filter(source)
-    listed: dict[str, Found] = {}
-    chosen: dict[str, Found] = {}
-    for path in paths:
-        files, is_folder = _files_at(path, accept)
-        (listed if is_folder else chosen).update({file.path: file for file in files})
-    everything = _named(listed | chosen)
-    if source.format == "files":
-        parts = _documents([file for file in everything if file.bytes <= source.max_file_bytes])
-    else:
-        parts = _data(everything, set(chosen), source)
-    if not parts:
-        raise _nothing(paths, source, everything)
-    return parts
-
-
 # ---------------------------------------------------------------- what there is at a path
 
 
-def _files_at(path: str, accept: Callable[[str], bool]) -> tuple[list[Found], bool]:
+def files_at(path: str, accept: Callable[[str], bool]) -> tuple[list[Found], bool]:
     """The files at a path, and whether they were found by listing a folder."""
     fs, place = _filesystem(path)
     is_glob = any(c in place for c in "*?[") and not fs.exists(place)
@@ -80,7 +45,7 @@ def _files_at(path: str, accept: Callable[[str], bool]) -> tuple[list[Found], bo
         return [_found(fs, path, place, place.rpartition("/")[0], fs.info(place))], False
     if fs.isdir(place):
         return list(_folder(fs, path, place, place, accept)), True
-    raise DataError(_missing(path, place if is_local(_url(fs, path, place)) else ""))
+    raise DataError(missing(path, place if is_local(_url(fs, path, place)) else ""))
 
 
 def _filesystem(path: str) -> tuple[Any, str]:
@@ -136,6 +101,8 @@ def _is_special(file: str) -> bool:
 def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> Found:
     url = _url(fs, path, place)
     name = _relative(place, root)
+    if not name.isprintable() and any("\ud800" <= c <= "\udfff" for c in name):
+        raise DataError(f"{place!r}: the name is not valid UTF-8; rename the file, or leave it out with `exclude`")
     if not is_local(url):
         return Found(url, name, url[: url.rindex(name)], int(info.get("size") or 0), _stamp(info))
     try:
@@ -175,7 +142,7 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or "/." in name
 
 
-def _named(files: dict[str, Found]) -> list[Found]:
+def named(files: dict[str, Found]) -> list[Found]:
     """Files of several roots get names below the root they share, so that no two have the same."""
     roots = {file.root for file in files.values()}
     found = sorted(files.values(), key=lambda file: file.name)
@@ -193,7 +160,8 @@ def _named(files: dict[str, Found]) -> list[Found]:
 # ---------------------------------------------------------------- include and exclude
 
 
-def _filter(source: Source) -> Callable[[str], bool]:
+def accepts(source: Source) -> Callable[[str], bool]:
+    """Whether `include` and `exclude` let a name through."""
     include, exclude = _matcher(source.include), _matcher(source.exclude)
     return lambda name: (not source.include or include(name)) and not (source.exclude and exclude(name))
 
@@ -220,120 +188,10 @@ def glob_pattern(glob: str) -> str:
     )
 
 
-# ---------------------------------------------------------------- files into shards
-
-
-def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
-    """Each data file is a shard. Of a folder only files with a known suffix are taken, and plain .json only where
-    there is nothing else: next to data it describes the data."""
-    datasets = _dataset_folders(files) if source.format in ("auto", "dataset") else []
-    parts = [part for folder in datasets for part in _dataset_parts(folder, files)]
-    if source.format == "dataset":
-        return parts
-    rest = [file for file in files if not any(file.name.startswith(folder) for folder in datasets)]
-    listed = [file for file in rest if file.path not in chosen and not _is_private(file.name)]
-    known = {file.path: format_of(file.name) for file in rest}
-    if any(known[file.path] and not file.name.endswith(".json") for file in listed):
-        listed = [file for file in listed if not file.name.endswith(".json")]
-    listed = [file for file in listed if known[file.path] and source.format in ("auto", known[file.path])]
-    for file in [*listed, *(file for file in rest if file.path in chosen)]:
-        format = known[file.path] if source.format == "auto" else source.format
-        if format is None:
-            raise DataError(
-                f"{file.path}: the suffix does not tell what it holds; say `format: jsonl`, `parquet` or `files`"
-            )
-        parts.append(Part(file.name, format, [file]))
-    return parts
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("_") or "/_" in name
-
-
-def format_of(name: str) -> str | None:
-    """The format that a file's suffix tells, None when it tells none.
-
-    >>> format_of("a/b.jsonl.zst"), format_of("b.pq"), format_of("b.txt.gz")
-    ('jsonl', 'parquet', None)
-    """
-    name = name.lower()
-    stem = name.removesuffix(next((suffix for suffix in COMPRESSED if name.endswith(suffix)), ""))
-    if stem.endswith(LINES):
-        return "jsonl"
-    return "parquet" if name.endswith(TABLES) else None
-
-
-def _dataset_folders(files: list[Found]) -> list[str]:
-    """Prefixes of names below which a dataset is saved."""
-    names = {file.name for file in files}
-    prefixes = [name.removesuffix("state.json") for name in names if name.endswith("state.json")]
-    return sorted(prefix for prefix in prefixes if {prefix + "state.json", prefix + "dataset_info.json"} <= names)
-
-
-def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
-    """The Arrow files that the state.json of a saved dataset names."""
-    by_name = {file.name: file for file in files}
-    state = by_name[folder + "state.json"].path
-    if not is_local(state):
-        raise DataError(f"{state}: a saved dataset is read from a local folder; copy it, or save it as Parquet")
-    names = [entry["filename"] for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
-    gone = next((name for name in names if folder + name not in by_name), None)
-    if gone:
-        raise DataError(f"{state}: names {gone!r}, which is not there; fetch the dataset again")
-    return [Part(folder + name, "dataset", [by_name[folder + name]]) for name in names]
-
-
-def _documents(files: list[Found]) -> list[Part]:
-    """Documents grouped by the folder they are in below the root, so that a new folder changes no other shard."""
-    is_flat = len({_top(file) for file in files}) > MAX_FOLDERS
-    groups: dict[str, list[Found]] = {}
-    for file in files:
-        name = f"group-{zlib.crc32(_top(file).encode()) % 256:03d}" if is_flat else _top(file)
-        groups.setdefault(name, []).append(file)
-    return [
-        Part(f"{name}/part-{number:05d}".lstrip("/"), "files", piece)
-        for name, members in groups.items()
-        for number, piece in enumerate(_pieces(members))
-    ]
-
-
-def _top(file: Found) -> str:
-    return file.name.partition("/")[0] if "/" in file.name else ""
-
-
-def _pieces(files: list[Found]) -> Iterator[list[Found]]:
-    piece: list[Found] = []
-    size = 0
-    for file in files:
-        if piece and (size + file.bytes > SHARD_BYTES or len(piece) == SHARD_FILES):
-            yield piece
-            piece, size = [], 0
-        piece.append(file)
-        size += file.bytes
-    if piece:
-        yield piece
-
-
 # ---------------------------------------------------------------- nothing there
 
 
-def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
-    place = ", ".join(paths)
-    if not files:
-        patterns = " that `include` and `exclude` let through" if source.include or source.exclude else ""
-        where = paths[0] if len(paths) == 1 and is_local(paths[0]) else ""
-        return DataError(_missing(place, os.path.abspath(os.path.expanduser(where)) if where else "", patterns))
-    if source.format == "dataset":
-        return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
-    suffixes = sorted({os.path.splitext(file.name)[1] or file.name for file in files})
-    asked = "data files (.jsonl, .parquet)" if source.format == "auto" else f"{source.format} files"
-    return DataError(
-        f"{place}: has no {asked}, only {len(files)} files of other kinds ({', '.join(suffixes[:5])}); "
-        "say `format: files` to make each of them a document"
-    )
-
-
-def _missing(path: str, place: str, patterns: str = "") -> str:
+def missing(path: str, place: str, patterns: str = "") -> str:
     """The message for a path at which nothing is, with the nearest thing that is there (local paths only)."""
     if not place:
         return f"{path}: there is nothing{patterns}; check the address, and that it can be reached from here"

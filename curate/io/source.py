@@ -114,7 +114,8 @@ def discover(name: str, source: Source) -> list[Shard]:
     >>> [shard.name for shard in discover("web", Source(path=str(folder)))]
     ['a.jsonl']
     """
-    from curate.io.listing import Found, shards_of
+    from curate.io.grouping import shards_of
+    from curate.io.listing import Found
 
     parts = shards_of(source)
     formats = {part.format for part in parts}

@@ -37,23 +37,23 @@ def name_of(path: str, root: str) -> str:
 
 
 @contextmanager
-def open_bytes(url: str) -> Iterator[IO[bytes]]:
+def open_bytes(url: str, seekable: bool = False) -> Iterator[IO[bytes]]:
     """A file open for reading from its start. Raises DataError when it cannot be opened."""
     with ExitStack() as stack:
         try:
-            handle = stack.enter_context(_open(url))
+            handle = stack.enter_context(_open(url, seekable))
         except Exception as error:
             raise unreadable(url, error) from error
         yield handle
 
 
-def _open(url: str) -> AbstractContextManager[IO[bytes]]:
+def _open(url: str, seekable: bool) -> AbstractContextManager[IO[bytes]]:
     if is_local(url):
         return Path(url).open("rb")
     import fsspec
 
     # Block size 0 means plain streaming over HTTP, which needs no server that can send parts of a file.
-    options = {"block_size": 0} if url.startswith(("http://", "https://")) else {}
+    options = {"block_size": 0} if url.startswith(("http://", "https://")) and not seekable else {}
     return fsspec.open(url, "rb", **options)
 
 

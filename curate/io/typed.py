@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import DataError
-from curate.io.columns import check_same, fields_to_read, typed_rows, typed_schema, wanted
+from curate.io.columns import (
+    arrange,
+    check_same,
+    excerpt,
+    fields,
+    is_bytes,
+    is_text,
+    is_utf8,
+    plain,
+    typed_schema,
+    utf8_error,
+    wanted,
+)
 from curate.io.cut import cut
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import open_bytes
+from curate.io.stream import open_bytes, unreadable
 
 # How many pieces a batch is read in: rows differ in size, and a piece is read before its size is known.
 PIECES = 8
@@ -48,6 +61,109 @@ def rows(
     yield from cut(typed_rows(raw, shard, source, out, quarantine, skip), batch_bytes)
 
 
+def typed_rows(
+    batches: Iterable[pa.RecordBatch],
+    shard: Shard,
+    source: Source,
+    schema: pa.Schema,
+    quarantine: Callable[[BadRecord], None],
+    skip: np.ndarray | None,
+) -> Iterator[pa.RecordBatch]:
+    """Rows of typed data. `batches` hold fields of the data: the wanted ones and, unless `skip` is given, text and id.
+
+    A row is bad when its text is null or when its text or id is not valid UTF-8. With `skip` (positions of the bad
+    rows, known from an earlier read) nothing is checked and nothing is reported.
+    """
+    first = 0
+    for batch in batches:
+        positions = np.arange(first, first + batch.num_rows)
+        first += batch.num_rows
+        _check_strings(batch, source, shard, positions)
+        columns = _columns(batch, source, shard)
+        if skip is None:
+            good = _good_rows(columns, positions, shard, quarantine)
+        else:
+            good = np.isin(positions, skip, invert=True)
+        if not good.all():
+            columns = {name: array.filter(pa.array(good)) for name, array in columns.items()}
+        if good.any():
+            yield arrange(columns, positions[good], shard, schema)
+
+
+def fields_to_read(source: Source, shard: Shard, data: pa.Schema, schema: pa.Schema, checked: bool) -> list[str]:
+    """The fields of the data that `typed_rows` needs for the columns of `schema`."""
+    names = {*schema.names, *(("id", "text") if checked else ())}
+    chosen = {field for name, field in fields(source).items() if name in names}
+    others = {name for name in data.names if name not in fields(source).values()}
+    chosen |= others if shard.other == "metadata" and "metadata" in names else others & names
+    return [name for name in data.names if name in chosen]
+
+
+def _columns(batch: pa.RecordBatch, source: Source, shard: Shard) -> dict[str, pa.Array]:
+    present = dict(zip(batch.schema.names, batch.columns, strict=True))
+    columns = {name: present.pop(field) for name, field in fields(source).items() if field in present}
+    for name in ("id", "text", "source"):
+        if name in columns:
+            columns[name] = plain(columns[name], pa.string())
+    if shard.other == "metadata":
+        return columns | {"metadata": _as_json(present, batch.num_rows)}
+    return columns | present
+
+
+def _as_json(columns: dict[str, pa.Array], rows: int) -> pa.Array:
+    """One JSON object per row; null values are left out, and a row without values is null."""
+    if not columns:
+        return pa.nulls(rows, pa.string())
+    records = pa.RecordBatch.from_pydict(columns).to_pylist()
+    present = [{name: value for name, value in record.items() if value is not None} for record in records]
+    encoded = [msgspec.json.encode(record, enc_hook=str).decode() if record else None for record in present]
+    return pa.array(encoded, pa.string())
+
+
+def _good_rows(
+    columns: dict[str, pa.Array], positions: np.ndarray, shard: Shard, quarantine: Callable[[BadRecord], None]
+) -> np.ndarray:
+    checked = [(name, columns[name]) for name in ("text", "id") if name in columns]
+    good = np.ones(len(positions), bool)
+    if not columns["text"].null_count and all(is_utf8(array) for _, array in checked):
+        return good
+    values = {name: array.view(pa.binary()).to_pylist() for name, array in checked}
+    for row, position in enumerate(positions.tolist()):
+        text = values["text"][row]
+        error = "field 'text' is null" if text is None else ""
+        for name, array in values.items():
+            wrong = utf8_error(array[row] or b"")
+            error = error or (f"field {name!r} is {wrong}" if wrong else "")
+        if error:
+            good[row] = False
+            about = text if text is not None else values["id"][row] if "id" in values else None
+            quarantine(BadRecord(shard.name, position, error, excerpt(about or b"")))
+    return good
+
+
+def _check_strings(batch: pa.RecordBatch, source: Source, shard: Shard, positions: np.ndarray) -> None:
+    """Refuse, with DataError, a column beside text and id whose strings are not valid UTF-8."""
+    mapping = fields(source)
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        if name in (mapping.get("text"), mapping.get("id")) or is_bytes(array.type) or _is_valid(array):
+            continue
+        row = next(row for row in range(len(array)) if not _is_valid(array.take(pa.array([row]))))
+        raise DataError(
+            f"{shard.paths[0]}: the column {name!r} is not valid UTF-8 in row {positions[row]}; "
+            "repair it, or store the column as binary"
+        )
+
+
+def _is_valid(array: pa.Array) -> bool:
+    if is_text(array.type):
+        return is_utf8(plain(array, pa.string()))
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 # ---------------------------------------------------------------- Parquet
 
 
@@ -58,16 +174,27 @@ def _parquet(shard: Shard) -> Iterator[pq.ParquetFile]:
     Read through a buffer and not mapped, so that a worker's memory does not seem to grow with the file.
     """
     path = shard.paths[0]
-    with open_bytes(path) as handle:
+    with open_bytes(path, seekable=True) as handle:
         try:
             file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=BUFFER)
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedFile(path, f"not readable as Parquet: {error}") from error
+        except Exception as error:
+            raise _damage(path, error) or unreadable(path, error) from error
         try:
             yield file
-        except (pa.ArrowException, OSError) as error:
+        except DataError:
+            raise
+        except Exception as error:
+            if not _damage(path, error):
+                raise unreadable(path, error) from error
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: damaged inside ({reason}); fetch the file again or take it out") from error
+
+
+def _damage(path: str, error: Exception) -> DamagedFile | None:
+    """The error for content that Arrow cannot read. It says so with a plain OSError, the network with kinds of it."""
+    if isinstance(error, pa.ArrowException) or type(error) is OSError:
+        return DamagedFile(path, f"not readable as Parquet: {error}")
+    return None
 
 
 def _parquet_batches(
@@ -85,7 +212,8 @@ def _parquet_batches(
 
 def _group_bytes(group: Any, columns: list[str]) -> int:
     parts = (group.column(number) for number in range(group.num_columns))
-    return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns)
+    names = tuple(f"{column}." for column in columns)
+    return sum(part.total_uncompressed_size for part in parts if f"{part.path_in_schema}.".startswith(names))
 
 
 def rows_per_piece(rows: int, size: int, batch_bytes: int) -> int:

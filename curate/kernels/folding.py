@@ -71,6 +71,7 @@ def load_upto8(data: Any, i: Any, n: Any) -> Any:
 
 @inner
 def finish(h: Any) -> Any:
+    """The last step of `digest`."""
     h *= _FACTOR
     return h ^ h >> u64(32)
 

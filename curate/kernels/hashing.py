@@ -71,6 +71,7 @@ def _secret() -> np.ndarray:
 
 @inner
 def avalanche(h: Any) -> Any:
+    """Spread every bit of h over all of them."""
     h = (h ^ h >> u64(37)) * MIX_1
     return h ^ h >> u64(32)
 
@@ -85,6 +86,7 @@ def avalanche_64(h: Any) -> Any:
 
 @inner
 def fold_product(x: Any, y: Any) -> Any:
+    """The two halves of the 128-bit product, combined."""
     low, high = multiply_wide(x, y)
     return low ^ high
 
@@ -98,6 +100,7 @@ def swap32(x: Any) -> Any:
 
 @inner
 def hash_upto16(data: Any, i: Any, n: Any, secret: Any) -> Any:
+    """Up to sixteen bytes as (low, high), like the functions below."""
     if n > 8:
         return hash_9_16(data, i, n, secret)
     if n > 3:
@@ -109,6 +112,7 @@ def hash_upto16(data: Any, i: Any, n: Any, secret: Any) -> Any:
 
 @inner
 def hash_1_3(data: Any, i: Any, n: Any, secret: Any) -> Any:
+    """One to three bytes."""
     first, middle, last = u64(data[i]), u64(data[i + (n >> 1)]), u64(data[i + n - 1])
     low = first << u64(16) | middle << u64(24) | last | u64(n) << u64(8)
     high = swap32(low)
@@ -120,6 +124,7 @@ def hash_1_3(data: Any, i: Any, n: Any, secret: Any) -> Any:
 
 @inner
 def hash_4_8(data: Any, i: Any, n: Any, secret: Any) -> Any:
+    """Four to eight bytes."""
     whole = load32(data, i) | load32(data, i + n - 4) << u64(32)
     keyed = whole ^ load64(secret, 16) ^ load64(secret, 24)
     low, high = multiply_wide(keyed, P64_1 + u64(n << 2))
@@ -131,6 +136,7 @@ def hash_4_8(data: Any, i: Any, n: Any, secret: Any) -> Any:
 
 @inner
 def hash_9_16(data: Any, i: Any, n: Any, secret: Any) -> Any:
+    """Nine to sixteen bytes."""
     head, tail = load64(data, i), load64(data, i + n - 8)
     low, high = multiply_wide(head ^ tail ^ load64(secret, 32) ^ load64(secret, 40), P64_1)
     low += u64(n - 1) << u64(54)
@@ -143,6 +149,7 @@ def hash_9_16(data: Any, i: Any, n: Any, secret: Any) -> Any:
 
 @inner
 def mix_16(data: Any, i: Any, secret: Any, s: Any) -> Any:
+    """Sixteen bytes, keyed with the secret at s."""
     return fold_product(load64(data, i) ^ load64(secret, s), load64(data, i + 8) ^ load64(secret, s + 8))
 
 
@@ -156,6 +163,7 @@ def mix_32(low: Any, high: Any, data: Any, i: Any, j: Any, secret: Any, s: Any) 
 
 @inner
 def hash_17_240(data: Any, i: Any, n: Any, secret: Any) -> Any:
+    """Seventeen to 240 bytes."""
     low, high = u64(n) * P64_1, u64(0)
     if n <= 128:
         for k in range((n - 1) // 32, -1, -1):  # pairs from the middle to the two ends
@@ -183,12 +191,14 @@ def accumulate(lanes: Any, data: Any, i: Any, secret: Any, s: Any) -> None:
 
 @inner
 def scramble(lanes: Any, secret: Any) -> None:
+    """Stir the lanes after a block."""
     for k in range(8):
         lanes[k] = (lanes[k] ^ lanes[k] >> u64(47) ^ load64(secret, 128 + 8 * k)) * P32_1
 
 
 @inner
 def merge(lanes: Any, secret: Any, s: Any, h: Any) -> Any:
+    """Combine the lanes into 64 bits."""
     for k in range(4):
         h += fold_product(lanes[2 * k] ^ load64(secret, s + 16 * k), lanes[2 * k + 1] ^ load64(secret, s + 16 * k + 8))
     return avalanche(h)
@@ -196,6 +206,7 @@ def merge(lanes: Any, secret: Any, s: Any, h: Any) -> Any:
 
 @inner
 def hash_long(data: Any, i: Any, n: Any, secret: Any, lanes: Any) -> Any:
+    """More than 240 bytes: stripes of 64 bytes in eight lanes."""
     for k in range(8):
         lanes[k] = START[k]
     for stripe in range((n - 1) // STRIPE):

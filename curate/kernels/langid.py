@@ -97,9 +97,7 @@ def restrict(model: Model, languages: Sequence[str]) -> Model:
     return _model(kept, model.prior[columns], model.weights[:, columns], model.unit, model.automaton)
 
 
-def _model(
-    languages: list[str], prior: np.ndarray, weights: np.ndarray, unit: float, automaton: Automaton
-) -> Model:
+def _model(languages: list[str], prior: np.ndarray, weights: np.ndarray, unit: float, automaton: Automaton) -> Model:
     """A model padded to the number of columns that the kernels expect."""
     size, columns = weights.shape
     if columns > COLUMNS:
@@ -308,12 +306,12 @@ def _traits() -> np.ndarray:
     letters, marks, composed = {*map(chr, HANGUL_LETTERS)}, {*map(chr, HANGUL_MARKS)}, []
     for point in range(TRAITS_END):
         char = chr(point)
+        is_stable = unicodedata.is_normalized("NFC", char)
         case = UPPER if char.isupper() else OTHER_CASE * (char.islower() or char.istitle())
-        traits[point] = unicodedata.combining(char) | case | UNSTABLE * (not unicodedata.is_normalized("NFC", char))
+        traits[point] = unicodedata.combining(char) | case | UNSTABLE * (not is_stable)
         parts = unicodedata.decomposition(char).split()
-        if parts and parts[0][0] != "<":
+        if is_stable and len(parts) == 2 and parts[0][0] != "<":
             composed.append(char)
-        if len(parts) == 2 and parts[0][0] != "<":
             letters.add(chr(int(parts[0], 16)))
             marks.add(chr(int(parts[1], 16)))
     letters.update(char for char in composed if letters & {*unicodedata.normalize("NFD", char)})

@@ -1,0 +1,131 @@
+"""From .jsonl.zst to annotated Parquet with Gopher signals and MinHash signatures: speed, scaling, overhead, memory.
+
+    python -m benchmarks.end_to_end [--documents mix_150mb.jsonl.zst] [--runs 3]
+
+Every run is a process of its own. Its first run, on a small piece, loads libraries and compiled kernels; the second
+is timed. One worker is pinned to one core. The engine's own share is what is neither operators, reading nor writing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from curate.result import table_text
+
+MIX = Path(__file__).resolve().parents[2] / "shared/data/mix_150mb.jsonl.zst"
+SHARDS = 24
+STEPS = """
+steps:
+  - gopher
+  - keep:
+      rules:
+        words: {column: gopher_word_count, min: 50, max: 100000}
+        repeated_lines: {column: gopher_duplicate_line_ratio, max: 0.3}
+  - dedup_minhash
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=Path, default=MIX)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--one", nargs=2, metavar=("FOLDER", "WORKERS"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one_run(Path(given.one[0]), int(given.one[1]))))
+        return
+    if not given.documents.exists():
+        sys.exit(f"no documents at {given.documents}: give a .jsonl.zst file with --documents")
+    with tempfile.TemporaryDirectory() as folder:
+        cut(given.documents, Path(folder))
+        report(Path(folder), given.runs)
+
+
+def cut(documents: Path, folder: Path) -> None:
+    """The documents as shards, and a small piece of them to warm up on."""
+    import zstandard
+
+    with documents.open("rb") as file:
+        lines = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(file).read().splitlines(keepends=True)
+    for name, part in [
+        ("warm", lines[:: len(lines) // 200]),
+        *((f"mix-{n:02d}", lines[n::SHARDS]) for n in range(SHARDS)),
+    ]:
+        path = folder / ("warm" if name == "warm" else "mix") / f"{name}.jsonl.zst"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zstandard.compress(b"".join(part), 3))
+
+
+def one_run(folder: Path, workers: int) -> dict[str, Any]:
+    """In a process of its own: warm up, then time one whole run."""
+    import curate
+    from curate.config import Config
+
+    timings = {}
+    for name in ("warm", "mix"):
+        source = f"name: {name}\nsources: {{mix: {{path: {folder / name}, columns: {{url: url, language: lang}}}}}}"
+        out = folder / f"out-{name}-{workers}-{os.getpid()}"
+        recipe = curate.Recipe.parse(f"{source}{STEPS}output: {{path: {out}, file_size: 32MB}}")
+        began, cpu = time.perf_counter(), time.process_time()
+        result = curate.run(recipe, Config(workers=workers))
+        timings[name] = (time.perf_counter() - began, time.process_time() - cpu)
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    clock = next(event["clock"] for event in events if event["event"] == "run")
+    first = result.manifest["funnel"]["steps"][0]
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return {
+        "seconds": timings["mix"][0],
+        "cpu": timings["mix"][1],
+        "documents": first["documents"],
+        "bytes": first["bytes"],
+        "clock": clock,
+        "rss": max(own, worker) / 1024,
+    }
+
+
+def report(folder: Path, runs: int) -> None:
+    """One and two workers in turn; medians."""
+    timed: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+    for _ in range(runs):
+        for workers, done in timed.items():
+            pin = ["taskset", "-c", "0"] if workers == 1 and Path("/usr/bin/taskset").exists() else []
+            command = [*pin, sys.executable, "-m", "benchmarks.end_to_end", "--one", str(folder), str(workers)]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            done.append(json.loads(output.splitlines()[-1]))
+    rows = [["workers", "seconds", "CPU s", "MB/s", "documents/s", "peak MB per process"]]
+    for workers, done in timed.items():
+        seconds, first = median(run["seconds"] for run in done), done[0]
+        rate, documents = first["bytes"] / seconds / 1e6, first["documents"] / seconds
+        cpu = f"{median(run['cpu'] for run in done):.2f}" if workers == 1 else "-"
+        peak = max(run["rss"] for run in done)
+        rows.append([str(workers), f"{seconds:.2f}", cpu, f"{rate:.1f}", f"{documents:,.0f}", f"{peak:.0f}"])
+    print(table_text(rows, left=1))
+    pairs = [one["seconds"] / two["seconds"] for one, two in zip(timed[1], timed[2], strict=True)]
+    print(f"\n2 workers over 1: {median(pairs):.2f}x (pair by pair: {', '.join(f'{pair:.2f}' for pair in pairs)})")
+    print(f"\nwhere the time of one worker goes (median run of {runs}):")
+    print(shares(sorted(timed[1], key=lambda run: run["seconds"])[runs // 2]))
+
+
+def shares(run: dict[str, Any]) -> str:
+    """Operators, reading, writing, and what is left: the engine."""
+    clock = dict(run["clock"])
+    del clock["total"]
+    clock["engine"] = run["seconds"] - sum(clock.values())
+    rows = [["part", "seconds", "share"]]
+    rows += [[part, f"{seconds:.2f}", f"{seconds / run['seconds']:.1%}"] for part, seconds in clock.items()]
+    return table_text(rows, left=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Groups the files of a source into shards."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from curate.errors import DataError
+from curate.io.listing import Found, accepts, files_at, missing, named
+from curate.io.source import MB, Source
+from curate.io.stream import COMPRESSED, is_local
+
+LINES = (".jsonl", ".ndjson", ".json")
+TABLES = (".parquet", ".pq")
+SHARD_BYTES, SHARD_FILES = 16 * MB, 2_000
+# Folders of documents are shards of their own as long as there are not more than this many.
+MAX_FOLDERS = 512
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The files of one shard."""
+
+    name: str
+    format: str
+    files: list[Found]
+
+
+def shards_of(source: Source) -> list[Part]:
+    """The files of a source, grouped into shards. Raises DataError when there are none."""
+    paths = [source.path] if isinstance(source.path, str) else list(source.path)
+    accept = accepts(source)
+    listed: dict[str, Found] = {}
+    chosen: dict[str, Found] = {}
+    for path in paths:
+        files, is_folder = files_at(path, accept)
+        (listed if is_folder else chosen).update({file.path: file for file in files})
+    everything = named(listed | chosen)
+    if source.format == "files":
+        parts = _documents([file for file in everything if file.bytes <= source.max_file_bytes])
+    else:
+        parts = _data(everything, set(chosen), source)
+    if not parts:
+        raise _nothing(paths, source, everything)
+    return parts
+
+
+def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
+    """Each data file is a shard. Of a folder only files with a known suffix are taken, and plain .json only where
+    there is nothing else: next to data it describes the data."""
+    datasets = _dataset_folders(files) if source.format in ("auto", "dataset") else []
+    parts = [part for folder in datasets for part in _dataset_parts(folder, files)]
+    if source.format == "dataset":
+        return parts
+    rest = [file for file in files if not any(file.name.startswith(folder) for folder in datasets)]
+    listed = [file for file in rest if file.path not in chosen and not _is_private(file.name)]
+    known = {file.path: format_of(file.name) for file in rest}
+    if any(known[file.path] and not file.name.endswith(".json") for file in listed):
+        listed = [file for file in listed if not file.name.endswith(".json")]
+    listed = [file for file in listed if known[file.path] and source.format in ("auto", known[file.path])]
+    for file in [*listed, *(file for file in rest if file.path in chosen)]:
+        format = known[file.path] if source.format == "auto" else source.format
+        if format is None:
+            raise DataError(
+                f"{file.path}: the suffix does not tell what it holds; say `format: jsonl`, `parquet` or `files`"
+            )
+        parts.append(Part(file.name, format, [file]))
+    return parts
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") or "/_" in name
+
+
+def format_of(name: str) -> str | None:
+    """The format that a file's suffix tells, None when it tells none.
+
+    >>> format_of("a/b.jsonl.zst"), format_of("b.pq"), format_of("b.txt.gz")
+    ('jsonl', 'parquet', None)
+    """
+    name = name.lower()
+    stem = name.removesuffix(next((suffix for suffix in COMPRESSED if name.endswith(suffix)), ""))
+    if stem.endswith(LINES):
+        return "jsonl"
+    return "parquet" if name.endswith(TABLES) else None
+
+
+def _dataset_folders(files: list[Found]) -> list[str]:
+    """Prefixes of names below which a dataset is saved."""
+    names = {file.name for file in files}
+    prefixes = [name.removesuffix("state.json") for name in names if name.endswith("state.json")]
+    return sorted(prefix for prefix in prefixes if {prefix + "state.json", prefix + "dataset_info.json"} <= names)
+
+
+def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
+    """The Arrow files that the state.json of a saved dataset names."""
+    by_name = {file.name: file for file in files}
+    state = by_name[folder + "state.json"].path
+    if not is_local(state):
+        raise DataError(f"{state}: a saved dataset is read from a local folder; copy it, or save it as Parquet")
+    names = [entry["filename"] for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
+    gone = next((name for name in names if folder + name not in by_name), None)
+    if gone:
+        raise DataError(f"{state}: names {gone!r}, which is not there; fetch the dataset again")
+    return [Part(folder + name, "dataset", [by_name[folder + name]]) for name in names]
+
+
+def _documents(files: list[Found]) -> list[Part]:
+    """Documents grouped by the folder they are in below the root, so that a new folder changes no other shard."""
+    is_flat = len({_top(file) for file in files}) > MAX_FOLDERS
+    groups: dict[str, list[Found]] = {}
+    for file in files:
+        name = f"group-{zlib.crc32(_top(file).encode()) % 256:03d}" if is_flat else _top(file)
+        groups.setdefault(name, []).append(file)
+    return [
+        Part(f"{name}/part-{number:05d}".lstrip("/"), "files", piece)
+        for name, members in groups.items()
+        for number, piece in enumerate(_pieces(members))
+    ]
+
+
+def _top(file: Found) -> str:
+    return file.name.partition("/")[0] if "/" in file.name else ""
+
+
+def _pieces(files: list[Found]) -> Iterator[list[Found]]:
+    piece: list[Found] = []
+    size = 0
+    for file in files:
+        if piece and (size + file.bytes > SHARD_BYTES or len(piece) == SHARD_FILES):
+            yield piece
+            piece, size = [], 0
+        piece.append(file)
+        size += file.bytes
+    if piece:
+        yield piece
+
+
+def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
+    place = ", ".join(paths)
+    if not files:
+        patterns = " that `include` and `exclude` let through" if source.include or source.exclude else ""
+        where = paths[0] if len(paths) == 1 and is_local(paths[0]) else ""
+        return DataError(missing(place, os.path.abspath(os.path.expanduser(where)) if where else "", patterns))
+    if source.format == "dataset":
+        return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
+    suffixes = sorted({os.path.splitext(file.name)[1] or file.name for file in files})
+    asked = "data files (.jsonl, .parquet)" if source.format == "auto" else f"{source.format} files"
+    return DataError(
+        f"{place}: has no {asked}, only {len(files)} files of other kinds ({', '.join(suffixes[:5])}); "
+        "say `format: files` to make each of them a document"
+    )

@@ -1,0 +1,53 @@
+"""Every operator that is found, built in or from an installed plug-in, holds the whole contract."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from curate import registry
+from curate.errors import RecipeError
+from curate.operator import Operator
+from curate.operators.dedup import DedupExact, DedupMinhash
+from curate.operators.keep import Keep
+from curate.operators.language import Language
+from curate.operators.normalize import Normalize
+from curate.operators.sample import Sample
+from curate.operators.select import SelectTop
+from curate.operators.split import Split
+from curate.recipe import Recipe
+from curate.testing import Check, example, parametrize
+
+RULES: dict[str, Any] = {
+    "words": {"min": 5, "max": 50},
+    "noise": {"column": "symbol_ratio", "max": 0.3, "nulls": "pass"},
+    "tongue": "language IN ('en', 'de')",
+}
+
+# Operators with required parameters, and second instances where parameters choose another way through the code.
+EXAMPLES: dict[type[Operator], list[Operator]] = {
+    DedupExact: [DedupExact(), DedupExact(by="raw")],
+    DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
+    Keep: [Keep(rules=RULES)],
+    Language: [Language(), Language(languages=("en", "de", "zh"))],
+    Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
+    SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
+    Split: [Split(), Split(by="lines", min_chars=20)],
+    Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
+}
+OPERATORS = [one for cls in registry.builtin().values() for one in EXAMPLES.get(cls) or [example(cls)]]
+
+
+@parametrize(*OPERATORS)
+def test_contract(operator: Operator, check: Check) -> None:
+    check(operator)
+
+
+@pytest.mark.parametrize("cls", registry.builtin().values(), ids=registry.builtin())
+def test_a_recipe_says_where_a_parameter_is_wrong(cls: type[Operator]) -> None:
+    """The checks convert one step; this is the whole way through a recipe."""
+    for field in msgspec.structs.fields(cls):
+        with pytest.raises(RecipeError, match=rf"^recipe:4: {cls.name()} has no key '{field.name}x' - did you mean"):
+            Recipe.parse(f"name: x\nsteps:\n- {cls.name()}:\n    {field.name}x: 1\n")
+    with pytest.raises(RecipeError, match=rf"^recipe:3: no operator '{cls.name()}x' - did you mean"):
+        Recipe.parse(f"name: x\nsteps:\n- {cls.name()}x\n")
