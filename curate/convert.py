@@ -30,6 +30,9 @@ def convert(data: Any, kind: type[T], document: Document, place: Place, what: st
         elif not unknown:
             message = f"{_name(what, inner)}: {_sentence(message, data, kind, inner)}"
         raise RecipeError(f"{document.where((*place, *inner))}: {message}") from None
+    except RecipeError as error:  # what a structure's own check says
+        inner = _said(data, str(error))
+        raise RecipeError(f"{document.where((*place, *inner))}: {_name(what, inner)}: {error}") from None
 
 
 def size(text: str | int) -> int:
@@ -81,6 +84,19 @@ def _at(data: Any, place: Place) -> Any:
     for key in place:
         data = data[key]
     return data
+
+
+def _said(data: Any, message: str) -> Place:
+    """The place of the value that a message quotes."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        if isinstance(value, dict | list):
+            inner = _said(value, message)
+            if inner:
+                return (key, *inner)
+        elif repr(value) in message:
+            return (key,)
+    return ()
 
 
 def _value(data: Any, place: Place) -> Any:
@@ -137,5 +153,6 @@ def _sentence(message: str, data: Any, kind: Any, inner: Place) -> str:
     text = re.sub(r"`([^`]*)`", r"\1", message)
     if not text.startswith("Expected"):
         return text
-    text = text.replace("Expected", "expected")
+    for word, ours in {"Expected": "expected", "object": "a mapping", "array": "a list"}.items():
+        text = text.replace(word, ours)
     return f"{text} ({value!r})" if "got" in text else f"{text}, got {value!r}"

@@ -135,14 +135,16 @@ class Batch:
 
     def inputs(self, step: PlannedStep, rows: np.ndarray) -> Columns:
         """The columns a step reads, for the given rows. Steps that see the same rows share the arrays."""
+        from curate.kernels.lexer import filtered
+
         if rows.all():
             return {own: self.column(name) for own, name in step.inputs.items()}
         if not np.array_equal(self._filtered[0], rows):
             self._filtered = (rows, {})
-        cache, mask = self._filtered[1], pa.array(rows)
+        cache = self._filtered[1]
         for name in step.inputs.values():
             if name not in cache:
-                cache[name] = self.column(name).filter(mask)
+                cache[name] = filtered(self.column(name), rows)
         return {own: cache[name] for own, name in step.inputs.items()}
 
     def _compute(self, step: PlannedStep, rows: np.ndarray) -> tuple[Columns, pa.Array]:

@@ -142,6 +142,13 @@ def schema(source: Source, shards: list[Shard], corrupt: Literal["error", "quara
     are passed over.
 
     Raises DataError when the text or a declared column is not there or has a type it cannot have.
+
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = file.write_text('{"text": "one", "lang": "en"}')
+    >>> source = Source(path=str(file), columns={"language": "lang"})
+    >>> schema(source, discover("web", source)).names
+    ['id', 'text', 'language', 'metadata', 'source']
     """
     first: pa.Schema | None = None
     unread: list[DamagedFile] = []
@@ -179,6 +186,17 @@ def read(
 
     An archive that ends early or is damaged gives the records before the damage, then raises DataError; with
     `corrupt="quarantine"` it gives one BadRecord in its place. Damaged pages inside a Parquet file always raise.
+
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = file.write_text('{"text": "one"}\\n{"text": 2}\\n{"text": "three"}')
+    >>> source, bad = Source(path=str(file)), []
+    >>> (shard,) = discover("web", source)
+    >>> (batch,) = read(shard, source, schema(source, [shard]), 8 * MB, bad.append)
+    >>> batch["id"].to_pylist(), batch["text"].to_pylist()
+    (['a.jsonl#0', 'a.jsonl#2'], ['one', 'three'])
+    >>> bad[0].position, bad[0].error
+    (1, "field 'text' is int, expected string")
     """
 
     def report(bad: BadRecord) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import u64
+from curate.kernels.bits import ONE, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import read_only
 
@@ -45,10 +45,12 @@ def bucket_pairs(keys: np.ndarray, items: np.ndarray, cap: int) -> tuple[np.ndar
         raise ValueError(f"each item needs its key, but there are {len(items)} items and {len(keys)} keys")
     if cap < 2:
         raise ValueError(f"cap must be at least 2, not {cap}")
-    names, ranks = np.unique(_items(items), return_inverse=True)  # ranks fit 32 bits, so a pair fits 64
+    keys = read_only(np.ascontiguousarray(keys, np.uint64))
+    is_shared = _is_shared(keys)  # few are, and what follows sorts with indices, which is slow
+    names, ranks = np.unique(_items(items)[is_shared], return_inverse=True)  # ranks fit 32 bits, so a pair fits 64
     if len(names) > 1 << 32:
         raise ValueError(f"{len(names)} items are too many for one partition; the limit is {1 << 32}")
-    _, buckets = np.unique(np.asarray(keys, np.uint64), return_inverse=True)
+    _, buckets = np.unique(keys[is_shared], return_inverse=True)
     members = np.unique(buckets.astype(np.uint64) << u64(32) | ranks.astype(np.uint64))
     members = read_only(members)
     pairs = np.empty(count_pairs(members, cap), np.uint64)
@@ -57,8 +59,38 @@ def bucket_pairs(keys: np.ndarray, items: np.ndarray, cap: int) -> tuple[np.ndar
     return names[pairs >> u64(32)], names[pairs & u64(0xFFFFFFFF)]
 
 
+def _is_shared(keys: np.ndarray) -> np.ndarray:
+    """Which keys may occur more than once: true for all that do, and for 0."""
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    table = np.zeros(1 << max(4, (2 * len(repeated)).bit_length()), np.uint64)
+    found = np.empty(len(keys), np.bool_)
+    find_keys(keys, repeated, table, found)
+    return found
+
+
 def _items(items: np.ndarray) -> np.ndarray:
     return read_only(np.ascontiguousarray(items, np.int64))
+
+
+@inner
+def slot_of(table: Any, key: Any) -> Any:
+    """Where in an open-addressing table a key is, or the empty slot (0) where it would be."""
+    mask = u64(len(table) - 1)
+    mixed = key * u64(0x9E3779B97F4A7C15)
+    i = (mixed ^ mixed >> u64(32)) & mask
+    while table[i] != key and table[i] != 0:
+        i = (i + ONE) & mask
+    return i
+
+
+@kernel(allocates=False)
+def find_keys(keys: Any, wanted: Any, table: Any, found: Any) -> None:
+    """Fill whether each key is among the wanted ones; `table` is empty and has room for twice as many."""
+    for k in range(len(wanted)):
+        table[slot_of(table, wanted[k])] = wanted[k]
+    for k in range(len(keys)):
+        found[k] = table[slot_of(table, keys[k])] == keys[k]
 
 
 @inner

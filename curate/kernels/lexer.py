@@ -25,7 +25,7 @@ from curate.kernels.folding import (
     within,
 )
 from curate.kernels.jit import inner, kernel
-from curate.kernels.text import allocate, buffers, count_spans, decode, entry, find_spans, previous, read_only
+from curate.kernels.text import allocate, buffers, count_spans, decode, entry, find_spans, previous, read_only, splits
 from curate.kernels.unicode import (
     ALPHA,
     ASCII_PUNCTUATION,
@@ -103,10 +103,66 @@ def lex(text: pa.Array) -> Lexed:
     for array, lexed in kept:
         if array is text:
             return lexed
-    lexed = lex_buffers(*buffers(text))
+    lexed = _from_whole(text, kept) or lex_buffers(*buffers(text))
     kept.insert(0, (text, lexed))  # holding the array keeps another one from taking its place
     del kept[KEPT:]
     return lexed
+
+
+def filtered(text: pa.Array, rows: np.ndarray) -> pa.Array:
+    """The chosen documents (bool[documents]). When the whole batch has been lexed, `lex` takes their part of that.
+
+    >>> whole = pa.array(["one two", "three", "four five six"])
+    >>> _ = lex(whole)
+    >>> np.diff(lex(filtered(whole, np.array([True, False, True]))).word_splits).tolist()
+    [2, 3]
+    """
+    part = text.filter(pa.array(rows))
+    if any(array is text for array, _ in _cache.__dict__.get("kept", [])):
+        _cache.part = (part, text, rows)
+    return part
+
+
+def _from_whole(text: pa.Array, kept: list[tuple[pa.Array, Lexed]]) -> Lexed | None:
+    """The lexed form of a filtered batch from that of the whole one, if there is one."""
+    part, whole, rows = _cache.__dict__.get("part", (None, None, None))
+    lexed = next((lexed for array, lexed in kept if array is whole), None)
+    return select(lexed, rows, *buffers(text)) if part is text and lexed is not None else None
+
+
+def select(lexed: Lexed, rows: np.ndarray, data: np.ndarray, offsets: np.ndarray) -> Lexed:
+    """Some documents of a lexed batch, whose bytes now lie at `data` and `offsets`: runs of documents are copied."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], rows, [False]]).astype(np.int8)))
+    runs = edges.reshape(-1, 2)
+    new = np.cumsum(np.concatenate([[0], np.diff(runs, axis=1).ravel()]))[:-1]
+    shifts = offsets[new].astype(np.int64) - lexed.offsets[runs[:, 0]]
+    words, lines = lexed.word_splits[runs], lexed.line_splits[runs]
+    word_starts = np.cumsum(np.concatenate([[0], np.diff(words, axis=1).ravel()]))
+    moves = word_starts[:-1] - words[:, 0]
+    line_words = [lexed.lines.words[a:b] + move for (a, b), move in zip(lines, moves, strict=True)]
+    return Lexed(
+        data,
+        offsets,
+        read_only(splits(np.diff(lexed.word_splits)[rows])),
+        read_only(splits(np.diff(lexed.line_splits)[rows])),
+        Words(_spans(lexed.words.span, words, shifts), *(_runs(column, words) for column in lexed.words[1:])),
+        Lines(
+            _spans(lexed.lines.span, lines, shifts),
+            read_only(np.concatenate([*line_words, word_starts[-1:]])),
+            *(_runs(column, lines) for column in lexed.lines[2:]),
+        ),
+        *(read_only(column[rows]) for column in lexed[6:]),
+    )
+
+
+def _runs(column: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    parts = [column[a:b] for a, b in runs]
+    return read_only(np.concatenate(parts) if parts else column[:0].copy())
+
+
+def _spans(column: np.ndarray, runs: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    parts = [column[a:b] + np.int32(shift) for (a, b), shift in zip(runs, shifts, strict=True)]
+    return read_only(np.concatenate(parts) if parts else column[:0].copy())
 
 
 def count_words(text: pa.Array) -> np.ndarray:
