@@ -1,11 +1,11 @@
 """The run folder: what users read at its top, and under `.work` the overlays that make a rerun cheap.
 
     data/ annotations/ manifest.json report.html README.md recipe.yaml quarantine.jsonl log.jsonl
-    .work/values/<value_key>/<shard>.parquet     a step's columns, row-aligned with the shard
-    .work/index/<shard>.parquet                  id, source, language, bytes and words; its row groups are the batches
+    .work/values/<value_key>/<shard>.arrow       a step's columns, row-aligned with the shard
+    .work/index/<shard>.arrow                    id, source, language, bytes and words; its row groups are the batches
     .work/bad/<shard>.jsonl                      records of the shard that could not be read
     .work/members/<pass key>/<shard>.arrow       what a shard hands to a corpus-wide step
-    .work/pieces/<shard>.parquet                 rows that an expander made; a shard of its own from then on
+    .work/pieces/<shard>.arrow                   rows that an expander made; a shard of its own from then on
     .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model
     .work/done/<key>/<shard>.json                receipts: that work is finished and need not be done again
 
@@ -40,10 +40,10 @@ class Store(msgspec.Struct, frozen=True):
         return self.path(".work", *parts)
 
     def values(self, value_key: str, shard: str) -> Path:
-        return self.work("values", value_key, f"{shard}.parquet")
+        return self.work("values", value_key, f"{shard}.arrow")
 
     def index(self, shard: str) -> Path:
-        return self.work("index", f"{shard}.parquet")
+        return self.work("index", f"{shard}.arrow")
 
     def bad(self, shard: str) -> Path:
         return self.work("bad", f"{shard}.jsonl")
@@ -52,13 +52,13 @@ class Store(msgspec.Struct, frozen=True):
         return self.work("members", pass_key, f"{shard}.arrow")
 
     def pieces(self, shard: str) -> Path:
-        return self.work("pieces", f"{shard}.parquet")
+        return self.work("pieces", f"{shard}.arrow")
 
     def decisions(self, corpus_key: str, shard: str) -> Path:
-        return self.work("corpus", corpus_key, f"{shard}.parquet")
+        return self.work("corpus", corpus_key, f"{shard}.arrow")
 
     def model(self, corpus_key: str) -> Path:
-        return self.work("corpus", corpus_key, "model.parquet")
+        return self.work("corpus", corpus_key, "model.arrow")
 
     def receipt(self, key: str, shard: str) -> dict[str, Any] | None:
         """What was noted when this work was finished; None when it was not."""

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate import cluster
 from curate.errors import OperatorError
 from curate.execute.batch import blamed
+from curate.execute.batches import BatchFile, read_table, write_table
 from curate.execute.tasks import Task
 from curate.operator import Deduplicator, Expander, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, stored
-from curate.store import Store, whole
+from curate.store import Store
 
 KEYS_PER_PARTITION = 8_000_000
 Map = Callable[[Iterable[Task]], Iterable[tuple[Task, dict[str, Any]]]]
@@ -56,8 +56,7 @@ def candidates_task(task: Task, plan: Plan) -> dict[str, Any]:
         rows.append(address(number, members["row"].to_numpy()[start:stop]))
     a, b = cluster.candidates(np.concatenate(keys), np.concatenate(rows))
     path = _pairs(task.store, plan.steps[this.end], partition)
-    with whole(path) as temporary:
-        pq.write_table(pa.table({"a": a, "b": b}), temporary, compression="lz4", use_dictionary=False)
+    write_table(path, pa.table({"a": a, "b": b}))
     return {"pairs": len(a)}
 
 
@@ -78,7 +77,7 @@ def _deduplicate(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: 
         Task("candidates", task.plan, store, task.config, this.index, (at, partitions)) for at in range(partitions)
     ]
     found = sum(facts["pairs"] for _, facts in run(tasks))
-    tables = [pq.read_table(_pairs(store, step, at)) for at in range(partitions)]
+    tables = [read_table(_pairs(store, step, at)) for at in range(partitions)]
     pairs = np.unique(np.stack([pa.concat_tables(tables)[c].to_numpy() for c in "ab"], axis=1), axis=0)
     fetch = Sketches(plan, store, step)
     with blamed(step, "corpus-wide"):
@@ -100,7 +99,7 @@ class Sketches:
         pieces = []
         for number, rows in by_shard(wanted):
             path = self.store.values(self.step.value_key, self.plan.shards[number].key)
-            pieces.append(rows_of(path, [*stored(self.step)], rows))
+            pieces.append(BatchFile(path).rows(rows, [*stored(self.step)]))
         if not pieces:
             return pa.schema([*stored(self.step).items()]).empty_table()
         return pa.concat_tables(pieces).take(pa.array(back)).combine_chunks()
@@ -113,25 +112,11 @@ def by_shard(addresses: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
         yield int(number), addresses[shards == number] & 0xFFFFFFFF
 
 
-def rows_of(path: Any, columns: list[str], rows: np.ndarray) -> pa.Table:
-    """Some rows (sorted) of a row-aligned file; row groups without any of them are not read."""
-    pieces, start = [], 0
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            low, high = np.searchsorted(rows, [start, start + size])
-            if high > low:
-                table = file.read_row_group(group, columns=columns)
-                pieces.append(table.take(pa.array(rows[low:high] - start)))
-            start += size
-    return pa.concat_tables(pieces)
-
-
 def _ids(plan: Plan, store: Store, addresses: np.ndarray) -> dict[int, str]:
     """The user's ids of some rows."""
     ids: dict[int, str] = {}
     for number, rows in by_shard(addresses):
-        table = rows_of(store.index(plan.shards[number].key), ["id"], rows)
+        table = BatchFile(store.index(plan.shards[number].key)).rows(rows, ["id"])
         ids |= dict(zip(address(number, rows).tolist(), table["id"].to_pylist(), strict=True))
     return ids
 
@@ -170,8 +155,8 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
         rows = _members(store, this, shard.key)["row"].to_numpy().astype(np.int64)
         sizes.append(rows)
         if len(rows):
-            values = rows_of(store.values(step.value_key, shard.key), [*stored(step)], rows)
-            ids = rows_of(store.index(shard.key), ["id"], rows)
+            values = BatchFile(store.values(step.value_key, shard.key)).rows(rows, [*stored(step)])
+            ids = BatchFile(store.index(shard.key)).rows(rows, ["id"])
             pieces.append(values.append_column("id", ids["id"]))
     schema = pa.schema([*stored(step).items(), ("id", pa.string())])
     whole_corpus = pa.concat_tables(pieces).combine_chunks() if pieces else schema.empty_table()
@@ -193,19 +178,17 @@ def _train(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str,
     tables = [_members(store, this, plan.shards[number].key) for number in plan.taking_part(this)]
     with blamed(step, "corpus-wide"):
         model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
-    with whole(store.model(step.corpus_key)) as temporary:
-        pq.write_table(model, temporary)
+    write_table(store.model(step.corpus_key), model)
     return {"model_rows": len(model)}
 
 
 def _members(store: Store, this: Pass, shard: str) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(store.members(this.key, shard)))).read_all()
+    return read_table(store.members(this.key, shard))
 
 
 def _pairs(store: Store, step: PlannedStep, partition: int) -> Any:
-    return store.work("corpus", step.corpus_key, "pairs", f"{partition:05d}.parquet")
+    return store.work("corpus", step.corpus_key, "pairs", f"{partition:05d}.arrow")
 
 
 def _write_decisions(store: Store, step: PlannedStep, shard: str, table: pa.Table) -> None:
-    with whole(store.decisions(step.corpus_key, shard)) as temporary:
-        pq.write_table(table, temporary)
+    write_table(store.decisions(step.corpus_key, shard), table)

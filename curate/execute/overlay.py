@@ -1,19 +1,18 @@
-"""Row-aligned files beside a shard: row group i holds the values of batch i."""
+"""Row-aligned files beside a shard: record batch i holds the values of batch i of its rows."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
+from curate.execute.batches import BatchFile, BatchWriter
 
 ROWS = "__rows"  # rows for which the step was computed
 ERROR = "__error"  # why a row could not be
+LABELS = ("id", "source", "language")  # short columns that most passes want without reading text again
 
 
 class Overlay:
@@ -28,9 +27,8 @@ class Overlay:
     def __init__(self, path: Path, types: dict[str, pa.DataType]):
         self.path, self.types = path, types
         self.schema = pa.schema([*types.items(), (ROWS, pa.bool_()), (ERROR, pa.string())])
-        self._old = pq.ParquetFile(path) if path.exists() else None
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._writer: pq.ParquetWriter | None = None
+        self._old = BatchFile(path) if path.exists() else None
+        self._writer: BatchWriter | None = None
         self._sizes: list[int] = []
         self._fresh: pa.Table | None = None  # the last batch that was asked for, when it has gained values
 
@@ -53,12 +51,14 @@ class Overlay:
     def _values(self, batch: int, columns: list[str]) -> pa.Table:
         if self._fresh is not None and batch == len(self._sizes) - 1:
             return self._fresh.select(columns)
-        return self._stored(batch).select(columns) if self._old is None else self._old.read_row_group(batch, columns)
+        if self._old is not None:
+            return pa.Table.from_batches([self._old.get(batch, columns)])
+        return self._stored(batch).select(columns)
 
     def _stored(self, batch: int) -> pa.Table:
         """A batch as the file has it; without a file, no row of it has values."""
         if self._old is not None:
-            return self._old.read_row_group(batch)
+            return pa.Table.from_batches([self._old.get(batch)])
         empty = {name: pa.nulls(self._sizes[batch], kind) for name, kind in self.types.items()}
         rows, errors = pa.array(np.zeros(self._sizes[batch], bool)), pa.nulls(self._sizes[batch], pa.string())
         return pa.table({**empty, ROWS: rows, ERROR: errors}, schema=self.schema)
@@ -67,88 +67,28 @@ class Overlay:
         """Write the last batch: as it has become or, once anything is written, as it was."""
         last = len(self._sizes) - 1
         if self._fresh is not None and self._writer is None:
-            self._writer = self._begin()
+            self._writer = BatchWriter(self.path, self.schema)
             for earlier in range(last):
-                self._write(self._stored(earlier))
+                self._writer.write(self._stored(earlier))
         if self._writer is not None:
-            self._write(self._stored(last) if self._fresh is None else self._fresh)
+            self._writer.write(self._stored(last) if self._fresh is None else self._fresh)
         self._fresh = None
-
-    def _begin(self) -> pq.ParquetWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        compression = self._compression()
-        return pq.ParquetWriter(
-            self._temporary, self.schema, compression=compression, use_dictionary=False, write_statistics=False
-        )
-
-    def _write(self, table: pa.Table) -> None:
-        assert self._writer is not None
-        self._writer.write_table(table, row_group_size=max(1, len(table)))
-
-    def _compression(self) -> dict[str, str]:
-        """Sketches are random bits: compressing them costs time and saves nothing."""
-        types = {field.name: field.type for field in self.schema}
-        return {name: "none" if pa.types.is_fixed_size_binary(kind) else "lz4" for name, kind in types.items()}
 
     def close(self, error: bool) -> None:
         """Put the new file in the place of the old one if there is anything new, and if all went well."""
         if not error:
             self._settle()
         if self._writer is not None:
-            self._writer.close()
-            if error:
-                self._temporary.unlink()
-            else:
-                os.replace(self._temporary, self.path)
-        if self._old is not None:
-            self._old.close()
+            self._writer.close(error)
 
 
-LABELS = ("id", "source", "language")  # short columns that most passes want without reading text again
+def index_schema(source: pa.Schema) -> pa.Schema:
+    """Columns of a shard's index: labels that its source has, and the size of every text.
 
-
-class Index:
-    """Size and labels of every row of a shard. Its row groups are the batches of every later read."""
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self.path = path
-        labels = [
-            (name, pa.string()) for name in LABELS if name in schema.names and schema.field(name).type == pa.string()
-        ]
-        self.schema = pa.schema([*labels, ("bytes", pa.int64()), ("words", pa.int32())])
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Index:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(
-            self._temporary,
-            self.schema,
-            compression="lz4",
-            use_dictionary=["source", "language"],
-            write_statistics=False,
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._writer is not None
-        self._writer.close()
-        if kind is None:
-            os.replace(self._temporary, self.path)
-        else:
-            self._temporary.unlink()
-
-    def write(self, table: pa.Table) -> None:
-        assert self._writer is not None
-        self._writer.write_table(table, row_group_size=max(1, len(table)))
-
-    @staticmethod
-    def read(path: Path) -> Iterator[pa.Table]:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group)
+    The record batches of an index are the batches of every later read of its shard.
+    """
+    labels = [(name, pa.string()) for name in LABELS if name in source.names and source.field(name).type == pa.string()]
+    return pa.schema([*labels, ("bytes", pa.int64()), ("words", pa.int32())])
 
 
 def one(column: pa.ChunkedArray) -> pa.Array:

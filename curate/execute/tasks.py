@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.execute.batch import Batch, blamed
+from curate.execute.batches import BatchWriter, write_table
 from curate.execute.overlay import one
 from curate.execute.walk import Walk
 from curate.operator import Deduplicator, Expander, Trainer, complete
@@ -147,13 +147,12 @@ def pieces(batch: Batch, end: PlannedStep) -> pa.Table:
 
 
 def write_pieces(path: Path, tables: list[pa.Table]) -> None:
-    """One Parquet file per shard, a row group for each batch of parents."""
-    full = [table for table in tables if len(table)]
-    with whole(path) as temporary:
-        schema = tables[0].schema if tables else pa.schema([("id", pa.string()), ("text", pa.string())])
-        with pq.ParquetWriter(temporary, schema, compression="lz4", use_dictionary=False) as writer:
-            for table in full:
-                writer.write_table(table, row_group_size=len(table))
+    """One file per shard, a batch for each batch of parents."""
+    schema = tables[0].schema if tables else pa.schema([("id", pa.string()), ("text", pa.string())])
+    writer = BatchWriter(path, schema)
+    for table in tables:
+        writer.write(table)
+    writer.close()
 
 
 def write_members(path: Path, tables: list[pa.Table], end: PlannedStep) -> None:
@@ -168,8 +167,7 @@ def write_members(path: Path, tables: list[pa.Table], end: PlannedStep) -> None:
         keys, rows = table["key"].to_numpy(), table["row"].to_numpy()
         order = np.lexsort((rows, keys))
         table = pa.table({"key": keys[order], "row": rows[order]}, schema=schema)
-    with whole(path) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        writer.write_table(table.combine_chunks())
+    write_table(path, table)
 
 
 def bad_count(store: Store, shard: str) -> int:

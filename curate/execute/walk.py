@@ -11,18 +11,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.config import Config
 from curate.convert import size
 from curate.execute.batch import Batch
-from curate.execute.overlay import Index, Overlay
+from curate.execute.batches import BatchFile, BatchWriter, read_table
+from curate.execute.overlay import Overlay, index_schema
 from curate.io.source import BadRecord, Shard, read
 from curate.operator import plain
 from curate.plan import PIECES, Plan, PlannedStep, stored
@@ -68,12 +67,12 @@ class Walk:
         """Rows of this shard that a corpus-wide step decided on, in order."""
         if step.index not in self._decisions:
             path = self.store.decisions(step.corpus_key, self.shard.key)
-            self._decisions[step.index] = pq.read_table(path).combine_chunks()
+            self._decisions[step.index] = read_table(path)
         return self._decisions[step.index]
 
     def model(self, step: PlannedStep) -> pa.Table:
         if step.index not in self._models:
-            self._models[step.index] = pq.read_table(self.store.model(step.corpus_key)).combine_chunks()
+            self._models[step.index] = read_table(self.store.model(step.corpus_key))
         return self._models[step.index]
 
     def source(self, start: int, rows: int) -> pa.RecordBatch:
@@ -92,41 +91,35 @@ class Walk:
     def _batches(self) -> Iterator[tuple[pa.Table, pa.RecordBatch | None]]:
         path = self.store.index(self.shard.key)
         if path.exists():
-            yield from ((table, None) for table in Index.read(path))
+            yield from ((pa.Table.from_batches([batch]), None) for batch in BatchFile(path))
         else:
-            yield from self._first_read()
+            yield from self._first_read(BatchWriter(path, index_schema(self.plan.source_schemas[self.shard.source])))
 
-    def _first_read(self) -> Iterator[tuple[pa.Table, pa.RecordBatch]]:
+    def _first_read(self, index: BatchWriter) -> Iterator[tuple[pa.Table, pa.RecordBatch]]:
         """Read the shard for the first time: number its rows, note its bad records."""
-        from curate.kernels.lexer import count_words
-
         bad: list[BadRecord] = []
-        schema = self.plan.source_schemas[self.shard.source]
-        with Index(self.store.index(self.shard.key), schema) as index:
+        failed = True
+        try:
             batches = self._open(bad.append)
             while True:
                 with self.timed("read"):
                     batch = next(batches, None)
                 if batch is None:
                     break
-                text = plain(batch["text"])
-                sizes = {
-                    "bytes": pc.binary_length(text).cast(pa.int64()),
-                    "words": pa.array(count_words(text), pa.int32()),
-                }
-                table = pa.table(
-                    [sizes[n] if n in sizes else batch[n] for n in index.schema.names], schema=index.schema
-                )
+                table = _sizes(batch, index.schema)
                 with self.timed("write"):
                     index.write(table)
                 yield table, batch
             self.bad = len(bad)
             lines = [msgspec.json.encode(record).decode() + "\n" for record in bad]
             write_text(self.store.bad(self.shard.key), "".join(lines))
+            failed = False
+        finally:
+            index.close(failed)
 
     def _open(self, quarantine: Callable[[BadRecord], None] | None = None) -> Iterator[pa.RecordBatch]:
         if self.shard.format == PIECES:
-            return read_pieces(self.store.pieces(self.shard.key))
+            return iter(BatchFile(self.store.pieces(self.shard.key)))
         known = None if quarantine else bad_positions(self.store, self.shard.key)
         return read(
             self.shard,
@@ -139,11 +132,13 @@ class Walk:
         )
 
 
-def read_pieces(path: Path) -> Iterator[pa.RecordBatch]:
-    """Rows that an expander made, a batch for each batch of parents."""
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            yield from file.read_row_group(group).combine_chunks().to_batches()
+def _sizes(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """A batch's part of the index."""
+    from curate.kernels.lexer import count_words
+
+    text = plain(batch["text"])
+    sizes = {"bytes": pc.binary_length(text).cast(pa.int64()), "words": pa.array(count_words(text), pa.int32())}
+    return pa.table([sizes[name] if name in sizes else batch[name] for name in schema.names], schema=schema)
 
 
 def bad_positions(store: Store, shard: str) -> np.ndarray:

@@ -17,8 +17,7 @@ from curate.io.stream import COMPRESSED, is_local
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = (".parquet", ".pq")
 SHARD_BYTES, SHARD_FILES = 16 * MB, 2_000
-# Folders of documents are shards of their own as long as there are not more than this many.
-MAX_FOLDERS = 512
+SMALL_FOLDER = 1 * MB  # folders of documents below this size share shards, by a hash of their names
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -109,12 +108,16 @@ def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
 
 
 def _documents(files: list[Found]) -> list[Part]:
-    """Documents grouped by the folder they are in below the root, so that a new folder changes no other shard."""
-    is_flat = len({_top(file) for file in files}) > MAX_FOLDERS
-    groups: dict[str, list[Found]] = {}
+    """Documents grouped by the folder they are in below the root, so that a new folder changes one shard at most."""
+    folders: dict[str, list[Found]] = {}
     for file in files:
-        name = f"group-{zlib.crc32(_top(file).encode()) % 256:03d}" if is_flat else _top(file)
-        groups.setdefault(name, []).append(file)
+        folders.setdefault(_top(file), []).append(file)
+    pools = 16 if len(folders) <= 512 else 256
+    groups: dict[str, list[Found]] = {}
+    for name, members in folders.items():
+        is_small = name and len(folders) > pools and sum(file.bytes for file in members) < SMALL_FOLDER
+        group = f"small-folders-{zlib.crc32(name.encode()) % pools:03d}" if is_small else name
+        groups.setdefault(group, []).extend(members)
     return [
         Part(f"{name}/part-{number:05d}".lstrip("/"), "files", piece)
         for name, members in groups.items()

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.kernels.bits import load64, u64
 from curate.kernels.jit import kernel
 from curate.kernels.text import buffers, decode
 from curate.kernels.unicode import HANGUL, HANGUL_END
@@ -28,8 +29,9 @@ TILE = 8192  # bytes read before their n-grams are counted
 BLOCK = 16  # transitions per shared block
 COLUMNS = 144  # columns of the matrix, padded: the compiler knows how long the innermost loop is
 BUCKET = 13  # log2 of the rows per bucket: about as many as the cache holds
-WAITING = 32768  # n-grams that may wait in a bucket
+WAITING = 131072  # n-grams that may wait in a bucket
 DOCUMENTS = 2048  # documents that may wait
+NONE = 64  # counters of "no n-gram": were it one, each step would have to wait for the one before
 LOGS = np.log1p(np.arange(1024, dtype=np.float32))  # by count; larger ones are computed
 
 
@@ -38,7 +40,7 @@ class Automaton(NamedTuple):
 
     block: np.ndarray  # uint16 or uint32 [states, 16]
     blocks: np.ndarray  # uint32[blocks, 16]
-    feature: np.ndarray  # uint32[states], the n-gram that has just been read; len(weights) for none
+    feature: np.ndarray  # uint32[states], the n-gram that has just been read; len(weights) and more for none
     memory: int  # bytes after which a state no longer depends on where the reading began
 
 
@@ -59,8 +61,8 @@ class Queue(NamedTuple):
     The matrix does not fit the cache but a bucket does, so each row is fetched once for all documents that wait.
     """
 
-    features: np.ndarray  # uint32[buckets, WAITING + 2**BUCKET]
-    factors: np.ndarray  # float32[buckets, WAITING + 2**BUCKET], log(1 + count)
+    features: np.ndarray  # uint32[buckets, room]; there is room for one more document as long as it is not full
+    factors: np.ndarray  # float32[buckets, room], log(1 + count)
     edges: np.ndarray  # int64[DOCUMENTS + 1, buckets], document d has edges[d, b]:edges[d + 1, b] of bucket b
     sums: np.ndarray  # float32[DOCUMENTS, COLUMNS]
 
@@ -82,7 +84,7 @@ def load(path: Path) -> Model:
     found, row = arrays["out_feat"], arrays["nextmove_row"]
     rows = arrays["nextmove"].astype(np.uint32).reshape(-1, 256)
     block, blocks = _shared_blocks(rows)
-    feature = np.where(found < 0, len(integers), found).astype(np.uint32)
+    feature = np.where(found < 0, len(integers) + np.arange(len(found)) % NONE, found).astype(np.uint32)
     automaton = Automaton(block[row], blocks, feature, _depth(rows, row))
     return _model(arrays["classes"].tolist(), arrays["pc"], integers, unit, automaton)
 
@@ -178,8 +180,7 @@ def _walk(data: Any, begin: Any, at: Any, length: Any, automaton: Automaton, sta
 def _count(data: Any, begin: Any, end: Any, automaton: Automaton, scratch: Any, features: Any, counts: Any) -> Any:
     """Fill `features` with the n-grams of a document as they first occur, `counts` by n-gram; returns how many."""
     states, found = scratch
-    none = len(counts) - 1
-    counts[none] = 1  # so that "no n-gram" is never new
+    counts[len(counts) - NONE :] = 1  # so that "no n-gram" is never new
     n = 0
     for at in range(begin, end, TILE):
         length = min(TILE, end - at)
@@ -205,7 +206,7 @@ def _enqueue(features: Any, n: Any, counts: Any, logs: Any, queue: Queue, docume
         queue.features[bucket, at] = feature
         queue.factors[bucket, at] = logs[count] if count < len(logs) else np.float32(math.log1p(count))
         edges[bucket] = at + 1
-    return edges.max() > WAITING or document + 1 == DOCUMENTS
+    return edges.max() + (1 << BUCKET) > queue.features.shape[1] or document + 1 == len(queue.sums)
 
 
 @kernel
@@ -268,8 +269,8 @@ def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, foun
     first, prior, weights, unit, automaton = model
     column, probability, is_close = found
     scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
-    features, counts = np.zeros(len(weights) + 2, np.uint32), np.zeros(len(weights) + 1, np.int32)
-    share, distinct = np.zeros(COLUMNS, np.float64), np.zeros(DOCUMENTS, np.int64)
+    features, counts = np.zeros(len(weights) + 2, np.uint32), np.zeros(len(weights) + NONE, np.int32)
+    share, distinct = np.zeros(COLUMNS, np.float64), np.zeros(len(queue.sums), np.int64)
     documents = len(offsets) - 1
     served = 0
     for d in range(documents):
@@ -295,6 +296,7 @@ FIRST, SECOND, UNSTABLE, UPPER, OTHER_CASE = (256 << k for k in range(5))  # abo
 TRAITS_END = 0x30000  # from here on no code point has a trait
 HANGUL_LETTERS = range(0x1100, 0x1113)  # syllables are composed by arithmetic, not listed as pairs
 HANGUL_MARKS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
+HIGH = u64(0x8080808080808080)
 PLAIN_END = 0xCC  # lead byte of U+0300: what is below is in normal form C, unless something above follows
 
 
@@ -344,6 +346,9 @@ def _may_be_composed(data: Any, begin: Any, end: Any, traits: Any) -> Any:
     starter, rank, i = begin, 0, begin
     while i < end:
         at = i
+        if i + 8 <= end and load64(data, i) & HIGH == 0:  # eight characters of ASCII
+            starter, rank, i = i + 7, 0, i + 8
+            continue
         if data[i] < PLAIN_END:
             i += 1 if data[i] < 0x80 else 2
             starter, rank = at, 0
@@ -427,7 +432,7 @@ def _as_published(data: np.ndarray, begin: int, end: int, model: Model) -> tuple
     """
     size, columns = len(model.weights), len(model.languages)
     scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
-    features, counts = np.zeros(size + 2, np.uint32), np.zeros(size + 1, np.int32)
+    features, counts = np.zeros(size + 2, np.uint32), np.zeros(size + NONE, np.int32)
     n = _count(data, np.int64(begin), np.int64(end), model.automaton, scratch, features, counts)
     rows = model.weights[features[:n], :columns].astype(np.float32) * np.float32(model.unit)
     score = np.log1p(counts[features[:n]].astype(np.float32)) @ rows + model.prior[:columns]

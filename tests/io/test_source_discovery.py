@@ -135,8 +135,7 @@ def test_large_folders_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(discover("docs", Source(path=str(tmp_path), format="files"))) == 5
 
 
-def test_very_many_folders_share_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.io.grouping.MAX_FOLDERS", 20)
+def test_many_small_folders_share_shards(tmp_path: Path) -> None:
     make(tmp_path, *(f"{n}/a.md" for n in range(600)))
     shards = discover("docs", Source(path=str(tmp_path), format="files"))
     assert len(shards) <= 256

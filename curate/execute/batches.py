@@ -1,0 +1,99 @@
+"""Arrow IPC files of record batches: mapped into memory, opened in microseconds, whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from curate.store import whole
+
+Where = Path | str
+
+
+class BatchFile:
+    """Reads single batches, and of those only the columns asked for."""
+
+    def __init__(self, path: Where):
+        self._map = pa.memory_map(str(path))
+        self._readers: dict[tuple[str, ...], pa.ipc.RecordBatchFileReader] = {}
+        self._all = pa.ipc.open_file(self._map)
+        self.schema = self._all.schema
+
+    def __len__(self) -> int:
+        return int(self._all.num_record_batches)
+
+    def get(self, number: int, columns: list[str] | None = None) -> pa.RecordBatch:
+        """One batch, or some of its columns."""
+        if columns is None:
+            return self._all.get_batch(number)
+        chosen = tuple(columns)
+        if chosen not in self._readers:
+            fields = [self.schema.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=fields)
+            self._readers[chosen] = pa.ipc.open_file(self._map, options=options)
+        return self._readers[chosen].get_batch(number)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (self.get(number) for number in range(len(self)))
+
+    def rows(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Some rows, by their sorted numbers."""
+        pieces, start = [self.schema.empty_table().select(columns)], 0
+        for number in range(len(self)):
+            batch = self.get(number, columns)
+            low, high = np.searchsorted(rows, [start, start + len(batch)])
+            if high > low:
+                pieces.append(pa.Table.from_batches([batch.take(pa.array(rows[low:high] - start))]).select(columns))
+            start += len(batch)
+        return pa.concat_tables(pieces)
+
+
+class BatchWriter:
+    """Writes batches to a temporary file that takes its place when closed well.
+
+    Text is compressed; numbers and sketches are not, so that they can be used where they lie.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.schema = path, schema
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._sink = pa.OSFile(str(self._temporary), "wb")
+        self._writer = pa.ipc.new_file(self._sink, schema, options=_options(schema))
+
+    def write(self, table: pa.Table) -> None:
+        """One batch."""
+        for batch in table.combine_chunks().to_batches():
+            self._writer.write_batch(batch)
+
+    def close(self, error: bool = False) -> None:
+        self._writer.close()
+        self._sink.close()
+        if error:
+            self._temporary.unlink()
+        else:
+            os.replace(self._temporary, self.path)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """A table as a file of its own, whole or not at all."""
+    with (
+        whole(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as writer,
+    ):
+        writer.write_table(table.combine_chunks())
+
+
+def read_table(path: Where) -> pa.Table:
+    """All of a file, mapped into memory."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
+
+
+def _options(schema: pa.Schema) -> pa.ipc.IpcWriteOptions:
+    is_text = "text" in schema.names
+    return pa.ipc.IpcWriteOptions(compression="lz4" if is_text else None)
