@@ -7,6 +7,7 @@ corpus.run("out/web")    # the whole of it
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,14 +74,12 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def __add__(self, other: Corpus) -> Corpus:
         """Both corpora, or two branches of one joined again."""
-        sources = {**self.recipe.sources, **other.recipe.sources}
-        clash = [n for n in sources if n in self.recipe.sources and n in other.recipe.sources
-                 and self.recipe.sources[n] != other.recipe.sources[n]]  # fmt: skip
+        ours, theirs = self.recipe.sources, other.recipe.sources
+        clash = next((name for name in ours if name in theirs and ours[name] != theirs[name]), None)
         if clash:
-            raise PlanError(f"two different sources are called {clash[0]!r}: give one another name in read(...)")
-        mine = list(self.recipe.steps)
-        steps = (*mine, *(step for step in other.recipe.steps if not any(step is known for known in mine)))
-        joined = msgspec.structs.replace(self.recipe, sources=sources, steps=_scoped(steps, self, other))
+            raise PlanError(f"two different sources are called {clash!r}: give one another name in read(...)")
+        steps = _joined(_scoped(self, ours | theirs), _scoped(other, ours | theirs))
+        joined = msgspec.structs.replace(self.recipe, sources=ours | theirs, steps=tuple(steps))
         return Corpus(recipe=joined, on=tuple(dict.fromkeys((*self.on, *other.on))))
 
     def named(self, name: str) -> Corpus:
@@ -123,36 +122,71 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.draw()
 
 
-def _scoped(steps: tuple[Step, ...], left: Corpus, right: Corpus) -> tuple[Step, ...]:
-    """Steps of a corpus that stood alone keep to its own sources once it is joined with others."""
-    if left.recipe.sources.keys() == right.recipe.sources.keys():
+def _scoped(corpus: Corpus, sources: dict[str, Source]) -> list[Step]:
+    """The steps of a corpus that stood alone, kept to its own sources now that it is joined with others."""
+    steps = list(corpus.recipe.steps)
+    if corpus.recipe.sources.keys() == sources.keys():
         return steps
-    scoped = []
-    for step in steps:
-        home = left if any(step is known for known in left.recipe.steps) else right
-        names = tuple(name for name, source in home.recipe.sources.items() if not source.reference)
-        scoped.append(step if step.from_ else msgspec.structs.replace(step, from_=names))
-    return tuple(scoped)
+    own = tuple(name for name, source in corpus.recipe.sources.items() if not source.reference)
+    return [step if step.from_ else msgspec.structs.replace(step, from_=own) for step in steps]
+
+
+def _joined(ours: list[Step], theirs: list[Step]) -> list[Step]:
+    """Both chains in their orders; a step that stands in both, for different sources, becomes one for all of them."""
+    steps, at = list(ours), 0
+    for step in theirs:
+        twin = next((k for k in range(at, len(steps)) if steps[k] is step or _differs_in_source(steps[k], step)), None)
+        if twin is None:
+            steps.insert(at if at else len(steps), step)
+            at = at + 1 if at else len(steps)
+            continue
+        if steps[twin] is not step:
+            from_ = tuple(dict.fromkeys((*steps[twin].from_, *step.from_)))
+            steps[twin] = msgspec.structs.replace(steps[twin], from_=from_)
+        at = twin + 1
+    return steps
+
+
+def _differs_in_source(one: Step, other: Step) -> bool:
+    both_have_sources = bool(one.from_ and other.from_)
+    bare = [msgspec.structs.replace(step, from_=()).to_plain() for step in (one, other)]
+    return both_have_sources and bare[0] == bare[1]
 
 
 def _spilled(data: Any, **settings: Any) -> Source:
-    """A table in memory as a Parquet source, so that workers can read it."""
-    import hashlib
+    """What is in memory as a Parquet source, so that workers can read it; the same rows give the same file."""
+    from curate.io.parquet import from_dataset, write_table
 
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from curate.store import whole
-
-    if hasattr(data, "with_format") and hasattr(data, "to_parquet"):
-        data = data.with_format("arrow")[:]
-    table = data if isinstance(data, pa.Table) else data.to_arrow() if hasattr(data, "to_arrow") else pa.table(data)
-    folder = Path(tempfile.gettempdir(), f"curate-{__import__('os').getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with whole(folder / "incoming.parquet") as temporary:
-        pq.write_table(table, temporary)
-        name = hashlib.sha256(temporary.read_bytes()).hexdigest()[:16]
-        path = folder / f"{name}.parquet"
-        if not path.exists():
-            path.hardlink_to(temporary)
+    folder = _inputs_folder()
+    if type(data).__module__.startswith("datasets."):
+        source = from_dataset(data, folder / str(getattr(data, "_fingerprint", id(data))))
+        return msgspec.structs.replace(source, **settings)
+    written = write_table(folder / f"{os.getpid()}.parquet", _table(data))
+    path = folder / f"{written.sha256[:20]}.parquet"
+    if not path.exists():
+        os.replace(written.path, path)
     return Source(path=str(path), **settings)
+
+
+def _table(data: Any) -> pa.Table:
+    """Arrow, Polars and pandas tables, and dicts of columns, as Arrow."""
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return data
+    if hasattr(data, "to_arrow"):
+        return data.to_arrow()
+    if hasattr(data, "iloc"):
+        return pa.Table.from_pandas(data, preserve_index=False)
+    if isinstance(data, dict):
+        return pa.table(data)
+    raise PlanError(f"cannot read a {type(data).__name__}: give a path, a dataset, or an Arrow, Polars or pandas table")
+
+
+def _inputs_folder() -> Path:
+    """A folder of this user's own for tables that were in memory."""
+    folder = Path(tempfile.gettempdir(), f"curate-inputs-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PlanError(f"{folder} belongs to another user: set TMPDIR to a folder of your own")
+    return folder

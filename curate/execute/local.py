@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -68,15 +70,24 @@ class Local:
         if self._pool is None:
             from loky import ProcessPoolExecutor
 
-            self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare)
+            self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare, initargs=(os.getpid(),))
         return self._pool
 
 
-def prepare() -> None:
-    """In a new worker: one thread each, and Ctrl-C is the driver's business."""
+def prepare(driver: int) -> None:
+    """In a new worker: one thread each, Ctrl-C is the driver's business, and no worker outlives its driver."""
     import signal
+    import threading
 
     import pyarrow as pa
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
+    threading.Thread(target=end_with, args=(driver,), daemon=True).start()
+
+
+def end_with(driver: int) -> None:
+    """Leave when the driver is gone, however it went."""
+    while os.getppid() == driver:
+        time.sleep(1)
+    os._exit(1)

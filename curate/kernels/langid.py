@@ -31,16 +31,22 @@ COLUMNS = 144  # columns of the matrix, padded: the compiler knows how long the 
 BUCKET = 13  # log2 of the rows per bucket: about as many as the cache holds
 WAITING = 131072  # n-grams that may wait in a bucket
 DOCUMENTS = 2048  # documents that may wait
-NONE = 64  # counters of "no n-gram": were it one, each step would have to wait for the one before
 LOGS = np.log1p(np.arange(1024, dtype=np.float32))  # by count; larger ones are computed
 
 
 class Automaton(NamedTuple):
-    """What recognises n-grams. From state s, byte b leads to state blocks[block[s, b // 16], b % 16]."""
+    """What recognises n-grams. From state s, byte b leads to state blocks[block[row[s], b // 16], b % 16].
 
-    block: np.ndarray  # uint16 or uint32 [states, 16]
+    The first states are the n-grams that have just been read; `second` follow, that mean an n-gram which has a state
+    already (`second[s - ngrams]`); the others mean none.
+    """
+
+    row: np.ndarray  # uint16 or uint32 [states]
+    block: np.ndarray  # uint16 or uint32 [rows, 16]
     blocks: np.ndarray  # uint32[blocks, 16]
-    feature: np.ndarray  # uint32[states], the n-gram that has just been read; len(weights) and more for none
+    second: np.ndarray  # uint32[second states]
+    ngrams: int
+    start: int  # the state before the first byte
     memory: int  # bytes after which a state no longer depends on where the reading began
 
 
@@ -50,7 +56,7 @@ class Model(NamedTuple):
     languages: tuple[str, ...]  # ISO 639 codes of the columns, without those that only pad
     first: np.ndarray  # int16[COLUMNS], the first column of the same language
     prior: np.ndarray  # float32[COLUMNS], -inf for those that only pad
-    weights: np.ndarray  # int16[features, COLUMNS], log-probability / unit
+    weights: np.ndarray  # int16[ngrams, COLUMNS], log-probability / unit
     unit: float
     automaton: Automaton
 
@@ -61,7 +67,7 @@ class Queue(NamedTuple):
     The matrix does not fit the cache but a bucket does, so each row is fetched once for all documents that wait.
     """
 
-    features: np.ndarray  # uint32[buckets, room]; there is room for one more document as long as it is not full
+    ngrams: np.ndarray  # uint32[buckets, room]; there is room for one more document as long as it is not full
     factors: np.ndarray  # float32[buckets, room], log(1 + count)
     edges: np.ndarray  # int64[DOCUMENTS + 1, buckets], document d has edges[d, b]:edges[d + 1, b] of bucket b
     sums: np.ndarray  # float32[DOCUMENTS, COLUMNS]
@@ -80,13 +86,10 @@ def load(path: Path) -> Model:
     expected = {"ptc", "pc", "classes", "nextmove", "nextmove_row", "out_feat"}
     if set(arrays) != expected:
         raise ValueError(f"{path} is not a model of py3langid 0.4: it holds {sorted(arrays)}, not {sorted(expected)}")
-    integers, unit = _as_integers(arrays["ptc"])
-    found, row = arrays["out_feat"], arrays["nextmove_row"]
+    weights, unit = _as_integers(arrays["ptc"])
     rows = arrays["nextmove"].astype(np.uint32).reshape(-1, 256)
-    block, blocks = _shared_blocks(rows)
-    feature = np.where(found < 0, len(integers) + np.arange(len(found)) % NONE, found).astype(np.uint32)
-    automaton = Automaton(block[row], blocks, feature, _depth(rows, row))
-    return _model(arrays["classes"].tolist(), arrays["pc"], integers, unit, automaton)
+    automaton = _automaton(rows, arrays["nextmove_row"], arrays["out_feat"])
+    return _model(arrays["classes"].tolist(), arrays["pc"], weights, unit, automaton)
 
 
 def restrict(model: Model, languages: Sequence[str]) -> Model:
@@ -123,8 +126,23 @@ def _as_integers(weights: np.ndarray) -> tuple[np.ndarray, float]:
     return integers, unit
 
 
+def _automaton(rows: np.ndarray, row: np.ndarray, ngram: np.ndarray) -> Automaton:
+    """State s has transitions rows[row[s]] and means n-gram ngram[s], -1 for none. States get new numbers."""
+    ngrams, first = np.unique(ngram, return_index=True)
+    first = first[ngrams >= 0]
+    if len(first) != ngram.max() + 1:
+        raise ValueError("an n-gram of the model has no state: this is not the py3langid model")
+    rest = np.setdiff1d(np.arange(len(row)), first)
+    second, none = rest[ngram[rest] >= 0], rest[ngram[rest] < 0]
+    order = np.concatenate([first, second, none])
+    number = np.argsort(order).astype(np.uint32)
+    block, blocks = _shared_blocks(number[rows])
+    seconds = ngram[second].astype(np.uint32)
+    return Automaton(row[order], block, blocks, seconds, len(first), int(number[0]), _depth(rows, row))
+
+
 def _shared_blocks(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Transitions cut into blocks of 16 that are stored once: a tenth of the memory, which then fits the cache."""
+    """Transitions cut into blocks of 16 that are stored once: an eighth of the memory, which then fits the cache."""
     cut = rows.reshape(-1, BLOCK)
     factors = np.random.default_rng(0).integers(1, 2**63, BLOCK, dtype=np.uint64) | np.uint64(1)
     _, first, which = np.unique((cut * factors).sum(axis=1), return_index=True, return_inverse=True)
@@ -136,7 +154,7 @@ def _shared_blocks(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _depth(rows: np.ndarray, row: np.ndarray) -> int:
-    """The greatest distance of a state from the start: the length of the longest n-gram."""
+    """The greatest distance of a state from the first one: the length of the longest n-gram."""
     reached, depth = np.zeros(len(row), bool), -1
     frontier = np.zeros(1, np.int64)
     while len(frontier):
@@ -152,18 +170,18 @@ def _depth(rows: np.ndarray, row: np.ndarray) -> int:
 
 @kernel(forceinline=True)
 def _next(automaton: Automaton, state: Any, byte: Any) -> Any:
-    which = np.int64(automaton.block[state, byte >> 4])
+    which = np.int64(automaton.block[np.int64(automaton.row[state]), byte >> 4])
     return np.int64(automaton.blocks[which, byte & 15])
 
 
 @kernel
 def _walk(data: Any, begin: Any, at: Any, length: Any, automaton: Automaton, states: Any, found: Any) -> None:
-    """The n-gram that ends at each byte of data[at:at + length], in a document that begins at `begin`.
+    """The state after each byte of data[at:at + length], in a document that begins at `begin`.
 
     Each lane reads an equal share (the last ones may overlap, and then agree) after the few bytes before it.
     """
     share = (length + LANES - 1) // LANES
-    states[:] = 0
+    states[:] = automaton.start
     for back in range(-automaton.memory, 0):
         for lane in range(LANES):
             position = at + min(lane * share, length - share) + back
@@ -173,54 +191,65 @@ def _walk(data: Any, begin: Any, at: Any, length: Any, automaton: Automaton, sta
         for lane in range(LANES):
             into = min(lane * share, length - share) + i
             states[lane] = _next(automaton, states[lane], np.int64(data[at + into]))
-            found[into] = automaton.feature[states[lane]]
+            found[into] = states[lane]
 
 
 @kernel
-def _count(data: Any, begin: Any, end: Any, automaton: Automaton, scratch: Any, features: Any, counts: Any) -> Any:
-    """Fill `features` with the n-grams of a document as they first occur, `counts` by n-gram; returns how many."""
-    states, found = scratch
-    counts[len(counts) - NONE :] = 1  # so that "no n-gram" is never new
+def _scratch(automaton: Automaton) -> Any:
+    """Memory for `_count`: lanes, states, n-grams, and a counter for each state."""
+    counts = np.zeros(len(automaton.row), np.int32)
+    counts[automaton.ngrams :] = 1  # so that no n-gram is never a new one
+    found = np.zeros(TILE, np.uint32)
+    return np.zeros(LANES, np.int64), found, np.zeros(automaton.ngrams + 1, np.uint32), counts
+
+
+@kernel
+def _count(data: Any, begin: Any, end: Any, automaton: Automaton, scratch: Any) -> Any:
+    """Count the n-grams of a document in `scratch` and list them there as they first occur; returns how many."""
+    states, found, ngrams, counts = scratch
     n = 0
     for at in range(begin, end, TILE):
         length = min(TILE, end - at)
         _walk(data, begin, at, length, automaton, states, found)
         for i in range(length):
-            feature = found[i]
-            features[n] = feature
-            n += counts[feature] == 0
-            counts[feature] += 1
+            ngram = np.int64(found[i])
+            if 0 <= ngram - automaton.ngrams < len(automaton.second):
+                ngram = np.int64(automaton.second[ngram - automaton.ngrams])
+            ngrams[n] = ngram
+            n += counts[ngram] == 0
+            counts[ngram] += 1
     return n
 
 
 @kernel
-def _enqueue(features: Any, n: Any, counts: Any, logs: Any, queue: Queue, document: Any) -> Any:
-    """Let the n-grams of a document wait for their rows; `counts` is zero again. Returns whether the queue is full."""
+def _enqueue(scratch: Any, n: Any, logs: Any, queue: Queue, document: Any) -> Any:
+    """Let the n-grams of a document wait for their rows; their counters are zero again. Is the queue full?"""
+    _, _, ngrams, counts = scratch
     edges = queue.edges[document + 1]
     edges[:] = queue.edges[document]
     for k in range(n):
-        feature = np.int64(features[k])
-        count, bucket = counts[feature], feature >> BUCKET
-        counts[feature] = 0
+        ngram = np.int64(ngrams[k])
+        count, bucket = counts[ngram], ngram >> BUCKET
+        counts[ngram] = 0
         at = edges[bucket]
-        queue.features[bucket, at] = feature
+        queue.ngrams[bucket, at] = ngram
         queue.factors[bucket, at] = logs[count] if count < len(logs) else np.float32(math.log1p(count))
         edges[bucket] = at + 1
-    return edges.max() + (1 << BUCKET) > queue.features.shape[1] or document + 1 == len(queue.sums)
+    return edges.max() + (1 << BUCKET) > queue.ngrams.shape[1] or document + 1 == len(queue.sums)
 
 
 @kernel
-def _add_rows(features: Any, factors: Any, weights: Any, sums: Any) -> None:
-    """Add weights[features[k]] * factors[k] for all k, four rows at a time."""
-    whole = len(features) & ~3
+def _add_rows(ngrams: Any, factors: Any, weights: Any, sums: Any) -> None:
+    """Add weights[ngrams[k]] * factors[k] for all k, four rows at a time."""
+    whole = len(ngrams) & ~3
     for k in range(0, whole, 4):
-        a, b, c, d = weights[features[k]], weights[features[k + 1]], weights[features[k + 2]], weights[features[k + 3]]
+        a, b, c, d = weights[ngrams[k]], weights[ngrams[k + 1]], weights[ngrams[k + 2]], weights[ngrams[k + 3]]
         p, q, r, s = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
         for j in range(COLUMNS):
             pair = p * np.float32(a[j]) + q * np.float32(b[j])
             sums[j] += pair + (r * np.float32(c[j]) + s * np.float32(d[j]))
-    for k in range(whole, len(features)):
-        a, p = weights[features[k]], factors[k]
+    for k in range(whole, len(ngrams)):
+        a, p = weights[ngrams[k]], factors[k]
         for j in range(COLUMNS):
             sums[j] += p * np.float32(a[j])
 
@@ -232,7 +261,7 @@ def _serve(queue: Queue, documents: Any, weights: Any) -> None:
     for bucket in range(queue.edges.shape[1]):
         for d in range(documents):
             part = slice(queue.edges[d, bucket], queue.edges[d + 1, bucket])
-            _add_rows(queue.features[bucket, part], queue.factors[bucket, part], weights, queue.sums[d])
+            _add_rows(queue.ngrams[bucket, part], queue.factors[bucket, part], weights, queue.sums[d])
 
 
 @kernel
@@ -268,16 +297,15 @@ def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, foun
     """Fill `found`: column, probability, is_close."""
     first, prior, weights, unit, automaton = model
     column, probability, is_close = found
-    scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
-    features, counts = np.zeros(len(weights) + 2, np.uint32), np.zeros(len(weights) + NONE, np.int32)
+    scratch = _scratch(automaton)
     share, distinct = np.zeros(COLUMNS, np.float64), np.zeros(len(queue.sums), np.int64)
     documents = len(offsets) - 1
     served = 0
     for d in range(documents):
         waiting = d - served
-        n = _count(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), automaton, scratch, features, counts)
+        n = _count(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), automaton, scratch)
         distinct[waiting] = n
-        is_full = _enqueue(features, n, counts, logs, queue, waiting)
+        is_full = _enqueue(scratch, n, logs, queue, waiting)
         if is_full or d + 1 == documents:
             _serve(queue, waiting + 1, weights)
             for k in range(served, d + 1):
@@ -403,6 +431,7 @@ def prepare(text: pa.Array) -> pa.Array:
 def classify(text: pa.Array, model: Model) -> tuple[np.ndarray, np.ndarray]:
     """The language of each document, as the library finds it: (column: int16[n], probability: float32[n]).
 
+    The library is a `LanguageIdentifier(norm_probs=True)`; columns are those of `model.languages`.
     Text in which no n-gram of the model occurs has column -1 and probability 0. `text` must be a `pa.string()` array.
     """
     data, offsets = buffers(prepare(text))
@@ -430,12 +459,11 @@ def _as_published(data: np.ndarray, begin: int, end: int, model: Model) -> tuple
 
     There the order in which float32 numbers are added decides, so the same routine must add them.
     """
-    size, columns = len(model.weights), len(model.languages)
-    scratch = np.zeros(LANES, np.int64), np.zeros(TILE, np.uint32)
-    features, counts = np.zeros(size + 2, np.uint32), np.zeros(size + NONE, np.int32)
-    n = _count(data, np.int64(begin), np.int64(end), model.automaton, scratch, features, counts)
-    rows = model.weights[features[:n], :columns].astype(np.float32) * np.float32(model.unit)
-    score = np.log1p(counts[features[:n]].astype(np.float32)) @ rows + model.prior[:columns]
+    scratch = _scratch(model.automaton)
+    n = _count(data, np.int64(begin), np.int64(end), model.automaton, scratch)
+    ngrams, columns = scratch[2][:n], len(model.languages)
+    rows = model.weights[ngrams, :columns].astype(np.float32) * np.float32(model.unit)
+    score = np.log1p(scratch[3][ngrams].astype(np.float32)) @ rows + model.prior[:columns]
     score *= 1 / math.sqrt(end - begin)
     share = np.exp(score - score.max())
     share /= share.sum()
