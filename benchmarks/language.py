@@ -54,7 +54,7 @@ def best_of(rounds: int, *functions: Callable[[], object]) -> Iterator[float]:
 
 def compare(table: Table, name: str, texts: list[str], rounds: int) -> None:
     """Add a row: both speeds, their ratio, and how many labels differ."""
-    library, model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True), embedded_model(None)
+    library, model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True), embedded_model()
     array, size = pa.array(texts, pa.string()), sum(len(text.encode()) for text in texts)
     columns, _ = classify(array[:1], model)  # compiles
     columns, _ = classify(array, model)

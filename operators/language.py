@@ -6,14 +6,18 @@ import importlib.metadata
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import PlanError, nearest
 from curate.operator import Signal
+
+if TYPE_CHECKING:
+    from curate.kernels.langid import Model
 
 EMBEDDED = "embedded"
 UNDETERMINED = "und"  # ISO 639's own code
@@ -48,6 +52,8 @@ class Language(Signal, frozen=True):
             raise ValueError("languages restricts the embedded model only: leave it out with a fastText model")
         if self.languages is not None and not self.languages:
             raise ValueError("languages is empty: name at least one, or leave it out for all")
+        if self.languages is not None:
+            msgspec.structs.force_setattr(self, "languages", tuple(self.languages))
 
     def writes(self) -> dict[str, pa.DataType]:
         return {"language": pa.string(), "language_score": pa.float32()}
@@ -87,7 +93,7 @@ class Language(Signal, frozen=True):
 
 
 @functools.lru_cache(maxsize=4)
-def embedded_model(languages: tuple[str, ...] | None = None) -> Any:
+def embedded_model(languages: tuple[str, ...] | None = None) -> "Model":
     """The `curate.kernels.langid.Model` in the installed py3langid, for all or some languages; loaded once."""
     from curate.kernels.langid import load, restrict
 
@@ -98,10 +104,8 @@ def embedded_model(languages: tuple[str, ...] | None = None) -> Any:
     for language in languages:
         if language not in model.languages:
             near = nearest(language, model.languages)
-            raise PlanError(
-                f"language: the embedded model does not know {language!r}{near}. "
-                f"It knows {', '.join(sorted({*model.languages}))}"
-            )
+            known = ", ".join(sorted({*model.languages}))
+            raise PlanError(f"language: the embedded model does not know {language!r}{near} (it knows {known})")
     return restrict(model, languages)
 
 

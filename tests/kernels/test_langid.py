@@ -6,6 +6,7 @@ import random
 import sys
 import time
 import unicodedata
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,6 @@ from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier, visit_co
 from curate.kernels import langid
 from curate.kernels.text import buffers
 
-LIBRARY = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-MODEL = langid.load(MODEL_DIR / MODEL_FILE)
 MIX = Path(__file__).resolve().parents[2] / "../shared/data/mix_5mb.jsonl.zst"
 
 SNIPPETS = {
@@ -61,20 +60,30 @@ SNIPPETS = {
 }
 
 
+@cache
+def library() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+@cache
+def model() -> langid.Model:
+    return langid.load(MODEL_DIR / MODEL_FILE)
+
+
 def classify(texts: list[str]) -> tuple[list[str], np.ndarray]:
-    column, probability = langid.classify(pa.array(texts, pa.string()), MODEL)
-    return [MODEL.languages[k] if k >= 0 else "und" for k in column], probability
+    column, probability = langid.classify(pa.array(texts, pa.string()), model())
+    return [model().languages[k] if k >= 0 else "und" for k in column], probability
 
 
 def visits(text: str) -> dict[int, int]:
     """The library's own count of n-grams."""
-    encoded = LIBRARY._encode(text)
-    return visit_counts(LIBRARY.tk_nextmove, LIBRARY._rowbase, LIBRARY.tk_output, encoded) or {}
+    encoded = library()._encode(text)
+    return visit_counts(library().tk_nextmove, library()._rowbase, library().tk_output, encoded) or {}
 
 
 def assert_equals_library(texts: list[str], tolerance: float = 1e-4) -> None:
     for text, language, probability in zip(texts, *classify(texts), strict=True):
-        expected, confidence = LIBRARY.classify(text) if visits(text) else ("und", 0)
+        expected, confidence = library().classify(text) if visits(text) else ("und", 0)
         assert language == expected, text[:200]
         assert probability == pytest.approx(confidence, abs=tolerance)
 
@@ -148,7 +157,7 @@ def test_one_long_line() -> None:
     assert_equals_library([line], tolerance=0.01)
     ten = pa.array([line * (1 + 10_000_000 // len(line.encode()))])
     began = time.perf_counter()
-    langid.classify(ten, MODEL)
+    langid.classify(ten, model())
     assert time.perf_counter() - began < 5
 
 
@@ -157,25 +166,25 @@ def test_one_long_line() -> None:
 
 def test_ngrams_are_counted_as_the_library_does() -> None:
     """Also at the edges of lanes and tiles, and in the order in which they first occur."""
-    text = " ".join(SNIPPETS.values()) * 3
-    whole = text.encode()
-    lengths = [*range(80), langid.TILE - 1, langid.TILE, langid.TILE + 1, langid.TILE + 11]
-    size = len(MODEL.weights)
-    scratch = np.zeros(langid.LANES, np.int64), np.zeros(langid.TILE, np.uint32)
-    features, counts = np.zeros(size + 2, np.uint32), np.zeros(size + langid.NONE, np.int32)
-    for length in lengths:
+    whole = (" ".join(SNIPPETS.values()) * 3).encode()
+    scratch = langid._scratch(model().automaton)
+    _, _, ngrams, counts = scratch
+    for length in [*range(80), langid.TILE - 1, langid.TILE, langid.TILE + 1, langid.TILE + 11]:
         part = whole[5 : 5 + length].decode(errors="ignore")
         data, offsets = buffers(pa.array(["before", part, "after"]))
-        n = langid._count(data, np.int64(offsets[1]), np.int64(offsets[2]), MODEL.automaton, scratch, features, counts)
-        found = {int(feature): int(counts[feature]) for feature in features[:n]}
-        assert [*found.items()] == [*visits(part).items()]
-        counts[features[:n]] = 0
+        n = langid._count(data, np.int64(offsets[1]), np.int64(offsets[2]), model().automaton, scratch)
+        found = ngrams[:n]
+        expected = visits(part)
+        assert counts[found].tolist() == [*expected.values()]
+        rows = library().nb_ptc[[*expected]].astype(np.float64)
+        assert np.array_equal(model().weights[found, : rows.shape[1]] * model().unit, rows)
+        counts[found] = 0
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, max_size=8))
 def test_prepare_is_what_the_library_reads(texts: list[str]) -> None:
-    expected = [LIBRARY._encode(text).decode() for text in texts]
+    expected = [library()._encode(text).decode() for text in texts]
     assert langid.prepare(pa.array(texts, pa.string())).to_pylist() == expected
 
 
@@ -198,9 +207,9 @@ def test_text_that_does_not_change_is_left_alone() -> None:
 
 def test_close_calls_are_decided_by_the_library_s_arithmetic() -> None:
     for text in [*SNIPPETS.values(), "да ли", "xq zz", "한국"]:
-        body = np.frombuffer(LIBRARY._encode(text), np.uint8)
-        column, probability = langid._as_published(body, 0, len(body), MODEL)
-        assert (MODEL.languages[column], probability) == LIBRARY.classify(text)
+        body = np.frombuffer(library()._encode(text), np.uint8)
+        column, probability = langid._as_published(body, 0, len(body), model())
+        assert (model().languages[column], probability) == library().classify(text)
 
 
 # ---------------------------------------------------------------- batches
@@ -210,20 +219,20 @@ def test_a_document_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch
     chance = random.Random(0)
     letters = "".join(SNIPPETS.values())
     array = pa.array(["".join(chance.choices(letters, k=chance.choice([5, 50, 5000]))) for _ in range(300)])
-    column, probability = langid.classify(array, MODEL)
+    column, probability = langid.classify(array, model())
     for rows in (slice(0, 1), slice(7, 200), slice(-3, None), slice(9, 9)):
-        some = langid.classify(array[rows], MODEL)
+        some = langid.classify(array[rows], model())
         assert np.array_equal(some[0], column[rows])
         assert np.array_equal(some[1], probability[rows])
     for limit, value in (("DOCUMENTS", 7), ("WAITING", 100)):  # the queue fills up by either
         monkeypatch.setattr(langid, limit, value)
-        again = langid.classify(array, MODEL)
+        again = langid.classify(array, model())
         assert np.array_equal(again[0], column)
         assert np.array_equal(again[1], probability)
 
 
 def test_no_documents() -> None:
-    column, probability = langid.classify(pa.array([], pa.string()), MODEL)
+    column, probability = langid.classify(pa.array([], pa.string()), model())
     assert len(column) == len(probability) == 0
 
 
@@ -231,19 +240,19 @@ def test_no_documents() -> None:
 
 
 def test_some_languages_only() -> None:
-    library = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    library.set_languages(["de", "sr", "uz"])
-    some = langid.restrict(MODEL, ["uz", "de", "sr"])
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(["de", "sr", "uz"])
+    some = langid.restrict(model(), ["uz", "de", "sr"])
     column, probability = langid.classify(pa.array([*SNIPPETS.values()]), some)
     for text, k, share in zip(SNIPPETS.values(), column, probability, strict=True):
-        language, confidence = library.classify(text)
+        language, confidence = identifier.classify(text)
         assert some.languages[k] == language
         assert share == pytest.approx(confidence, abs=1e-4)
 
 
 def test_an_unknown_language() -> None:
     with pytest.raises(KeyError, match="dee"):
-        langid.restrict(MODEL, ["de", "dee"])
+        langid.restrict(model(), ["de", "dee"])
 
 
 def test_not_a_model(tmp_path: Path) -> None:
@@ -255,8 +264,3 @@ def test_not_a_model(tmp_path: Path) -> None:
     file.write_bytes(lzma.compress(packed.getvalue()))
     with pytest.raises(ValueError, match=r"is not a model of py3langid 0.4: it holds \['other', 'ptc'\]"):
         langid.load(file)
-
-
-def test_weights_are_stored_without_loss() -> None:
-    columns = len(MODEL.languages)
-    assert np.array_equal(MODEL.weights[:, :columns] * MODEL.unit, LIBRARY.nb_ptc.astype(np.float64))

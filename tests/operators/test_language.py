@@ -34,6 +34,7 @@ def test_null_text_has_no_language() -> None:
 
 
 def test_languages_restricts_the_choice() -> None:
+    assert Language(languages=["de", "ja"]) == Language(languages=("de", "ja"))  # type: ignore[arg-type]
     table = Language(languages=("de", "ja"))(pa.table({"text": TEXTS[:4]}))
     assert set(table["language"].to_pylist()) <= {"de", "ja"}
     assert table["language"][1].as_py() == "de"
