@@ -54,7 +54,7 @@ def markdown() -> str:
     lines = [
         "# Operators",
         "",
-        "Generated from the code by `python -m docs.generate`; `curate ops NAME` prints the same.",
+        "Generated from the code by `python docs/generate.py`; `curate ops NAME` prints the same.",
         "",
     ]
     for kind in KINDS:

@@ -10,7 +10,7 @@ from curate.flow import svg
 from curate.recipe import Recipe
 from curate.store import write_text
 
-GROUPS = 30
+GROUPS = 20
 
 
 def write_report(path: Path, manifest: dict[str, Any], recipe: Recipe) -> None:
@@ -46,7 +46,7 @@ def number(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -98,7 +98,7 @@ def funnel_text(steps: list[dict[str, Any]]) -> str:
     total = max(steps[0]["documents"], 1)
     rows = [["step", "documents", "share", "MB", "words", "left"]]
     for step in steps:
-        sign = "" if step["step"] in ("read", "kept") else "-"
+        sign = "" if step["step"] in ("read", "kept") or not step["documents"] else "-"
         lost = [f"{sign}{step['documents']:,}", f"{sign}{step['documents'] / total:.1%}", sign + _mb(step["bytes"])]
         rows.append([step["step"], *lost, f"{sign}{step['words']:,}", f"{step['documents_left']:,}"])
     return table_text(rows, left=1)
