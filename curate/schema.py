@@ -17,7 +17,7 @@ def recipe_schema() -> dict[str, Any]:
     """The schema of a recipe file, with every operator this installation knows."""
     catalogue = registry.builtin()
     _, components = msgspec.json.schema_components([Source, Output, *catalogue.values()], ref_template="#/$defs/{name}")
-    definitions = {name: _no_titles(part) for name, part in components.items()}
+    definitions = {name: _with_variables(_no_titles(part)) for name, part in components.items()}
     for cls in catalogue.values():
         definitions[cls.__name__]["properties"] |= STEP_PROPERTIES
         definitions[cls.__name__]["description"] = (cls.__doc__ or "").split("\n\n")[0]
@@ -63,6 +63,7 @@ STEP_PROPERTIES: dict[str, Any] = {
         "description": "which column to read for one of the operator's own",
     },
 }
+VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
 INCLUDE: dict[str, Any] = {
     "anyOf": [
         {"type": "string"},
@@ -87,3 +88,14 @@ def _required(cls: type[Operator]) -> bool:
 
 def _no_titles(part: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in part.items() if key != "title"}
+
+
+def _with_variables(part: Any) -> Any:
+    """Numbers and booleans may also be a ${variable}."""
+    if isinstance(part, list):
+        return [_with_variables(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") in ("integer", "number", "boolean"):
+        return {"anyOf": [part, VARIABLE], **({"default": part["default"]} if "default" in part else {})}
+    return {key: _with_variables(inner) for key, inner in part.items()}

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from curate import catalogue, schema
-from curate.cli import main as curate_command
+from curate.cli import main as command_line
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parent
+WIDTH = 100  # of help texts, whatever the terminal
 
 
 def cli_page() -> str:
-    """Every command's help, in the order of `curate --help`."""
-    lines = ["# Command line", "", "Generated from `curate --help` by `python docs/generate.py`.", ""]
-    with click.Context(curate_command, info_name="curate") as top:
-        commands = [("curate", curate_command)]
-        commands += [(f"curate {name}", curate_command.commands[name]) for name in curate_command.list_commands(top)]
-        for title, command in commands:
-            with click.Context(command, info_name=title, max_content_width=100) as context:
-                lines += [f"## {title}", "", "```text", command.get_help(context), "```", ""]
+    """The help of every command, in the order in which `curate --help` lists them."""
+    lines = ["# Command line", "", "Generated from the code by `python docs/generate.py`.", ""]
+    for title, text in helps():
+        lines += [f"## {title}", "", "```text", text, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Each command's name and what its `--help` prints."""
+    top = click.Context(command_line, info_name="curate", terminal_width=WIDTH, **command_line.context_settings)
+    yield "curate", command_line.get_help(top)
+    for name in command_line.list_commands(top):
+        command = command_line.commands[name]
+        yield f"curate {name}", command.get_help(click.Context(command, parent=top, info_name=name))
 
 
 def pages() -> dict[str, str]:
@@ -31,25 +38,32 @@ def pages() -> dict[str, str]:
     return {
         "operators.md": catalogue.markdown(),
         "cli.md": cli_page(),
-        "recipe.schema.json": json.dumps(schema.recipe_schema(), indent=1) + "\n",
-        "config.schema.json": json.dumps(schema.config_schema(), indent=1) + "\n",
+        "recipe.schema.json": json.dumps(schema.recipe_schema(), indent=1, ensure_ascii=False) + "\n",
+        "config.schema.json": json.dumps(schema.config_schema(), indent=1, ensure_ascii=False) + "\n",
     }
 
 
-def main() -> None:
-    stale = [name for name, text in pages().items() if not _is_current(DOCS / name, text)]
-    if "--check" in sys.argv:
-        if stale:
-            sys.exit(f"out of date: {', '.join(stale)} (python docs/generate.py writes them)")
-        return
-    for name in stale:
-        (DOCS / name).write_text(pages()[name], encoding="utf-8")
+def stale(folder: Path) -> dict[str, str]:
+    """Of the generated files, those that are not in the folder as they should be."""
+    return {name: text for name, text in pages().items() if not _holds(folder / name, text)}
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 1 when `--check` finds stale files; without it they are written."""
+    found = stale(DOCS)
+    if "--check" in arguments:
+        if found:
+            print(f"out of date: {', '.join(found)} (python docs/generate.py writes them)", file=sys.stderr)
+        return 1 if found else 0
+    for name, text in found.items():
+        (DOCS / name).write_text(text, encoding="utf-8")
         print(f"wrote docs/{name}")
+    return 0
 
 
-def _is_current(path: Path, text: str) -> bool:
+def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

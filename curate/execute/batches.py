@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -69,6 +70,14 @@ class BatchWriter:
         """One batch."""
         for batch in table.combine_chunks().to_batches():
             self._writer.write_batch(batch)
+
+    def __enter__(self) -> BatchWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(kind is not None)
 
     def close(self, error: bool = False) -> None:
         self._writer.close()

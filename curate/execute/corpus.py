@@ -48,13 +48,14 @@ def candidates_task(task: Task, plan: Plan) -> dict[str, Any]:
     low, high = (2**64 * at // partitions for at in (partition, partition + 1))
     keys, rows = [], []
     for number in plan.taking_part(this):
-        members = _members(task.store, this, plan.shards[number].key)
-        found = members["key"].to_numpy()
-        start = np.searchsorted(found, np.uint64(low))
-        stop = len(found) if high == 2**64 else np.searchsorted(found, np.uint64(high))
-        keys.append(found[start:stop])
-        rows.append(address(number, members["row"].to_numpy()[start:stop]))
-    a, b = cluster.candidates(np.concatenate(keys), np.concatenate(rows))
+        for members in BatchFile(task.store.members(this.key, plan.shards[number].key)):
+            found = members["key"].to_numpy()
+            start = np.searchsorted(found, np.uint64(low))
+            stop = len(found) if high == 2**64 else np.searchsorted(found, np.uint64(high))
+            keys.append(found[start:stop])
+            rows.append(address(number, members["row"].to_numpy()[start:stop]))
+    none = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    a, b = cluster.candidates(np.concatenate([none[0], *keys]), np.concatenate([none[1], *rows]))
     path = _pairs(task.store, plan.steps[this.end], partition)
     write_table(path, pa.table({"a": a, "b": b}))
     return {"pairs": len(a)}
@@ -71,7 +72,8 @@ def address(shard: int, rows: np.ndarray) -> np.ndarray:
 
 def _deduplicate(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, run: Map) -> dict[str, Any]:
     assert isinstance(step.operator, Deduplicator)
-    total = sum(len(_members(store, this, plan.shards[number].key)) for number in plan.taking_part(this))
+    files = [BatchFile(store.members(this.key, plan.shards[number].key)) for number in plan.taking_part(this)]
+    total = sum(len(members) for file in files for members in file)
     partitions = max(1, -(-total // KEYS_PER_PARTITION))
     tasks = [
         Task("candidates", task.plan, store, task.config, this.index, (at, partitions)) for at in range(partitions)
@@ -161,7 +163,7 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
     schema = pa.schema([*stored(step).items(), ("id", pa.string())])
     whole_corpus = pa.concat_tables(pieces).combine_chunks() if pieces else schema.empty_table()
     with blamed(step, "corpus-wide"):
-        keep = step.operator.select(whole_corpus)
+        keep = np.asarray(step.operator.select(whole_corpus))
     if keep.dtype != bool or len(keep) != len(whole_corpus):
         raise OperatorError(f"{step.step.name}: select() must return one true or false per row")
     start = 0

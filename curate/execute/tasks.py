@@ -10,6 +10,7 @@ import hashlib
 import pickle
 import time
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.execute.batch import Batch, blamed
-from curate.execute.batches import BatchWriter, write_table
+from curate.execute.batches import BatchWriter
 from curate.execute.overlay import one
 from curate.execute.walk import Walk
 from curate.operator import Deduplicator, Expander, Trainer, complete
@@ -88,24 +89,34 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
     shard = plan.shards[number]
     end = plan.steps[this.end] if this.end is not None else None
     walk = Walk(plan, task.store, task.config, number, len(plan.steps) if end is None else end.index)
-    members: list[pa.Table] = []
     tally = Tally(plan)
-    for batch in walk:
-        if end is None:
-            tally.add(batch)
-        elif isinstance(end.operator, Expander):
-            members.append(pieces(batch, end))
-        else:
-            members.append(member_rows(batch, end))
-        for at in this.ahead:
-            batch.values(plan.steps[at], batch.scope(plan.steps[at]))
-    if end is not None and isinstance(end.operator, Expander):
-        write_pieces(task.store.pieces(pieces_of(shard, end, this).key), members)
-    elif end is not None:
-        write_members(task.store.members(this.key, shard.key), members, end)
+    with handover(task.store, plan, this, number) as handed:
+        for batch in walk:
+            if handed is None or end is None:
+                tally.add(batch)
+            else:
+                handed.write(pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end))
+            for at in this.ahead:
+                batch.values(plan.steps[at], batch.scope(plan.steps[at]))
     facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key), **(tally.facts() if end is None else {})}
     task.store.sign(this.key, shard.key, facts)
     return {**facts, "clock": {**walk.clock, "total": time.perf_counter() - began}, "bytes": tally.bytes or shard.bytes}
+
+
+def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractContextManager[BatchWriter | None]:
+    """The file in which a shard hands the step that ends the pass what it needs, a batch for each batch of rows."""
+    if this.end is None:
+        return nullcontext()
+    end, shard = plan.steps[this.end], plan.shards[number]
+    if isinstance(end.operator, Expander):
+        schema = [*plan.source_schemas[shard.source], pa.field("parent_id", pa.string())]
+        return BatchWriter(store.pieces(pieces_of(shard, end, this).key), pa.schema(schema))
+    row = ("row", pa.uint32())
+    if isinstance(end.operator, Trainer):
+        kind = end.operator.sketch_schema()
+    else:
+        kind = pa.schema([("key", pa.uint64()), row] if isinstance(end.operator, Deduplicator) else [row])
+    return BatchWriter(store.members(this.key, shard.key), kind)
 
 
 def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
@@ -127,7 +138,9 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
         sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
     with batch.walk.timed(part), blamed(end, where):
         at, keys = operator.keys(sketch)
-    return pa.table({"key": pa.array(keys), "row": pa.array(positions[at].astype(np.uint32))})
+    # Sorted, so that a partition of the keys is a slice of every batch.
+    order = np.lexsort((at, keys))
+    return pa.table({"key": pa.array(keys[order]), "row": pa.array(positions[at[order]].astype(np.uint32))})
 
 
 def pieces(batch: Batch, end: PlannedStep) -> pa.Table:
@@ -144,30 +157,6 @@ def pieces(batch: Batch, end: PlannedStep) -> pa.Table:
     kept = {name: batch.column(name).take(at) for name in schema.names if name not in ("id", *edited)}
     table = pa.table({"id": ids, **edited, **kept, "parent_id": parent_ids})
     return table.select([*schema.names, "parent_id"])
-
-
-def write_pieces(path: Path, tables: list[pa.Table]) -> None:
-    """One file per shard, a batch for each batch of parents."""
-    schema = tables[0].schema if tables else pa.schema([("id", pa.string()), ("text", pa.string())])
-    writer = BatchWriter(path, schema)
-    for table in tables:
-        writer.write(table)
-    writer.close()
-
-
-def write_members(path: Path, tables: list[pa.Table], end: PlannedStep) -> None:
-    """One uncompressed Arrow file per shard; keys are sorted, so that a partition of them is a slice."""
-    schema = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
-    if isinstance(end.operator, Trainer):
-        schema = end.operator.sketch_schema()
-    elif not isinstance(end.operator, Deduplicator):
-        schema = pa.schema([("row", pa.uint32())])
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
-    if isinstance(end.operator, Deduplicator):
-        keys, rows = table["key"].to_numpy(), table["row"].to_numpy()
-        order = np.lexsort((rows, keys))
-        table = pa.table({"key": keys[order], "row": rows[order]}, schema=schema)
-    write_table(path, table)
 
 
 def bad_count(store: Store, shard: str) -> int:
