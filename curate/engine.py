@@ -17,6 +17,7 @@ from curate.errors import DataError
 from curate.execute import corpus, export
 from curate.execute.tasks import Task, save_plan
 from curate.funnel import Funnel
+from curate.io.parquet import remove_unfinished
 from curate.plan import Pass, Plan
 from curate.planner import look_at_sources, make_plan
 from curate.progress import Progress
@@ -52,6 +53,7 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
         if _is_done(plan, store):
             progress.say(f"nothing to do: {recipe.path} is up to date")
             return open_run(store.root)
+        remove_unfinished(store.work())
         run_ = _Run(plan, store, config, progress)
         try:
             run_.work()
@@ -100,8 +102,10 @@ class _Run:
 
     def _warm_executor(self) -> Executor:
         """Compile kernels once, before workers start and would each do it."""
-        from curate.kernels import warm
+        from curate.kernels import is_cold, warm
 
+        if is_cold():
+            self.progress.say("compiling kernels for this machine (once; some twenty seconds)")
         if self.config.executor == "local" and self.config.parallelism > 1:
             warm()
         return make_executor(self.config)

@@ -68,6 +68,13 @@ class Batch:
             parent = pa.field("parent_id", pa.string())
             self._versions["parent_id"] = [Version(partial(self._from_source, parent), None)]
 
+    def forget(self) -> None:
+        """Let go of all columns. They refer back to the batch: without this they would stay until garbage collection."""
+        self._given = None
+        self._versions.clear()
+        self._memo.clear()
+        self._filtered = (np.ones(0, bool), {})
+
     @property
     def open(self) -> np.ndarray:
         """Rows that later steps see."""

@@ -51,6 +51,7 @@ class Walk:
                 for step in self.steps:
                     batch.take(step)
                 yield batch
+                batch.forget()
             failed = False
         finally:
             self._source.close()

@@ -30,3 +30,11 @@ def warm() -> None:
     hashing.normalised_hash(text)
     a, b = components.bucket_pairs(keys[:2, 0], np.zeros(2, np.int64), cap=2)
     components.components(1, a, b)
+
+
+def is_cold() -> bool:
+    """Whether kernels have yet to be compiled on this machine."""
+    from curate.kernels.jit import cache_folder
+
+    folder = cache_folder()
+    return folder is None or next(folder.rglob("*.nbi"), None) is None
