@@ -38,7 +38,7 @@ def flow(recipe: Recipe) -> Flow:
         parents = list(dict.fromkeys(tips[name] for name in sources))
         edges += [Edge(parent, key, step.where or "") for parent in parents]
         tips.update(dict.fromkeys(sources, key))
-    nodes["out"] = recipe.path
+    nodes["out"] = "kept documents"
     edges += [Edge(tip, "out", "") for tip in dict.fromkeys(tips[name] for name in exported)]
     return Flow(nodes, edges)
 

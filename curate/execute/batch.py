@@ -69,7 +69,7 @@ class Batch:
             self._versions["parent_id"] = [Version(partial(self._from_source, parent), None)]
 
     def forget(self) -> None:
-        """Let go of all columns. They refer back to the batch: without this they would stay until garbage collection."""
+        """Let go of all columns. They refer back to the batch, and would stay until garbage is collected."""
         self._given = None
         self._versions.clear()
         self._memo.clear()
