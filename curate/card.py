@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _composition(manifest: dict[str, Any]) -> str:
         first, last = group["steps"][0], group["steps"][-1]
         if last["documents"]:
             share = f"{last['documents'] / first['documents']:.1%}"
-            label = f"| {group['source']} | {group['language'] or '-'} "
+            label = f"| {_cell(group['source'])} | {_cell(group['language'] or '-')} "
             rows.append(f"{label}| {last['documents']:,} | {last['words']:,} | {share} |")
     return "\n".join(rows)
 
@@ -99,6 +100,16 @@ def _step(step: Step) -> str:
     return f"`{step.operator.name()}`: {what}\n\n   ```yaml\n{indented}\n   ```"
 
 
+def _code(name: str) -> str:
+    """A name from the data as code in a Markdown table."""
+    return f"`{name}`" if re.fullmatch(r"[\w.-]+", name) else _cell(name)
+
+
+def _cell(text: str) -> str:
+    """Text from the data, harmless in a Markdown table."""
+    return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", text.replace("\n", " "))
+
+
 def _funnel(steps: list[dict[str, Any]]) -> str:
     rows = ["| step | documents | words | left |", "|---|--:|--:|--:|"]
     rows += [f"| {s['step']} | {s['documents']:,} | {s['words']:,} | {s['documents_left']:,} |" for s in steps]
@@ -112,7 +123,7 @@ def _facts(facts: dict[str, Any]) -> str:
 def _columns(manifest: dict[str, Any], recipe: Recipe) -> str:
     meanings = _meanings(recipe)
     rows = ["| column | type | meaning |", "|---|---|---|"]
-    rows += [f"| `{name}` | {kind} | {meanings.get(name, '')} |" for name, kind in manifest["columns"].items()]
+    rows += [f"| {_code(name)} | {kind} | {meanings.get(name, '')} |" for name, kind in manifest["columns"].items()]
     return "\n".join(rows)
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -212,6 +213,7 @@ class _Run:
             "rules": dict(funnel.failed),
             "funnel": funnel.to_plain(),
             "corpus": self._corpus_facts(),
+            "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
         write_report(self.store.path("report.html"), manifest, self.plan.recipe)

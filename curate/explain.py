@@ -28,10 +28,9 @@ def _pass(plan: Plan, this: Pass, store: Store | None) -> list[str]:
     if this.end is not None:
         end = plan.steps[this.end]
         ready = " (reused)" if store and store.receipt(end.corpus_key, "all") else ""
-        lines += [
-            _step(plan.steps[at], "" if isinstance(end.operator, Expander) else "sketch of ")
-            for at in (this.end, *this.ahead)
-        ]
+        early = {at for earlier in plan.passes[: this.index] for at in earlier.ahead}
+        sketched = [plan.steps[at] for at in (this.end, *this.ahead) if at not in early]
+        lines += [_step(step, "" if isinstance(step.operator, Expander) else "sketch of ") for step in sketched]
         lines.append(f"corpus-wide: {end.step.name} {_verb(end)}{ready}")
     return lines
 

@@ -191,7 +191,7 @@ class _Builder:
         identity = operator.identity()
         value_key = fingerprint(operator.sketch_identity() if isinstance(operator, Deduplicator) else identity, keys)
         corpus_key = ""
-        if operator.scope == "corpus":
+        if operator.scope == "corpus" or isinstance(operator, Expander):
             corpus_key = fingerprint(identity, keys, self.alive_key, self._scope_key(scope), self.shards_key)
             value_key = fingerprint(value_key, corpus_key) if isinstance(operator, Trainer) else value_key
         return PlannedStep(
@@ -214,13 +214,12 @@ class _Builder:
     def _remember(self, planned: PlannedStep) -> None:
         who, scope_key = f"step {planned.step.name}", self._scope_key(planned.scope)
         for name, kind in planned.types.items():
-            source = planned.corpus_key or planned.value_key
-            self.keys[name] = fingerprint(source, name, scope_key, self.keys.get(name))
+            self.keys[name] = fingerprint(_lineage(planned), name, scope_key, self.keys.get(name))
             self.types[name], self.writer[name] = kind, who
         if planned.drops:
             self.reasons |= {reason: who for reason in planned.outputs.values() if reason not in planned.types}
-            source = planned.corpus_key or planned.value_key
-            self.alive_key = fingerprint(self.alive_key, source, scope_key, planned.outputs, self.recipe.annotate)
+            drops = [_lineage(planned), scope_key, planned.outputs]
+            self.alive_key = fingerprint(self.alive_key, drops, self.recipe.annotate)
         self.steps.append(planned)
         self.names.setdefault(planned.step.name, planned.index)
         if isinstance(planned.operator, Deduplicator | Selector | Trainer | Expander):
@@ -264,8 +263,13 @@ class _Builder:
 
     def _before(self, end: PlannedStep) -> list[Any]:
         """What decides which rows reach a corpus-wide step: every step before it that drops, and its own scope."""
-        drops = [(s.corpus_key or s.value_key, self._scope_key(s.scope)) for s in self.steps[: end.index] if s.drops]
+        drops = [(_lineage(s), self._scope_key(s.scope)) for s in self.steps[: end.index] if s.drops]
         return [drops, self._scope_key(end.scope), self.recipe.annotate]
+
+
+def _lineage(planned: PlannedStep) -> str:
+    """What a step's columns and decisions depend on: the whole corpus, or one document at a time."""
+    return planned.value_key if isinstance(planned.operator, Expander) else planned.corpus_key or planned.value_key
 
 
 def union_schema(schemas: dict[str, pa.Schema]) -> pa.Schema:

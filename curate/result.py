@@ -76,7 +76,16 @@ class Result:
         from curate.recipe import Recipe
         from curate.verdict import verdict_text
 
-        return verdict_text(self.row(id), Recipe.load(self.path / "recipe.yaml"))
+        row = self.row(id)
+        return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.path / "recipe.yaml"))
+
+    def _source(self, shard: int) -> str:
+        """The recipe's name of the source that a shard belongs to."""
+        for source, shards in self.manifest["shards"]:
+            shard -= shards
+            if shard < 0:
+                return str(source)
+        raise DataError(f"{self.path}: manifest.json lists fewer shards than the annotations name")
 
     def _files(self, part: str) -> list[str]:
         return [str(self.path / file["path"]) for file in self.manifest[part]]

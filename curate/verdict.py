@@ -4,26 +4,48 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
+from curate import sql
 from curate.operator import Deduplicator, Selector
 from curate.operators.keep import Keep
 from curate.operators.sample import Sample
 from curate.recipe import Recipe, Step
 
 
-def verdict_text(row: dict[str, Any], recipe: Recipe) -> str:
-    """The story of a document: its fate, then every step that could drop it."""
+def verdict_text(row: dict[str, Any], source: str, recipe: Recipe) -> str:
+    """The story of a document: its fate, then every step that could drop it. `source`: its source in the recipe."""
     fate = row["dropped_by"]
     about = ", ".join(str(row[name]) for name in ("source", "language", "url") if row.get(name))
     lines = [f"{row['id']} ({about})" if about else str(row["id"])]
     lines.append("kept" if fate is None else f"dropped by {fate}")
     reached = True
     for step in recipe.steps:
-        story = list(_story(step, row)) if reached else []
+        story = [] if not reached else _story(step, row) if _concerns(step, row, source, recipe) else _passed_by(step)
         lines += story
         reached = reached and (recipe.annotate == "all" or not _dropped_here(step, fate))
     if not reached:
         lines.append("later steps did not see it (annotate: all would show them)")
     return "\n".join(lines)
+
+
+def _concerns(step: Step, row: dict[str, Any], source: str, recipe: Recipe) -> bool:
+    """Whether a step works on this document: its source and its condition."""
+    if step.from_:
+        named = {other.name: other for other in recipe.steps}
+        if not any(
+            name == source or (name not in recipe.sources and _concerns(named[name], row, source, recipe))
+            for name in step.from_
+        ):
+            return False
+    if step.where is None:
+        return True
+    values = {column: pa.array([row.get(column)]) for column in sql.columns(step.where)}
+    return sql.holds(step.where, values)[0].as_py() is True
+
+
+def _passed_by(step: Step) -> list[str]:
+    return [f"{step.name}: not for this document"] if step.operator.reasons() else []
 
 
 def _dropped_here(step: Step, fate: str | None) -> bool:

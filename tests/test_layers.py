@@ -30,8 +30,8 @@ plan:      plan planner flow funnel             | plan planner recipe operator s
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
                                                   curate msgspec numpy pyarrow | kernels loky ray cloudpickle
 words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
-result:    result verdict explain progress      | operators operator recipe plan store errors | verdict polars pyarrow \
-                                                  datasets rich
+result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
+                                                  | verdict polars datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
 notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow \

@@ -12,7 +12,7 @@ from curate import cluster
 from curate.errors import OperatorError
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchFile, read_table, write_table
-from curate.execute.tasks import Task
+from curate.execute.tasks import Task, address
 from curate.operator import Deduplicator, Expander, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, stored
 from curate.store import Store
@@ -59,15 +59,6 @@ def candidates_task(task: Task, plan: Plan) -> dict[str, Any]:
     path = _pairs(task.store, plan.steps[this.end], partition)
     write_table(path, pa.table({"a": a, "b": b}))
     return {"pairs": len(a)}
-
-
-def address(shard: int, rows: np.ndarray) -> np.ndarray:
-    """Row address: shard << 32 | row.
-
-    >>> address(1, np.array([5], np.uint32)).tolist()
-    [4294967301]
-    """
-    return (np.int64(shard) << np.int64(32)) | rows.astype(np.int64)
 
 
 def _deduplicate(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, run: Map) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 import curate
 from curate.convert import size
-from curate.execute.tasks import Task, fate, outcomes
+from curate.execute.tasks import Task, address, fate, outcomes
 from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
 from curate.plan import Plan, fingerprint
 
-LAYOUT = 1  # bump when the shape of the output changes
+LAYOUT = 2  # bump when the shape of the output changes
 ROW_GROUP_BYTES = 64_000_000
 
 
@@ -49,7 +49,8 @@ def schemas(plan: Plan) -> tuple[pa.Schema, pa.Schema]:
     columns = [field for field in plan.schema if field.name != "text"]
     text = [plan.schema.field("id"), plan.schema.field("text")]
     rest = [field for field in columns if field.name != "id"]
-    decision = [pa.field("dropped_by", pa.string()), pa.field("failed_rules", pa.list_(pa.string()))]
+    decision = [pa.field("row", pa.int64()), pa.field("dropped_by", pa.string())]
+    decision.append(pa.field("failed_rules", pa.list_(pa.string())))
     return pa.schema([*text, *rest]), pa.schema([plan.schema.field("id"), *decision, *rest])
 
 
@@ -106,7 +107,8 @@ def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan) -> ParquetSin
 
 
 def _annotations(batch: Batch, names: list[str], schema: pa.Schema) -> pa.Table:
-    made = {"dropped_by": fate(batch, names), "failed_rules": failed_rules(batch)}
+    rows = address(batch.walk.number, np.arange(batch.start, batch.start + batch.size))
+    made = {"row": pa.array(rows), "dropped_by": fate(batch, names), "failed_rules": failed_rules(batch)}
     return pa.table({name: made[name] if name in made else batch.column(name) for name in schema.names}, schema=schema)
 
 

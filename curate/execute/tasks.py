@@ -164,6 +164,15 @@ def bad_count(store: Store, shard: str) -> int:
         return sum(1 for _ in lines)
 
 
+def address(shard: int, rows: np.ndarray) -> np.ndarray:
+    """Row address: shard << 32 | row.
+
+    >>> address(1, np.array([5], np.uint32)).tolist()
+    [4294967301]
+    """
+    return (np.int64(shard) << np.int64(32)) | rows.astype(np.int64)
+
+
 class Tally:
     """Counts of a shard: documents, bytes and words by source, language and fate."""
 

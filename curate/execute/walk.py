@@ -22,7 +22,7 @@ from curate.convert import size
 from curate.execute.batch import Batch
 from curate.execute.batches import BatchFile, BatchWriter, read_table
 from curate.execute.overlay import Overlay, index_schema
-from curate.io.source import BadRecord, Shard, read
+from curate.io.source import BadRecord, read
 from curate.operator import plain
 from curate.plan import PIECES, Plan, PlannedStep, stored
 from curate.store import Store, write_text
@@ -33,7 +33,7 @@ class Walk:
 
     def __init__(self, plan: Plan, store: Store, config: Config, number: int, stop: int):
         self.plan, self.store, self.config = plan, store, config
-        self.shard: Shard = plan.shards[number]
+        self.number, self.shard = number, plan.shards[number]
         self.steps = plan.steps[plan.first_step(number) : stop]
         self.clock: dict[str, float] = defaultdict(float)
         self.rows = self.bad = 0
