@@ -218,7 +218,8 @@ class _Run:
         }
         write_report(self.store.path("report.html"), manifest, self.plan.recipe)
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
-        write_text(self.store.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
+        write_text(self.store.path("manifest.json"), text + "\n")
 
     def _corpus_facts(self) -> dict[str, Any]:
         """What the corpus-wide steps found."""

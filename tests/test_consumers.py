@@ -48,7 +48,7 @@ def types(result: Result, part: str) -> dict[str, str]:
     if part == "data":
         return columns
     del columns["text"]
-    return columns | {"dropped_by": "string", "failed_rules": "list<element: string>"}
+    return columns | {"row": "int64", "dropped_by": "string", "failed_rules": "list<element: string>"}
 
 
 def arrow_types(schema: pa.Schema) -> dict[str, str]:

@@ -74,10 +74,11 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
         for number in task.shards:
             walk = Walk(plan, task.store, task.config, number, len(plan.steps))
             for batch in walk:
-                rows, kept = _annotations(batch, names, annotation_schema), _kept(batch, data_schema)
+                for name in plan.schema.names:
+                    batch.column(name)
                 with walk.timed("write"):
-                    annotations.append(rows)
-                    data.append(kept)
+                    annotations.append(_annotations(batch, names, annotation_schema))
+                    data.append(_kept(batch, data_schema))
             for part, seconds in walk.clock.items():
                 clock[part] += seconds
         began_closing = time.perf_counter()

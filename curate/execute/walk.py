@@ -107,7 +107,8 @@ class Walk:
                     batch = next(batches, None)
                 if batch is None:
                     break
-                table = _sizes(batch, index.schema)
+                with self.timed("index"):
+                    table = _sizes(batch, index.schema)
                 with self.timed("write"):
                     index.write(table)
                 yield table, batch
