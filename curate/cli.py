@@ -200,7 +200,8 @@ def _recipe(name: str, sets: tuple[str, ...], output: str | None) -> Any:
         if not equals:
             raise RecipeError(f"--set {item}: write --set key=value")
         pairs[key] = value
-    return Recipe.load(name, sets=pairs | ({"output.path": output} if output else {}))
+    # Quoted, because values of --set are YAML: a folder may be called 2024, or hold a colon.
+    return Recipe.load(name, sets=pairs | ({"output.path": json.dumps(output)} if output else {}))
 
 
 def _shown(path: Path) -> str:

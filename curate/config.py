@@ -38,7 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         if size(self.batch_size) < 1:
-            raise RecipeError("batch_size must be at least one byte")
+            raise RecipeError(f"batch_size must be at least one byte, got {self.batch_size!r}")
 
     @property
     def parallelism(self) -> int:
@@ -60,5 +60,5 @@ def _locate(path: str) -> Path:
     folder = Path(str(resources.files("curate"))) / "configs"
     shipped = {found.stem: found for found in sorted(folder.glob("*.yaml"))}
     if path not in shipped:
-        raise RecipeError(f"no config {path!r}{nearest(path, shipped)}: neither a file nor one of {', '.join(shipped)}")
+        raise RecipeError(f"no config {path!r}: neither a file nor one of {', '.join(shipped)}{nearest(path, shipped)}")
     return shipped[path]

@@ -35,9 +35,9 @@ class Executor(Protocol):
     def close(self) -> None: ...
 
 
-def plan_recipe(recipe: Recipe) -> Plan:
+def plan_recipe(recipe: Recipe, config: Config | None = None) -> Plan:
     """The plan of a recipe: sources are listed and their first records looked at, nothing else is read."""
-    return make_plan(recipe, *look_at_sources(recipe.sources))
+    return make_plan(recipe, *look_at_sources(recipe, (config or Config()).corrupt_archives))
 
 
 def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Progress | None = None) -> Result:
@@ -47,11 +47,11 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     config, progress = config or Config(), progress or Progress("quiet")
-    plan = plan_recipe(recipe)
+    plan = plan_recipe(recipe, config)
     store = Store(str(Path(recipe.path).resolve()))
     with store.claimed(recipe.name):
         progress.log_to(store.path("log.jsonl"))
-        if _is_done(plan, store):
+        if _is_done(plan, store, config):
             progress.say(f"nothing to do: {recipe.path} is up to date")
             return open_run(store.root)
         remove_unfinished(store.work())
@@ -73,9 +73,11 @@ def make_executor(config: Config) -> Executor:
     return Local(config.parallelism)
 
 
-def _is_done(plan: Plan, store: Store) -> bool:
+def _is_done(plan: Plan, store: Store, config: Config) -> bool:
     manifest = store.manifest() or {}
     if manifest.get("key") != export.export_key(plan):
+        return False
+    if manifest["quarantined"] > config.quarantine_share * manifest["records"]:
         return False
     return all(store.path(file["path"]).exists() for part in ("data", "annotations") for file in manifest[part])
 
@@ -143,12 +145,12 @@ class _Run:
     def _check_quarantine(self, this: Pass) -> None:
         """Too many unreadable records: stop before more work is spent on them."""
         facts = self._receipts(this)
-        bad, rows = sum(f["bad"] for f in facts), sum(f["rows"] for f in facts)
-        bad += sum(len(f.get("quarantined", [])) for f in facts)
-        if bad > self.config.quarantine_share * (bad + rows):
+        unreadable, rows = sum(f["bad"] for f in facts), sum(f["rows"] for f in facts)
+        bad, records = unreadable + sum(len(f.get("quarantined", [])) for f in facts), unreadable + rows
+        if bad > self.config.quarantine_share * records:
             self._write_quarantine(facts)
             raise DataError(
-                f"{bad} of {bad + rows} records are quarantined, above the share that the config allows"
+                f"{bad} of {records} records are quarantined, above the share that the config allows"
                 f" (quarantine_share: {self.config.quarantine_share:g}); see {self.store.path('quarantine.jsonl')}"
             )
 
@@ -188,6 +190,8 @@ class _Run:
                 written = sum(kept[number] for number in task.shards)
                 stage.advance(sum(file["rows"] for file in facts["data"]), written, written)
                 self._add_clock(facts["clock"])
+        # From here to the new manifest the folder is in between: no manifest may vouch for it.
+        self.store.path("manifest.json").unlink(missing_ok=True)
         for part in ("data", "annotations"):
             replace_folder(folder / part, self.store.path(part))
         shutil.rmtree(folder, ignore_errors=True)

@@ -285,6 +285,9 @@ def _checked(operator: Operator, result: Mapping[str, pa.Array], rows: int | Non
         raise OperatorError(f"{operator.name()} declares columns {sorted(types)} but returned {sorted(result)}")
     for name, kind in types.items():
         array = result[name]
+        if not isinstance(array, pa.Array):
+            made = f"a {type(array).__name__}, not an Arrow array"
+            raise OperatorError(f"{operator.name()} declares {name} as {kind} but returned {made}")
         if array.type != kind:
             raise OperatorError(f"{operator.name()} declares {name} as {kind} but returned {array.type}")
         if rows is not None and len(array) != rows:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 
 from curate import sql
-from curate.errors import CurateError, PlanError, nearest
-from curate.io.source import Shard, Source
+from curate.errors import CurateError, DataError, PlanError, nearest
+from curate.io.source import Shard
 from curate.operator import Deduplicator, Expander, Mapper, Operator, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
 INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no step may write
 
+Looked = tuple[list[Shard], dict[str, pa.Schema]]
+
 
 def make_plan(recipe: Recipe, shards: Iterable[Shard], schemas: dict[str, pa.Schema]) -> Plan:
     """Check the recipe against its sources (their shards and schemas) and cut it into passes."""
-    builder = _Builder(recipe, tuple(_with_schema(shard, schemas[shard.source]) for shard in shards), schemas)
+    keyed = tuple(_with_schema(shard, schemas[shard.source]) for shard in shards)
+    try:
+        builder = _Builder(recipe, keyed, schemas)
+    except PlanError as error:
+        raise PlanError(f"{recipe.file}: {error}" if recipe.file else str(error)) from error
     for step in in_order(recipe):
         try:
             builder.add(step)
@@ -286,12 +292,21 @@ def union_schema(schemas: dict[str, pa.Schema]) -> pa.Schema:
     return pa.schema([field for field, _ in fields.values()])
 
 
-def look_at_sources(sources: dict[str, Source]) -> tuple[list[Shard], dict[str, pa.Schema]]:
+def look_at_sources(recipe: Recipe, corrupt: Literal["error", "quarantine"] = "error") -> Looked:
     """Shards of all sources, and the schema of each; file listings and the first records are read, nothing else."""
     from curate.io.source import discover, schema
 
-    if not sources:
-        raise PlanError("the recipe has no sources: say where the documents are under `sources:`")
-    shards = {name: discover(name, source) for name, source in sources.items()}
-    schemas = {name: schema(source, shards[name]) for name, source in sources.items()}
-    return [shard for found in shards.values() for shard in found], schemas
+    if not recipe.sources:
+        file = f"{recipe.file}: " if recipe.file else ""
+        raise PlanError(f"{file}the recipe has no sources: say where the documents are under `sources:`")
+    shards: list[Shard] = []
+    schemas: dict[str, pa.Schema] = {}
+    for name, source in recipe.sources.items():
+        try:
+            found = discover(name, source)
+            schemas[name] = schema(source, found, corrupt)
+        except DataError as error:
+            place = f"{recipe.places[name]}: " if name in recipe.places else ""
+            raise DataError(f"{place}source {name}: {error}") from error
+        shards += found
+    return shards, schemas

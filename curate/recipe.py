@@ -96,6 +96,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     output: Output = Output()
     card: dict[str, Any] = {}
     file: str = ""
+    places: dict[str, str] = {}  # file:line of each source, for messages
 
     @staticmethod
     def load(
@@ -169,6 +170,13 @@ class _Placed(msgspec.Struct, kw_only=True):
     columns: dict[str, str] = {}
 
 
+class _Include(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of an `include:` step."""
+
+    recipe: str
+    with_: dict[str, Any] = msgspec.field(default_factory=dict, name="with")
+
+
 def shipped() -> dict[str, Path]:
     """Recipes that come with curate, by name: `quickstart`, `rules/gopher`."""
     root = Path(str(resources.files("curate"))) / "recipes"
@@ -185,7 +193,7 @@ def locate(path: str | Path, beside: Path | None = None) -> Path:
     if str(path) in names:
         return names[str(path)]
     raise RecipeError(
-        f"no recipe {str(path)!r}{nearest(str(path), names)}: neither a file nor one of {', '.join(names)}"
+        f"no recipe {str(path)!r}: neither a file nor one of {', '.join(names)}{nearest(str(path), names)}"
     )
 
 
@@ -197,6 +205,7 @@ def builtin_variables() -> dict[str, str]:
 def _load(path: Path, variables: dict[str, Any], sets: dict[str, str]) -> Recipe:
     plain_sets = {key: value for key, value in sets.items() if "." not in key}
     document = read_document(path, {**builtin_variables(), **variables, **plain_sets})
+    document.inside = (path.resolve(),)
     return _recipe(document, path.parent, {**variables, **plain_sets}, sets)
 
 
@@ -228,6 +237,7 @@ def _recipe(document: Document, folder: Path, variables: dict[str, Any], sets: d
         output=head.output,
         card=head.card,
         file=document.file,
+        places={name: document.where(("sources", name)) for name in head.sources},
     )
 
 
@@ -247,7 +257,10 @@ def _catalogue(uses: list[str], document: Document, folder: Path) -> tuple[Catal
         except RecipeError as error:
             raise at_line(document, ("uses", at))(str(error)) from error
         files.append(str(path))
-    return registry.merge(*groups), tuple(files)
+    try:
+        return registry.merge(*groups), tuple(files)
+    except RecipeError as error:
+        raise at_line(document, ("uses",))(str(error)) from error
 
 
 def _steps(
@@ -260,10 +273,12 @@ def _steps(
         if not isinstance(entry, dict) or len(entry) != 1:
             raise at_line(document, place)("a step is an operator's name, or one `name: {parameters}`")
         ((name, body),) = entry.items()
+        if not isinstance(name, str):
+            raise at_line(document, place)(f"an operator's name is text, got {name!r}")
         if name == "include":
             yield from _included(body, document, (*place, "include"), folder, catalogue, given, names)
         else:
-            yield _step(name, body or {}, document, (*place, name), catalogue)
+            yield _step(name, {} if body is None else body, document, (*place, name), catalogue)
 
 
 def _included(
@@ -277,15 +292,18 @@ def _included(
 ) -> Iterator[Step]:
     """The steps of another recipe or rule set, with its variables given in `with:`."""
     body = {"recipe": body} if isinstance(body, str) else body
-    if not isinstance(body, dict) or "recipe" not in body or not set(body) <= {"recipe", "with"}:
-        raise at_line(document, place)("include is a recipe's name or {recipe: name, with: {variable: value}}")
+    include = convert(body, _Include, document, place, "include")
     try:
-        path = locate(body["recipe"], folder)
+        path = locate(include.recipe, folder)
     except RecipeError as error:
         raise at_line(document, place)(str(error)) from error
-    values = {**builtin_variables(), **given, **(body.get("with") or {})}
+    if path.resolve() in document.inside:
+        circle = [*document.inside[document.inside.index(path.resolve()) :], path]
+        raise at_line(document, place)(f"recipes include each other: {' -> '.join(file.name for file in circle)}")
+    values = {**builtin_variables(), **given, **include.with_}
     inner = read_document(path, values)
-    unknown = set(body.get("with") or {}) - set(inner.variables)
+    inner.inside = (*document.inside, path.resolve())
+    unknown = set(include.with_) - set(inner.variables)
     if unknown:
         word = sorted(unknown)[0]
         raise at_line(document, (*place, "with", word))(

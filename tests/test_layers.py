@@ -34,7 +34,7 @@ result:    result verdict explain progress      | operators operator recipe plan
                                                   | verdict polars datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
-notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow \
+notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow yaml \
                                                   | engine explain flow store
 generated: catalogue schema                     | registry operator recipe config result io msgspec |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \

@@ -1,0 +1,74 @@
+"""Memory is bounded by the batch size, whatever the size of a shard.
+
+CURATE_SHARD_MB=2000 makes the shard larger than the 300 MB of a normal test run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MB = 1_000_000
+SHARD = int(os.environ.get("CURATE_SHARD_MB", "300")) * MB
+LIMIT = 700 * MB
+CORPUS = Path(__file__).resolve().parents[1] / "data/corpus"
+
+
+def documents(size: int, seed: int = 7) -> Iterator[bytes]:
+    """JSON Lines of that many bytes: documents of sentences drawn from the test corpus, lengths all over the place."""
+    chance = random.Random(seed)
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(CORPUS.rglob("*.txt")))
+    sentences = [line for line in re.split(r"(?<=[.!?。])\s|\n", text) if len(line) > 20 and not line.startswith("===")]
+    quoted = [json.dumps(sentence + " ", ensure_ascii=False)[1:-1].encode() for sentence in sentences]
+    total = number = 0
+    while total < size:
+        count = int(chance.paretovariate(1.2) * 8)
+        body = b"".join(chance.choices(quoted, k=min(count, 2000)))
+        line = b'{"id": "d%d", "text": "%s"}\n' % (number, body)
+        total, number = total + len(line), number + 1
+        yield line
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Iterator[Path]:
+    import zstandard
+
+    path = tmp_path / "shards" / "large.jsonl.zst"
+    path.parent.mkdir()
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as writer:
+        for line in documents(SHARD):
+            writer.write(line)
+    yield path
+    path.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is in other units elsewhere")
+def test_a_large_shard_runs_in_little_memory(lab: Any, shard: Path) -> None:
+    lab.write(
+        "recipe.yaml",
+        "name: large\nsources: {d: {path: shards}}\nsteps:\n  - gopher\n"
+        "  - keep: {rules: {gopher_word_count: {min: 20}}}\n  - dedup_minhash\n"
+        "output: {path: out, file_size: 64MB}\n",
+    )
+    lab.write("small.yaml", "batch_size: 8MB\n")
+    process = lab.start("run", "recipe.yaml", "--workers", "1", "--config", "small.yaml")
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.communicate()
+    assert process.returncode == 0, errors
+    manifest = lab.result().manifest
+    assert manifest["records"] > SHARD / 10_000
+    assert len(manifest["data"]) > SHARD / 100 / MB
+    peak = usage.ru_maxrss * 1024
+    print(f"\n{manifest['records']:,} documents, peak {peak / MB:,.0f} MB\n{errors}")
+    assert peak < LIMIT
