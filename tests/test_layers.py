@@ -24,11 +24,12 @@ cluster:   cluster                              | numpy pyarrow | operator kerne
 operators: operators.*                          | operator sql errors kernels msgspec numpy pyarrow | fasttext kenlm
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
+by_value:  by_value                             | cloudpickle msgspec |
 store:     store                                | errors msgspec |
 recipe:    recipe                               | registry operator document convert io errors msgspec yaml |
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
-                                                  curate msgspec numpy pyarrow | kernels loky ray cloudpickle
+                                                  curate msgspec numpy pyarrow | kernels loky ray by_value
 words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
                                                   | verdict polars datasets rich
@@ -38,7 +39,7 @@ notebook:  corpus sampling starter              | recipe operator io config samp
                                                   | engine explain flow store
 generated: catalogue schema                     | registry operator recipe config result io msgspec |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
-                                                  pyarrow | pytest cloudpickle loky datasets
+                                                  pyarrow | pytest by_value loky datasets
 cli:       cli __main__                         | errors curate click | ...
 top:       __init__                             | | ...
 """

@@ -65,3 +65,11 @@ def test_the_tree_of_the_output_is_what_a_run_leaves(folder: Path, monkeypatch: 
     left = {path.name for path in run(Recipe.parse(yaml)).path.iterdir()}
     shown = re.findall(r"^[├└]── ([\w.]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(shown) | {".work", "log.jsonl"} == left
+
+
+def test_the_test_corpus_is_as_large_as_it_says() -> None:
+    from curate import read
+
+    languages = read(str(pages.ROOT / "tests/data/shards"), columns={"language": "language"}).sample(10_000)["language"]
+    spoken = set(languages.to_pylist()) - {"zxx", "mul"}
+    assert f"{len(languages)} documents in {len(spoken)} languages" in README.read_text(encoding="utf-8")

@@ -72,9 +72,9 @@ def load_plan(path: str) -> Plan:
 
 def save_plan(plan: Plan, store: Store) -> str:
     """Put the plan where every worker finds it; operators of notebooks and `uses:` files travel by value."""
-    import cloudpickle
+    from curate import by_value
 
-    content = cloudpickle.dumps(plan)
+    content = by_value.dumps(plan)
     # Named by content: plans of one key may differ in what `output:` says, and workers keep what they have loaded.
     path = store.work("plans", f"{hashlib.sha256(content).hexdigest()[:20]}.pickle")
     with whole(path) as temporary:

@@ -63,10 +63,10 @@ def parameters_round_trip(operator: Operator) -> None:
 
 
 def pickles(operator: Operator) -> None:
-    """Pickle and cloudpickle carry the operator to other processes."""
-    import cloudpickle
+    """The operator travels to other processes, by reference (pickle) and by value."""
+    from curate import by_value
 
-    for pickler in (pickle, cloudpickle):
+    for pickler in (pickle, by_value):
         try:
             back = pickle.loads(pickler.dumps(operator))
         except Exception as error:
@@ -390,9 +390,11 @@ def determinism(operator: Operator) -> None:
 
 def same_in_another_process(operator: Operator) -> None:
     """Another process, with another hash seed, gives the same values and the same fingerprint."""
+    from curate import by_value
+
     columns = example_columns(operator)
     with naming(operator, "the example columns in another process"):
-        found, identity = _other_process().submit(_told, operator, columns).result()
+        found, identity = _other_process().submit(_told, by_value.dumps(operator), columns).result()
     agree(operator, outcome(operator, columns), found, "in another process")
     assert identity == operator.identity(), f"{operator.name()}: identity() is {identity} in another process"
 
@@ -407,7 +409,8 @@ def _other_process() -> Any:
     return pool
 
 
-def _told(operator: Operator, columns: Columns) -> tuple[Columns, dict[str, Any]]:
+def _told(pickled: bytes, columns: Columns) -> tuple[Columns, dict[str, Any]]:
+    operator = pickle.loads(pickled)
     return outcome(operator, columns), operator.identity()
 
 
