@@ -36,7 +36,10 @@ class Result:
         return ds.dataset(self._files(part), format="parquet").to_table()
 
     def pandas(self, part: str = "data") -> pandas.DataFrame:
-        return self.arrow(part).to_pandas()
+        """With Arrow's types, in which a null is no NaN."""
+        import pandas
+
+        return self.arrow(part).to_pandas(types_mapper=pandas.ArrowDtype)
 
     def dataset(self, part: str = "data") -> datasets.Dataset:
         """A Hugging Face dataset."""

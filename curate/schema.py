@@ -36,11 +36,14 @@ def recipe_schema() -> dict[str, Any]:
             "variables": {"type": "object", "description": "defaults of ${variables} in this file"},
             "uses": {"type": "array", "items": text, "description": "Python files with operators of your own"},
             "sources": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Source"}},
-            "steps": {"type": "array", "items": {"anyOf": steps}},
+            "steps": {"type": "array"},
             "annotate": {"enum": ["kept", "all"], "description": "later steps see kept documents only, or all"},
             "output": {"$ref": "#/$defs/Output"},
             "card": {"type": "object", "description": "what only the author can say, for the Data Card"},
         },
+        # Operators of `uses:` files are not known here.
+        "if": {"not": {"required": ["uses"]}},
+        "then": {"properties": {"steps": {"items": {"anyOf": steps}}}},
         "$defs": definitions,
     }
 
