@@ -1,9 +1,11 @@
 """From .jsonl.zst to annotated Parquet with Gopher signals and MinHash signatures: speed, scaling, overhead, memory.
 
-    python -m benchmarks.end_to_end [--documents mix_150mb.jsonl.zst] [--runs 3]
+    python -m benchmarks.end_to_end [--documents mix_150mb.jsonl.zst] [--variants 4] [--runs 3]
 
-Every run is a process of its own. Its first run, on a small piece, loads libraries and compiled kernels; the second
-is timed. One worker is pinned to one core. The engine's own share is what is neither operators, reading nor writing.
+The corpus is the documents and, so that start-up does not hide the rate, variants of them with their words shuffled
+(other n-grams, same words). Every run is a process of its own. Its first run, on a small piece, loads libraries and
+compiled kernels; the second is timed. One worker is pinned to one core. The engine's own share is what is neither
+operators, reading nor writing.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -38,6 +41,7 @@ steps:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=Path, default=MIX)
+    parser.add_argument("--variants", type=int, default=4, help="how many times the documents, one of them as they are")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "WORKERS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -47,23 +51,36 @@ def main() -> None:
     if not given.documents.exists():
         sys.exit(f"no documents at {given.documents}: give a .jsonl.zst file with --documents")
     with tempfile.TemporaryDirectory() as folder:
-        cut(given.documents, Path(folder))
+        cut(given.documents, Path(folder), given.variants)
         report(Path(folder), given.runs)
 
 
-def cut(documents: Path, folder: Path) -> None:
-    """The documents as shards, and a small piece of them to warm up on."""
+def cut(documents: Path, folder: Path, variants: int) -> None:
+    """The documents and their variants as shards, and a small piece of them to warm up on."""
     import zstandard
 
     with documents.open("rb") as file:
         lines = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(file).read().splitlines(keepends=True)
-    for name, part in [
-        ("warm", lines[:: len(lines) // 200]),
-        *((f"mix-{n:02d}", lines[n::SHARDS]) for n in range(SHARDS)),
-    ]:
-        path = folder / ("warm" if name == "warm" else "mix") / f"{name}.jsonl.zst"
+    parts = {"warm/warm": lines[:: len(lines) // 200]}
+    parts |= {f"mix/mix-0-{shard:02d}": lines[shard::SHARDS] for shard in range(SHARDS)}
+    for variant in range(1, variants):
+        for shard in range(SHARDS):
+            parts[f"mix/mix-{variant}-{shard:02d}"] = [shuffled(line, variant) for line in lines[shard::SHARDS]]
+    for name, part in parts.items():
+        path = folder / f"{name}.jsonl.zst"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(zstandard.compress(b"".join(part), 3))
+
+
+def shuffled(line: bytes, variant: int) -> bytes:
+    """A document with its words in another order within each line."""
+    record = json.loads(line)
+    chance = random.Random(f"{variant}:{record['id']}")
+    rows = [row.split(" ") for row in record["text"].split("\n")]
+    for row in rows:
+        chance.shuffle(row)
+    record |= {"text": "\n".join(map(" ".join, rows)), "id": f"{record['id']}-{variant}"}
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
 def one_run(folder: Path, workers: int) -> dict[str, Any]:

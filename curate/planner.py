@@ -16,7 +16,7 @@ from curate.operator import Deduplicator, Expander, Mapper, Operator, Selector, 
 from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
-INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no step may write
+INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no source and no step may have
 
 Looked = tuple[list[Shard], dict[str, pa.Schema]]
 
@@ -126,6 +126,9 @@ class _Builder:
         sources: list[str] = []
         conditions: list[str] = []
         for name in step.from_:
+            meant = [other for other in (*self.recipe.sources, *(s.name for s in self.recipe.steps)) if other == name]
+            if len(meant) > 1:
+                raise PlanError(f"from: {name!r} can mean more than one thing: give the step a name of its own (`as:`)")
             if name not in known:
                 raise PlanError(f"from: nothing is called {name!r}{nearest(name, known)}")
             if name in self.recipe.sources:
@@ -283,6 +286,11 @@ def union_schema(schemas: dict[str, pa.Schema]) -> pa.Schema:
     fields: dict[str, tuple[pa.Field, str]] = {}
     for source, schema in schemas.items():
         for field in schema:
+            if field.name in INTERNAL:
+                raise PlanError(
+                    f"source {source} has a column {field.name!r}, a name that curate gives to one of its own:"
+                    f" give it another one, as in `columns: {{my_{field.name}: {field.name}}}`"
+                )
             known = fields.setdefault(field.name, (field, source))
             if known[0].type != field.type:
                 raise PlanError(

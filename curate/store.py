@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,12 @@ class Store(msgspec.Struct, frozen=True):
     def claimed(self, recipe: str) -> Iterator[None]:
         """Hold the folder for one run of one recipe; PlanError when it is another's or in use."""
         self._refuse_others(recipe)
-        self.work().mkdir(parents=True, exist_ok=True)
-        write_text(self.work("recipe"), recipe)
+        try:
+            self.work().mkdir(parents=True, exist_ok=True)
+            write_text(self.work("recipe"), recipe)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise PlanError(f"cannot write to {self.root} ({why}): choose another output (--output)") from error
         with self.work("lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,13 +106,23 @@ class Store(msgspec.Struct, frozen=True):
         # A run that was killed at its very start leaves `.work` with nothing of worth in it.
         if not self.work("recipe").exists() and {path.name for path in root.iterdir()} <= {".work"}:
             return
-        if not self.work("recipe").is_file():
+        owner = self._owner()
+        if owner is None:
             raise PlanError(f"{root} holds files that curate did not write: choose another output (--output)")
-        owner = self.work("recipe").read_text()
         if owner != recipe:
             raise PlanError(
                 f"{root} belongs to the recipe {owner!r}, not {recipe!r}: choose another output (--output) or delete it"
             )
+
+    def _owner(self) -> str | None:
+        """The recipe whose folder this is, as an earlier run has noted; users may delete `.work` to save space."""
+        with suppress(OSError):
+            return self.work("recipe").read_text()
+        with suppress(ValueError):
+            manifest = self.manifest()
+            if isinstance(manifest, dict) and {"curate", "recipe"} <= set(manifest):
+                return str(manifest["recipe"])
+        return None
 
 
 @contextmanager

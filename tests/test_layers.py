@@ -39,7 +39,7 @@ notebook:  corpus sampling starter              | recipe operator io config samp
                                                   | engine explain flow store
 generated: catalogue schema                     | registry operator recipe config result io msgspec |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
-                                                  pyarrow | pytest by_value loky datasets
+                                                  pyarrow | pytest by_value execute loky datasets
 cli:       cli __main__                         | errors curate click | ...
 top:       __init__                             | | ...
 """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from curate.errors import OperatorError
-from curate.execute.tasks import Task, run_task
+from curate.execute.tasks import Task, load_plan, run_task
 
 AHEAD = 3  # tasks in flight per worker
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
@@ -61,9 +61,11 @@ class Local:
         self.close()
         for task in lost:
             attempts[task] = attempts.get(task, 0) + 1
-        if max(attempts.values()) >= ATTEMPTS:
+        worst = max(attempts, key=lambda task: attempts[task])
+        if attempts[worst] >= ATTEMPTS:
             raise OperatorError(
-                f"a worker died {ATTEMPTS} times (out of memory?); try fewer workers or a smaller batch_size: {error}"
+                f"a worker died {ATTEMPTS} times{_on(worst)} (out of memory?);"
+                " try fewer workers or a smaller batch_size"
             ) from error
 
     def _start(self) -> Any:
@@ -72,6 +74,14 @@ class Local:
 
             self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare, initargs=(os.getpid(),))
         return self._pool
+
+
+def _on(task: Task) -> str:
+    """The shards a task is about, in words."""
+    if task.kind == "candidates":
+        return ""
+    names = [load_plan(task.plan).shards[number].name for number in task.shards]
+    return f" on {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def prepare(driver: int) -> None:

@@ -9,6 +9,7 @@ import doctest
 import functools
 import itertools
 import json
+import os
 import pickle
 import random
 import re
@@ -404,7 +405,10 @@ def _other_process() -> Any:
     """One process for all operators, as it takes seconds to start."""
     from loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(max_workers=1, env={"PYTHONHASHSEED": "4711"})
+    from curate.execute.local import prepare
+
+    env = {"PYTHONHASHSEED": "4711"}
+    pool = ProcessPoolExecutor(max_workers=1, env=env, initializer=prepare, initargs=(os.getpid(),))
     atexit.register(pool.shutdown, kill_workers=True)
     return pool
 

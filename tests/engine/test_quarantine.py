@@ -321,6 +321,25 @@ def test_an_operator_that_breaks_its_promises_is_named(run_with: Callable[..., A
         run_with(step)
 
 
+def test_an_operator_that_ends_its_process_is_tried_three_times(lab: Any, documents: Callable[..., Path]) -> None:
+    documents("d/a.jsonl")
+    documents("d/b.jsonl")
+    lab.write("ops.py", DEADLY)
+    with pytest.raises(OperatorError, match=r"a worker died 3 times on [ab]\.jsonl .*smaller batch_size"):
+        lab.run(recipe_for(lab.folder / "d", "[deadly]", "uses: [ops.py]\n"), workers=2)
+
+
+DEADLY = """
+import os
+import pyarrow as pa
+from curate.operator import Signal
+
+class Deadly(Signal, frozen=True):
+    def writes(self): return {"deadly": pa.int32()}
+    def compute(self, text: pa.StringArray): os._exit(3)
+"""
+
+
 def test_a_plain_archive_of_a_bad_record_reads_on(lab: Any) -> None:
     """Records after a bad one keep their positions, in compressed files too."""
     lines = [json.dumps({"id": str(n), "text": f"text {n}"}) if n % 10 else "{broken" for n in range(100)]

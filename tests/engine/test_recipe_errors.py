@@ -112,6 +112,11 @@ CASES = {
     "SQL that is not yes or no": Case(GOPHER + '  - keep:\n      rules:\n        words: "gopher_word_count + 1"\n'),
     "where that is not yes or no": Case(GOPHER + '  - normalize: {where: "score * 2"}\n'),
     "SQL that does not fit its columns": Case(GOPHER + '  - keep:\n      rules:\n        words: "language > 5"\n'),
+    "SQL that looks at other documents": Case(
+        GOPHER + '  - keep:\n      rules:\n        words: "gopher_word_count > AVG(gopher_word_count)"\n'
+    ),
+    "SQL over a window": Case(HEAD + '  - normalize: {where: "ROW_NUMBER() OVER (ORDER BY score) < 5"}\n'),
+    "SQL that looks at nothing": Case(HEAD + '  - keep: {rules: {all: "TRUE"}}\n'),
     "SQL with a function that is not there": Case(
         GOPHER + '  - keep:\n      rules:\n        words: "frobnicate(language) = 1"\n'
     ),
@@ -120,11 +125,16 @@ CASES = {
         HEAD + "  - gopher: {as: a, from: b}\n  - gopher: {as: b, from: c}\n  - gopher: {as: c, from: a}\n"
     ),
     "step from itself": Case(HEAD + "  - gopher: {as: a, from: a}\n"),
+    "from that can mean two steps": Case(
+        HEAD + "  - sample: {share: 0.5, as: a}\n  - gopher: {as: a}\n  - normalize: {from: a}\n"
+    ),
+    "from that can mean a source or a step": Case(HEAD + "  - gopher: {as: docs}\n  - normalize: {from: docs}\n"),
     "two steps write one column": Case(GOPHER + "  - gopher\n"),
     "two steps of one name": Case(HEAD + "  - gopher: {as: a}\n  - gopher: {as: a}\n"),
     "step writes a column of the source": Case(
         HEAD.replace("score: score", "gopher_word_count: score") + "  - gopher\n"
     ),
+    "source with a column of the annotations": Case(HEAD.replace("score: score", "row: score") + "  - gopher\n"),
     "two steps give one reason": Case(
         GOPHER + "  - keep: {rules: {score: {min: 1}}}\n  - keep: {rules: {score: {max: 5}}}\n"
     ),
@@ -211,6 +221,7 @@ CASES = {
     "output folder with other files": Case(
         GOPHER, {"out/bad/thesis.doc": "precious"}, command=("run", "recipe.yaml", "--quiet")
     ),
+    "output below a file": Case(GOPHER + "output: {path: docs.jsonl/out}\n", command=("run", "recipe.yaml", "--quiet")),
     "output that is a file": Case(GOPHER, {"out/bad": "precious"}, command=("run", "recipe.yaml", "--quiet")),
     # ------------------------------------------------------------ config
     "unknown key of the config": Case(

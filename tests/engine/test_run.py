@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -168,6 +169,17 @@ def test_any_order_of_shards_gives_the_same_bytes(
     shuffle(seed)
     lab.run()
     assert lab.contents() == probe.contents()
+
+
+def test_files_of_a_target_size_hold_each_document_once(lab: Any, probe: Any, shuffle: Callable[[int], None]) -> None:
+    recipe = lab.probe_with({"{path: out}": "{path: out, file_size: 20kB, row_group_rows: 7}"})
+    manifest = lab.run(recipe).manifest
+    assert len(manifest["data"]) > 10
+    assert len(manifest["annotations"]) > 5
+    assert lab.result().arrow().equals(probe.result().arrow())
+    shuffle(3)
+    lab.run(recipe, "again", batch_size="4kB")
+    assert lab.contents() == lab.contents("again")
 
 
 def test_small_batches_give_the_same_bytes(lab: Any, probe: Any) -> None:
@@ -351,6 +363,13 @@ def test_after_any_edits_a_run_equals_a_fresh_one(lab: Any) -> None:
         lab.run(recipe, batch_size=chance.choice(["8MB", "20kB"]))
         lab.run(recipe, f"fresh-{number}")
         assert lab.contents() == lab.contents(f"fresh-{number}"), recipe
+
+
+def test_a_run_goes_on_when_its_work_folder_was_deleted(continued: Any, probe: Any) -> None:
+    shutil.rmtree(continued.root() / ".work")
+    continued.run(words=60)
+    continued.run()
+    assert continued.contents() == probe.contents()
 
 
 # ---------------------------------------------------------------- the graph
