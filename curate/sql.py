@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -33,9 +34,16 @@ def columns(condition: str) -> tuple[str, ...]:
 
 
 def check(condition: str, types: Mapping[str, pa.DataType]) -> None:
-    """PlanError unless the condition is a boolean over columns of these types."""
+    """PlanError unless the condition is a boolean over columns of these types, and over one row at a time."""
     import polars as pl
 
+    if not columns(condition):
+        raise PlanError(f"condition {condition!r} looks at no column")
+    if not _is_of_one_row(json.loads(parse(condition).meta.serialize(format="json"))):
+        raise PlanError(
+            f"condition {condition!r} looks at other documents, but rows are seen a batch at a time:"
+            " use a number, or a selector such as select_top"
+        )
     empty = pa.table({name: pa.array([], kind) for name, kind in types.items() if name in columns(condition)})
     try:
         frame = pl.DataFrame(empty) if empty.num_columns else pl.DataFrame({"_": []})
@@ -45,6 +53,14 @@ def check(condition: str, types: Mapping[str, pa.DataType]) -> None:
         raise PlanError(f"condition {condition!r} does not fit its columns: {str(error).splitlines()[0]}") from error
     if result != pl.Boolean:
         raise PlanError(f"condition {condition!r} is a {result}, not a yes or no: compare it with something")
+
+
+def _is_of_one_row(tree: Any) -> bool:
+    """Whether nothing in a serialised expression is an aggregate, a window or a count of rows."""
+    if isinstance(tree, dict):
+        inside = (value for key, value in tree.items() if key not in ("Column", "Literal"))
+        return not {"Agg", "Over"} & set(tree) and all(map(_is_of_one_row, inside))
+    return all(map(_is_of_one_row, tree)) if isinstance(tree, list) else tree != "Len"
 
 
 def holds(condition: str, values: Mapping[str, pa.Array]) -> pa.Array:

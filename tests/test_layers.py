@@ -32,7 +32,7 @@ execute:   execute.*                            | execute plan operator cluster 
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value
 words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
-                                                  | verdict polars datasets rich
+                                                  | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
 notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow yaml \
