@@ -11,8 +11,8 @@ import polars as pl
 from curate.recipe import Recipe
 
 BINS = 48
-EXAMPLES = 4
-EXCERPT = 240
+EXAMPLES = 5
+EXCERPT = 200
 
 
 class Distribution(NamedTuple):
@@ -32,17 +32,17 @@ def scan(folder: Path, part: str) -> pl.LazyFrame:
 
 
 def distributions(folder: Path, recipe: Recipe) -> list[Distribution]:
-    """Distributions of the numeric columns that steps made, between the 0.5 % and 99.5 % quantiles."""
+    """Distributions of the numeric columns, those of the source too, between the 0.5 % and 99.5 % quantiles."""
     frame = scan(folder, "annotations")
-    made = {name for step in recipe.steps for name in step.columns_written().values()}
     numeric = [
         name
         for name, kind in frame.collect_schema().items()
-        if kind.is_numeric() and name in made and not name.endswith("_cluster")
+        if kind.is_numeric() and name != "row" and not name.endswith("_cluster")
     ]
     bounds = rule_bounds(recipe)
-    table = frame.select("dropped_by", *numeric).collect() if numeric else None
-    return [] if table is None else [_distribution(table, name, bounds.get(name, [])) for name in numeric]
+    kept = pl.col("dropped_by").is_null().alias("kept")
+    columns = (frame.select(kept, pl.col(name).cast(pl.Float64)).collect() for name in numeric)  # one at a time
+    return [_distribution(table, name, bounds.get(name, [])) for name, table in zip(numeric, columns, strict=True)]
 
 
 def rule_bounds(recipe: Recipe) -> dict[str, list[tuple[str, float]]]:
@@ -67,7 +67,7 @@ def examples(folder: Path, recipe: Recipe, reasons: list[str]) -> dict[str, list
     labels = [name for name in ("id", "source", "language", "url") if name in names]
     found = {}
     for reason, looked in columns.items():
-        wanted = [*labels, *(name for name in looked if name not in labels)]
+        wanted = [*labels, *(name for name in looked if name in names and name not in labels)]  # text is not there
         rows = frame.filter(pl.col("dropped_by") == reason).select(wanted).head(EXAMPLES).collect().to_dicts()
         if rows:
             found[reason] = rows
@@ -110,15 +110,14 @@ def largest_clusters(folder: Path, most: int = 5) -> list[dict[str, Any]]:
 
 
 def _distribution(table: pl.DataFrame, name: str, bounds: list[tuple[str, float]]) -> Distribution:
-    values = table[name].cast(pl.Float64)
-    present = values.drop_nulls()
+    values = table[name]
+    present = values.filter(values.is_finite())  # infinities have no place on an axis; a source may hold them
     if present.is_empty():
         return Distribution(name, [], [], [], {}, values.null_count(), bounds)
     low, *middle, high = (float(present.quantile(q) or 0.0) for q in (0.005, 0.05, 0.5, 0.95, 0.995))
     low = min([low, *(value for _, value in bounds if value >= float(present.min() or 0))])  # type: ignore[arg-type]
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    is_kept = table["dropped_by"].is_null().to_numpy()
-    array = values.to_numpy()
-    counts = [np.histogram(array[mask & ~np.isnan(array)], edges)[0].tolist() for mask in (is_kept, ~is_kept)]
+    is_kept, array = table["kept"].to_numpy(), values.to_numpy()
+    counts = [np.histogram(array[mask & np.isfinite(array)], edges)[0].tolist() for mask in (is_kept, ~is_kept)]
     quantiles = dict(zip(("5 %", "50 %", "95 %"), middle, strict=True))
     return Distribution(name, edges.tolist(), counts[0], counts[1], quantiles, values.null_count(), bounds)

@@ -107,7 +107,7 @@ def passes(rule: Rule, given: Mapping[str, pa.Array]) -> pa.Array:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _verdict(name: str, rule: Rule, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from curate import Config, Corpus, Result, ops, read
+from curate.facts import Distribution
+from curate.report import histogram, share, with_rest
 
 SHARDS = Path(__file__).resolve().parent / "data" / "shards"
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
@@ -97,9 +100,125 @@ def test_every_step_of_the_funnel_is_on_the_page(result: Result, text: str) -> N
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", section.split("<tbody>")[1], re.DOTALL)
     assert len(rows) == len(steps)
     for row, step in zip(rows, steps, strict=True):
-        assert f"<td>{step['step']}</td>" in row
-        assert f">{step['documents']:,}</td>" in row
-        assert f">{step['documents_left']:,}</td>" in row
+        assert re.findall(r'<th scope="row">(.*?)</th>', row) == [step["step"]]
+        cells = re.findall(r'<td class="n[^>]*>([^<]*)', row)
+        lost = ["", "", ""] if step["step"] in ("read", "kept") else figures(step, "")
+        left = figures(step, "_left")
+        fail = f"{step['failed']:,}" if "failed" in step else ""
+        assert cells == [fail, *(cell for pair in zip(lost, left, strict=True) for cell in pair)]
+
+
+def figures(step: dict[str, Any], end: str) -> list[str]:
+    size = step[f"bytes{end}"]
+    megabytes = "<0.01" if 0 < size < 5000 else f"{size / 1e6:,.2f}"
+    return [f"{step[f'documents{end}']:,}", megabytes.replace("<", "&lt;"), f"{step[f'words{end}']:,}"]
+
+
+def test_the_summary_adds_up(result: Result, text: str) -> None:
+    about = result.manifest
+    said = " ".join(text.split('class="lead">')[1].split("</p>")[0].split())
+    numbers = [
+        int(found.replace(",", "")) for found in re.findall(r"([\d,]+) (?:records|were|dropped|quarantined)", said)
+    ]
+    records, kept, dropped, quarantined = numbers
+    assert (records, kept, quarantined) == (about["records"], about["kept"], about["quarantined"])
+    assert records == kept + dropped + quarantined
+
+
+def test_what_a_reader_needs_without_a_mouse_or_a_wide_screen(text: str) -> None:
+    page = Page(text)
+    ids = {value for name, value in page.attributes if name == "id"}
+    links = [value for name, value in page.attributes if name == "href"]
+    assert links and {link.removeprefix("#") for link in links} <= ids
+    assert "prefers-color-scheme: dark" in text
+    assert ("name", "viewport") in page.attributes
+    for opening in re.findall(r'<div class="[^"]*scroll[^>]*>', text):
+        assert 'tabindex="0"' in opening and "aria-label=" in opening
+
+
+def test_a_small_picture_for_every_signal(result: Result, text: str) -> None:
+    pictured = re.findall(r"<figcaption><code>(.*?)</code></figcaption>\s*<svg", text)
+    signals = [name for name in result.manifest["columns"] if name.startswith("gopher_")]
+    assert signals and set(signals) <= set(pictured)
+    picture = text.split("<code>gopher_word_count</code>")[1].split("</figure>")[0]
+    assert "at least 30" in picture and 'class="bound"' in picture
+
+
+def distribution(column: str = "x", bounds: list[tuple[str, float]] | None = None) -> Distribution:
+    return Distribution(column, [0.0, 1.0, 2.0, 3.0, 4.0], [4, 0, 16, 1], [0, 0, 4, 0], {}, 0, bounds or [])
+
+
+def test_heights_are_square_roots_of_counts() -> None:
+    """16 documents fill the height but for the edge; 4 are half of it; both kinds share one scale."""
+    picture = histogram(distribution(), width=40, height=82)
+    assert '<path class="kept" d="M0 82V42.0H10.0V82.0H20.0V2.0H30.0V62.0H40.0V82Z"/>' in picture
+    assert '<path class="dropped" d="M0 82H10.0H20.0V42.0H30.0V82.0H40.0V82Z"/>' in picture
+
+
+def test_what_a_bound_refuses_is_shaded_even_when_the_bound_is_out_of_sight() -> None:
+    def marks(*bounds: tuple[str, float]) -> list[str]:
+        return re.findall(r'<(?:rect class="refused" x="[\d.]+" y="0" width="[\d.]+"|line class="bound" x1="[\d.]+")',
+                          histogram(distribution(bounds=list(bounds)), width=40))  # fmt: skip
+
+    shade = '<rect class="refused" x="{}" y="0" width="{}"'.format
+    line = '<line class="bound" x1="{}"'.format
+    assert marks(("min", 1.0)) == [shade("0.0", "10.0"), line("10.0")]
+    assert marks(("max", 3.0)) == [shade("30.0", "10.0"), line("30.0")]
+    assert marks(("min", 9.0)) == [shade("0.0", "40.0")]
+    assert marks(("max", 9.0), ("min", -1.0)) == []
+
+
+def test_a_column_of_nulls_has_no_picture() -> None:
+    assert histogram(Distribution("x", [], [], [], {}, 9, [])) == ""
+
+
+def test_the_name_of_a_column_cannot_leave_its_attribute() -> None:
+    page = Page(histogram(distribution('x" onload="alert(1)')))
+    assert "onload" not in dict(page.attributes)
+
+
+@pytest.mark.parametrize("count", [1, 30, 31, 80])
+def test_groups_add_up_to_the_funnel(count: int) -> None:
+    def steps(documents: int) -> list[dict[str, Any]]:
+        return [{"step": name, "documents": documents * n, "bytes": n} for name, n in (("read", 3), ("kept", 2))]
+
+    groups = [{"source": f"s{n}", "language": "en", "steps": steps(n)} for n in range(count)]
+    shown = with_rest(groups)
+    assert len(shown) == min(count, 31)
+    assert sum(group["steps"][0]["documents"] for group in shown) == sum(3 * n for n in range(count))
+    assert sum(group["steps"][-1]["bytes"] for group in shown) == 2 * count
+    assert [step["step"] for step in shown[-1]["steps"]] == ["read", "kept"]
+
+
+def test_rounding_makes_neither_nothing_nor_all() -> None:
+    assert [share(n, 10_000) for n in (0, 1, 4, 5, 9_994, 9_995, 9_999, 10_000)] == [
+        "0.0%", "<0.1%", "<0.1%", "0.1%", "99.9%", ">99.9%", ">99.9%", "100.0%"
+    ]  # fmt: skip
+
+
+def test_unreadable_records_have_no_count_of_failures(tmp_path: Path) -> None:
+    lines = ['{"id": "a", "text": "a document of five words"}', "{", '{"id": "b", "text": "another one"}']
+    (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
+    corpus = read(str(tmp_path / "in.jsonl"), name="web") | ops.Gopher()
+    text = page_of(corpus.run(str(tmp_path / "out"), Config(workers=1, quarantine_share=0.5)))
+    assert re.search(r'<th scope="row">quarantine.read</th>\s*<td class="n">–</td>\s*<td class="n">1</td>', text)
+    assert "1 quarantined" in text
+
+
+def test_long_values_do_not_make_a_long_page(tmp_path: Path) -> None:
+    rows = {"id": [f"{n}" for n in range(20)], "text": ["word " * 99] * 20, "about": ["x" * 300_000] * 20}
+    corpus = read(pa.table(rows), name="web") | ops.Keep(rules={"short": "length(about) < 9 OR id = '3'"})
+    assert len(page_of(corpus.run(str(tmp_path / "out"), Config(workers=1)))) < 100_000
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_nothing_kept_is_a_page_too(tmp_path: Path, count: int) -> None:
+    table = pa.table(
+        {"id": pa.array(["a", "b", "c"][:count], pa.string()), "text": pa.array(["x"] * count, pa.string())}
+    )
+    text = page_of(recipe(table).run(str(tmp_path / "out"), Config(workers=1)))
+    assert "<strong>0 were kept (0.0%)</strong>" in text
+    assert (Page(text).faults, Page(text).open) == ([], [])
 
 
 def test_the_same_run_elsewhere_gives_the_same_page(result: Result, text: str, tmp_path: Path) -> None:
