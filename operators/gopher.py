@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from curate.operator import Signal
+from curate.family import Family
 
 COUNTS = ("word_count", "stop_word_count")
 RATIOS = (
@@ -21,10 +21,12 @@ RATIOS = (
 )
 
 
-class Gopher(Signal, frozen=True):
+class Gopher(Family, frozen=True):
     """Statistics behind Gopher's quality and repetition rules, over white-space separated words.
 
     All ratios are 0..1 (word and symbol ratios may exceed 1) and 0 for a document without words.
+
+    signals   names of the columns to write (default: all)
 
     gopher_word_count                        words
     gopher_stop_word_count                   how many of the, be, to, of, and, that, have, with occur (0..8)
@@ -52,13 +54,11 @@ class Gopher(Signal, frozen=True):
     2
     """
 
-    def writes(self) -> dict[str, pa.DataType]:
-        counts = {f"gopher_{name}": pa.int32() for name in COUNTS}
-        return counts | {f"gopher_{name}": pa.float64() for name in RATIOS}
+    columns = {f"gopher_{name}": pa.int32() for name in COUNTS} | {f"gopher_{name}": pa.float64() for name in RATIOS}
 
     def compute(self, text: pa.StringArray) -> dict[str, pa.Array]:
         from curate.kernels.gopher import gopher
         from curate.kernels.lexer import lex
 
         values = gopher(lex(text))
-        return {f"gopher_{name}": pa.array(values[name]) for name in COUNTS + RATIOS}
+        return self.chosen({f"gopher_{name}": pa.array(values[name]) for name in COUNTS + RATIOS})

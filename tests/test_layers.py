@@ -20,8 +20,10 @@ kernels:   kernels.*                            | kernels numpy pyarrow numba ll
 io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
+family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | numpy pyarrow | operator kernels
-operators: operators.*                          | operator sql errors kernels msgspec numpy pyarrow | fasttext kenlm
+operators: operators.*                          | family operator sql errors kernels msgspec numpy pyarrow \
+                                                  | fasttext kenlm
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

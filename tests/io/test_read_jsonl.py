@@ -467,13 +467,16 @@ def test_the_name_metadata_is_taken(tmp_path: Path, load: Load) -> None:
     assert "the column 'metadata'" in error(path, load, columns={"metadata": "meta"})
 
 
+PACKED = gzip.compress(b'{"text": "x"}', mtime=0)  # without a time stamp: the name of a test must not change
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b'[{"text": "x"},\n{"text": "y"}]', "is one JSON array, not one object per line; convert it: jq"),
         (b'{\n  "text": "x"\n}', "none of the first 3 lines is a JSON object"),
         ('{"text": "x"}\n'.encode("utf-16"), "is UTF-16; convert it: iconv"),
-        (gzip.compress(b'{"text": "x"}', mtime=0), "is compressed, which its name does not say; let the name end in .gz"),
+        (PACKED, "is compressed, which its name does not say; let the name end in .gz"),
         (zstandard.ZstdCompressor().compress(b'{"text": "x"}'), "let the name end in .zst"),
         (lzma.compress(b'{"text": "x"}'), "let the name end in .xz"),
     ],
