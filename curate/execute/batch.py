@@ -21,6 +21,7 @@ from curate.plan import PIECES, PlannedStep
 if TYPE_CHECKING:
     from curate.execute.walk import Walk
 
+FEW = 8  # where less than one byte in so many is not asked for, a whole batch is worked on
 TOO_MANY = 20  # rows of a batch an operator may fail on before it is the operator that is wrong
 
 
@@ -131,14 +132,26 @@ class Batch:
         if not missing.any():
             self._quarantine(step, errors, rows)
             return load
+        missing = self._widened(step, missing)
         fresh, found = self._compute(step, missing)
-        if covered.any():
+        if covered.any() and not missing.all():
             fresh = {own: choose(missing, array, load(own)) for own, array in fresh.items()}
             found = choose(missing, found, errors)
         with self.walk.timed("write"):
             overlay.put(fresh, covered | missing, found)
         self._quarantine(step, found, rows)
         return lambda own: fresh[own]
+
+    def _widened(self, step: PlannedStep, rows: np.ndarray) -> np.ndarray:
+        """All rows where that is cheaper than to copy the text of those wanted, and where all have what is read."""
+        has_all = all(self._is_whole(name) for name in step.inputs.values())
+        sizes = one(self.index["bytes"]).to_numpy()
+        return np.ones(self.size, bool) if has_all and sizes[~rows].sum() * FEW < sizes.sum() else rows
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether every row has the column's last value; others may yet get one, in a run that keeps more of them."""
+        written = self._versions.get(name)
+        return bool(written) and (written[-1].rows is None or bool(written[-1].rows.all()))  # type: ignore[index]
 
     def inputs(self, step: PlannedStep, rows: np.ndarray) -> Columns:
         """The columns a step reads, for the given rows. Steps that see the same rows share the arrays."""
