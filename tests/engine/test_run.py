@@ -134,7 +134,12 @@ def test_the_manifest_lists_every_file_with_its_digest(probe: Any) -> None:
 # ---------------------------------------------------------------- same bytes
 
 
-def test_two_workers_give_the_same_bytes(lab: Any, probe: Any) -> None:
+@pytest.mark.parametrize("patience", [0, 0.05, 60])
+def test_two_workers_give_the_same_bytes(
+    lab: Any, probe: Any, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    """In two processes, in this one until they are up, and in this one alone."""
+    monkeypatch.setattr("curate.execute.local.PATIENCE", patience)
     lab.run(workers=2)
     assert lab.contents() == probe.contents()
 
