@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from curate import sql
 from curate.errors import CurateError, OperatorError
-from curate.execute.overlay import LABELS, choose, one
+from curate.execute.overlay import BYTES, choose, one
 from curate.operator import Columns, Deduplicator, Expander, Filter, Selector, Trainer, evaluate, plain, scatter
 from curate.plan import PIECES, PlannedStep
 
@@ -145,7 +145,7 @@ class Batch:
     def _widened(self, step: PlannedStep, rows: np.ndarray) -> np.ndarray:
         """All rows where that is cheaper than to copy the text of those wanted, and where all have what is read."""
         has_all = all(self._is_whole(name) for name in step.inputs.values())
-        sizes = one(self.index["bytes"]).to_numpy()
+        sizes = one(self.index[BYTES]).to_numpy()
         return np.ones(self.size, bool) if has_all and sizes[~rows].sum() * FEW < sizes.sum() else rows
 
     def _is_whole(self, name: str) -> bool:
@@ -217,13 +217,13 @@ class Batch:
             return
         hit = errors.is_valid().to_numpy(zero_copy_only=False) & rows
         self.errors[step.step.name] = choose(hit, errors, pa.nulls(self.size, pa.string()))
-        self.first[hit & self.kept] = len(self.walk.plan.reasons) + step.index
+        self.first[hit & self.kept] = len(self.walk.reasons) + step.index
         self.failed |= hit
         self.kept &= ~hit
 
     def _drop(self, reason: str, fails: np.ndarray) -> None:
         self.fails[reason] = fails
-        self.first[fails & self.kept] = list(self.walk.plan.reasons).index(reason)
+        self.first[fails & self.kept] = self.walk.reasons[reason]
         self.kept &= ~fails
 
     def _decide_by_corpus(self, step: PlannedStep, rows: np.ndarray) -> None:
@@ -259,7 +259,7 @@ class Batch:
         return array
 
     def _from_source(self, field: pa.Field) -> pa.Array:
-        if field.name in LABELS and field.name in self.index.column_names:
+        if field.name in self.index.column_names:
             return one(self.index[field.name])
         if self._given is None:
             self._given = self.walk.source(self.start, self.size)

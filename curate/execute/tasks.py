@@ -23,7 +23,7 @@ from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
-from curate.execute.overlay import one
+from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.walk import Walk
 from curate.operator import Deduplicator, Expander, Trainer, complete
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
@@ -188,7 +188,7 @@ class Tally:
         self.quarantined: list[dict[str, Any]] = []
 
     def add(self, batch: Batch) -> None:
-        size = one(batch.index["bytes"])
+        size = one(batch.index[BYTES])
         self.bytes += pc.sum(size).as_py() or 0
         if not self.plan.exported(batch.walk.shard):
             return
@@ -200,7 +200,7 @@ class Tally:
                 "language": batch.column("language") if self.has_language else nulls,
                 "fate": fate(batch, self.names),
                 "bytes": size,
-                "words": batch.index["words"],
+                "words": batch.index[WORDS],
             }
         )
         groups = table.group_by(["source", "language", "fate"]).aggregate(
