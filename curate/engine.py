@@ -220,8 +220,10 @@ class _Run:
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
+        began = time.perf_counter()
         write_report(self.store.path("report.html"), manifest, self.plan.recipe)
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
+        self._add_clock({"report and card": time.perf_counter() - began})
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
         write_text(self.store.path("manifest.json"), text + "\n")
 

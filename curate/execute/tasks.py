@@ -95,11 +95,14 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
             if handed is None or end is None:
                 tally.add(batch)
             else:
-                handed.write(pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end))
+                made = pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end)
+                with walk.timed("write"):
+                    handed.write(made)
             for at in this.ahead:
                 batch.values(plan.steps[at], batch.scope(plan.steps[at]))
     facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key), **(tally.facts() if end is None else {})}
-    task.store.sign(this.key, shard.key, facts)
+    with walk.timed("write"):
+        task.store.sign(this.key, shard.key, facts)
     return {**facts, "clock": {**walk.clock, "total": time.perf_counter() - began}, "bytes": tally.bytes or shard.bytes}
 
 
@@ -138,8 +141,7 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
         sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
     with batch.walk.timed(part), blamed(end, where):
         at, keys = operator.keys(sketch)
-    # Sorted, so that a partition of the keys is a slice of every batch.
-    order = np.lexsort((at, keys))
+        order = np.lexsort((at, keys))  # so that a partition of the keys is a slice of every batch
     return pa.table({"key": pa.array(keys[order]), "row": pa.array(positions[at[order]].astype(np.uint32))})
 
 

@@ -56,20 +56,23 @@ class Walk:
             failed = False
         finally:
             self._source.close()
-            for overlay in self._overlays.values():
-                overlay.close(failed)
+            with self.timed("write"):
+                for overlay in self._overlays.values():
+                    overlay.close(failed)
 
     def overlay(self, step: PlannedStep) -> Overlay:
         if step.value_key not in self._overlays:
             path = self.store.values(step.value_key, self.shard.key)
-            self._overlays[step.value_key] = Overlay(path, stored(step))
+            with self.timed("read"):
+                self._overlays[step.value_key] = Overlay(path, stored(step))
         return self._overlays[step.value_key]
 
     def decisions(self, step: PlannedStep) -> pa.Table:
         """Rows of this shard that a corpus-wide step decided on, in order."""
         if step.index not in self._decisions:
             path = self.store.decisions(step.corpus_key, self.shard.key)
-            self._decisions[step.index] = read_table(path)
+            with self.timed("read"):
+                self._decisions[step.index] = read_table(path)
         return self._decisions[step.index]
 
     def model(self, step: PlannedStep) -> pa.Table:
