@@ -79,7 +79,8 @@ def _is_done(plan: Plan, store: Store, config: Config) -> bool:
         return False
     if manifest["quarantined"] > config.quarantine_share * manifest["records"]:
         return False
-    return all(store.path(file["path"]).exists() for part in ("data", "annotations") for file in manifest[part])
+    files = [file["path"] for part in ("data", "annotations") for file in manifest[part]]
+    return all(store.path(name).exists() for name in (*files, "report.html", "README.md"))
 
 
 class _Run:
