@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from curate.errors import OperatorError
@@ -59,7 +61,9 @@ class Local:
             patience = None if self._pool or not waiting else max(0.0, until - time.monotonic())
             try:
                 while waiting and not patience and len(away) < AHEAD * self.workers:
-                    away[self._processes().submit(run_task, waiting[0])] = waiting[0]
+                    pool = self._processes()
+                    with ctrl_c_waits():  # processes are started here, and begin as this one is
+                        away[pool.submit(run_task, waiting[0])] = waiting[0]
                     waiting.pop(0)
                 for future in wait([*here, *away], patience, FIRST_COMPLETED).done:
                     facts = future.result()
@@ -92,8 +96,13 @@ class Local:
 
     def _processes(self) -> Any:
         if self._pool is None:
-            from loky import ProcessPoolExecutor
+            from multiprocessing import resource_tracker
 
+            from loky import ProcessPoolExecutor
+            from loky.backend import resource_tracker as lokys
+
+            for tracker in (resource_tracker, lokys):  # that which starts a worker would let Ctrl-C through again
+                tracker.ensure_running()
             self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare, initargs=(os.getpid(),))
         return self._pool
 
@@ -101,6 +110,16 @@ class Local:
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back for a block. Processes that are started in it never see one: it is their driver's business."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def interrupt(threads: Any) -> None:
@@ -120,13 +139,11 @@ def _on(task: Task) -> str:
 
 
 def prepare(driver: int) -> None:
-    """In a new worker: one thread each, Ctrl-C is the driver's business, and no worker outlives its driver."""
-    import signal
+    """In a new worker: one thread each, and no worker outlives its driver."""
     import threading
 
     import pyarrow as pa
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     threading.Thread(target=end_with, args=(driver,), daemon=True).start()
 
