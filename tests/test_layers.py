@@ -22,7 +22,8 @@ sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | numpy pyarrow | operator kernels
-operators: operators.*                          | family operator sql errors kernels msgspec numpy pyarrow \
+assets:    assets                               | errors msgspec yaml |
+operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
                                                   | fasttext kenlm
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
@@ -39,7 +40,7 @@ engine:    engine                               | execute plan planner recipe re
                                                   errors curate msgspec | kernels report card
 notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow yaml \
                                                   | engine explain flow store
-generated: catalogue schema                     | registry operator recipe config result io msgspec |
+generated: catalogue schema                     | assets registry operator recipe config result io msgspec |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
                                                   pyarrow | pytest by_value execute loky datasets
 cli:       cli __main__                         | errors curate click | ...
