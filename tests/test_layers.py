@@ -29,7 +29,8 @@ registry:  registry ops                         | registry operator errors | ope
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
 store:     store                                | errors msgspec |
-recipe:    recipe                               | registry operator document convert io errors msgspec yaml |
+recipe:    recipe rules                         | recipe family registry operator document convert io errors \
+                                                  msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value

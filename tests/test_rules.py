@@ -1,0 +1,126 @@
+"""Rule sets: `keep: {rules: NAME}` brings rules and the signals they read, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.engine import plan_recipe, run
+from curate.errors import PlanError, RecipeError
+from curate.operators.gopher import Gopher
+from curate.operators.keep import Keep
+from curate.recipe import Recipe, Step, shipped
+from curate.rules import rule_set
+
+SETS = [name.removeprefix("rules/") for name in shipped() if name.startswith("rules/")]
+SHARDS = Path(__file__).resolve().parent / "data/shards"
+SOURCES = f"sources: {{corpus: {{path: {SHARDS}/web-000.jsonl.zst, columns: {{url: url}}}}}}\n"
+
+
+def parse(*steps: str) -> tuple[Step, ...]:
+    return Recipe.parse("\n".join(["name: x", SOURCES, "steps:", *(f"- {step}" for step in steps)])).steps
+
+
+def keep(step: Step) -> Any:
+    assert isinstance(step.operator, Keep)
+    return step.operator
+
+
+def test_a_rule_set_brings_the_signals_it_reads() -> None:
+    signals, rules = parse("keep: {rules: gopher, with: {word_count: {min: 7}, stop_words: null}}")
+    assert isinstance(signals.operator, Gopher)
+    assert {*Gopher().writes()} - {*signals.operator.writes()} == {"gopher_stop_word_count"}
+    assert keep(rules).rule("word_count").min == 7 and keep(rules).rule("word_count").max == 100000
+    assert "stop_words" not in rules.reasons_given()
+    assert rules.reasons_given()["word_count"] == "gopher.word_count"
+
+
+def test_what_is_measured_already_is_not_measured_again() -> None:
+    first, *rest = parse("gopher: {signals: [gopher_word_count]}", "keep: {rules: gopher}")
+    assert "gopher_word_count" not in rest[0].operator.writes()
+    assert [step.operator.name() for step in parse("gopher", "keep: {rules: gopher}")] == ["gopher", "keep"]
+    steps = parse("keep: {rules: gopher, with: {word_count: null}}", "keep: {rules: gopher, as: again}")
+    assert list(steps[2].operator.writes()) == ["gopher_word_count"]
+    assert keep(steps[3]) == keep(parse("keep: {rules: gopher}")[1])
+
+
+def test_what_a_step_says_of_itself_is_about_the_rules() -> None:
+    signals, rules = parse("keep: {rules: gopher, as: quality, from: corpus, where: id <> 'x'}")
+    assert (signals.as_, signals.from_, signals.where) == (None, (), None)
+    assert (rules.as_, rules.from_, rules.where) == ("quality", ("corpus",), "id <> 'x'")
+    (only,) = parse("gopher: {as: h}", "keep: {rules: gopher, columns: {gopher_word_count: h_gopher_word_count}}")[2:]
+    assert keep(only)
+    assert (
+        "gopher_word_count" not in parse("keep: {rules: gopher, columns: {gopher_word_count: id}}")[0].operator.writes()
+    )
+
+
+def test_a_change_may_name_a_language() -> None:
+    _, rules = parse("keep: {rules: gopher, with: {stop_words: {overrides: {zh: null, de: {min: 1}}}}}")
+    assert keep(rules)({"gopher_stop_word_count": 1, "language": "de"} | ENOUGH) == {"dropped_by": None}
+    assert keep(rules)({"gopher_stop_word_count": 1, "language": "en"} | ENOUGH) == {"dropped_by": "stop_words"}
+
+
+ENOUGH = {name: 0.0 for name in Gopher().writes() if name != "gopher_stop_word_count"} | {
+    "gopher_word_count": 100,
+    "gopher_mean_word_length": 5.0,
+    "gopher_alpha_word_ratio": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("keep: {rules: gofer}", r"^recipe:5: no rule set 'gofer', and no such file - did you mean 'gopher'\?"),
+        (
+            "keep: {rules: gopher, with: {wordcount: null}}",
+            r"^recipe:5: gopher: .*'wordcount' - did you mean 'word_count'",
+        ),
+        ("keep: {rules: gopher, with: {word_count: {mim: 3}}}", r"^recipe:5: gopher: .*mim"),
+        ("keep: {rules: gopher, with: {word_count: {min: x}}}", r"^recipe:5: gopher: "),
+        ("keep: {rules: gopher, with: {word_count: 30}}", r"^recipe:5: gopher: rule 'word_count': 30 is no change"),
+        ("keep: {rules: gopher, wiht: {}}", r"^recipe:5: keep has no key 'wiht' - did you mean 'with'"),
+        ("keep: {rules: quickstart}", r"^recipe:5: "),
+    ],
+    ids=["set", "rule", "key", "type", "value", "with", "recipe"],
+)
+def test_mistakes_are_named(step: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(step)
+
+
+def test_a_rule_set_of_your_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("steps: [gopher, keep: {rules: {long: {column: gopher_word_count, min: 9}}}]\n")
+    (tmp_path / "recipe.yaml").write_text(f"{SOURCES}steps: [keep: {{rules: mine.yaml}}]\n")
+    signals, rules = Recipe.load(tmp_path / "recipe.yaml").steps
+    assert list(signals.operator.writes()) == ["gopher_word_count"] and rules.reasons_given() == {"long": "long"}
+
+
+def test_a_misspelt_signal_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match="gopher has no signal 'gopher_word_counts' - did you mean 'gopher_word_count'"
+    ):
+        parse("gopher: {signals: [gopher_word_counts]}")
+    (tmp_path / "bad.yaml").write_text("steps: [gopher, keep: {rules: {long: {column: gopher_word_counts, min: 9}}}]\n")
+    recipe = Recipe.parse(f"name: x\n{SOURCES}steps: [keep: {{rules: {tmp_path}/bad.yaml}}]\n")
+    with pytest.raises(PlanError, match="'gopher_word_counts', which nothing before it writes"):
+        plan_recipe(recipe)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_rule_has_its_source(name: str) -> None:
+    rules = keep(rule_set(name)[-1])
+    assert all(rules.rule(rule).source for rule in rules.rules)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_rule_set_measures_what_it_reads_and_runs(name: str, tmp_path: Path) -> None:
+    steps = "steps:\n- language\n" + f"- keep: {{rules: {name}}}\n"
+    recipe = Recipe.parse(f"name: x\n{SOURCES}{steps}output: {{path: {tmp_path}/out}}\n")
+    result = run(recipe)
+    made = {column for step in recipe.steps for column in step.columns_written().values()}
+    read = set(keep(recipe.steps[-1]).reads())
+    assert made - read <= {"language", "language_score"}
+    assert result.manifest["quarantined"] == 0 and result.manifest["records"]
