@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from curate.corpus import read
 from curate.engine import plan_recipe, run
 from curate.errors import PlanError, RecipeError
 from curate.operators.gopher import Gopher
@@ -17,6 +20,10 @@ from curate.rules import rule_set
 SETS = [name.removeprefix("rules/") for name in shipped() if name.startswith("rules/")]
 SHARDS = Path(__file__).resolve().parent / "data/shards"
 SOURCES = f"sources: {{corpus: {{path: {SHARDS}/web-000.jsonl.zst, columns: {{url: url}}}}}}\n"
+
+
+def scan(folder: Path) -> pa.Table:
+    return pq.ParquetDataset(folder / "annotations").read()
 
 
 def parse(*steps: str) -> tuple[Step, ...]:
@@ -38,7 +45,7 @@ def test_a_rule_set_brings_the_signals_it_reads() -> None:
 
 
 def test_what_is_measured_already_is_not_measured_again() -> None:
-    first, *rest = parse("gopher: {signals: [gopher_word_count]}", "keep: {rules: gopher}")
+    _, *rest = parse("gopher: {signals: [gopher_word_count]}", "keep: {rules: gopher}")
     assert "gopher_word_count" not in rest[0].operator.writes()
     assert [step.operator.name() for step in parse("gopher", "keep: {rules: gopher}")] == ["gopher", "keep"]
     steps = parse("keep: {rules: gopher, with: {word_count: null}}", "keep: {rules: gopher, as: again}")
@@ -109,6 +116,22 @@ def test_a_misspelt_signal_is_an_error(tmp_path: Path) -> None:
         plan_recipe(recipe)
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Web pages, source files and edge cases, with the metadata that some rule sets read."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rows: list[dict[str, Any]] = []
+    for name, path in (("web", "web-000.jsonl.zst"), ("code", "code-000.parquet")):
+        tables = read(str(SHARDS / path), name=name).sample(300)
+        rows += [{"text": text} for text in tables["text"].to_pylist()]
+    rows += [{"text": text} for text in ("", " ", "\n", "x", "#" * 500)]
+    for at, row in enumerate(rows):
+        row |= {"id": str(at), "path": "a/b.py", "url": f"https://example.org/{at}", "ccnet_bucket": at % 3}
+        row |= {"rps_doc_ml_wikiref_score": (at % 10) / 10}
+    pq.write_table(pa.Table.from_pylist(rows), folder / "corpus.parquet")
+    return folder / "corpus.parquet"
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_every_rule_has_its_source(name: str) -> None:
     rules = keep(rule_set(name)[-1])
@@ -116,11 +139,15 @@ def test_every_rule_has_its_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_rule_set_measures_what_it_reads_and_runs(name: str, tmp_path: Path) -> None:
-    steps = "steps:\n- language\n" + f"- keep: {{rules: {name}}}\n"
-    recipe = Recipe.parse(f"name: x\n{SOURCES}{steps}output: {{path: {tmp_path}/out}}\n")
+def test_every_rule_set_measures_what_it_reads_and_runs(name: str, corpus: Path, tmp_path: Path) -> None:
+    columns = "{url: url, path: path, ccnet_bucket: ccnet_bucket, rps_doc_ml_wikiref_score: rps_doc_ml_wikiref_score}"
+    source = f"sources: {{corpus: {{path: {corpus}, columns: {columns}}}}}\n"
+    step = f"steps:\n- language\n- keep: {{rules: {name}}}\n"
+    recipe = Recipe.parse(f"name: x\n{source}{step}output: {{path: {tmp_path}/out}}\n")
     result = run(recipe)
     made = {column for step in recipe.steps for column in step.columns_written().values()}
-    read = set(keep(recipe.steps[-1]).reads())
-    assert made - read <= {"language", "language_score"}
+    rules = keep(recipe.steps[-1])
+    assert made - set(rules.reads()) <= {"language", "language_score"}
+    dropped = [name for name in scan(result.path)["dropped_by"].to_pylist() if name]
+    assert dropped and set(dropped) <= set(recipe.steps[-1].reasons_given().values())
     assert result.manifest["quarantined"] == 0 and result.manifest["records"]

@@ -12,9 +12,13 @@ from curate.operators.keep import Bounds, Keep, Rule
 LANGUAGES = ["en", "de", "zh", "xx", None]
 
 
+def keeping(**rules: Any) -> Keep:
+    return Keep(rules=rules)
+
+
 def kept(rule: dict[str, Any], values: list[Any], languages: list[Any] = LANGUAGES) -> list[bool]:
     table = pa.table({"n": pa.array(values), "language": pa.array(languages, pa.string())})
-    return [reason is None for reason in Keep(rules={"n": {"column": "n", **rule}})(table)["dropped_by"].to_pylist()]
+    return [reason is None for reason in keeping(n={"column": "n", **rule})(table)["dropped_by"].to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,7 @@ def test_bounds_by_language(rule: dict[str, Any], values: list[Any], expected: l
 
 
 def test_another_column_than_language() -> None:
-    keep = Keep(rules={"n": {"column": "n", "min": 2, "by": "source", "overrides": {"web": {"min": 5}}}})
+    keep = keeping(n={"column": "n", "min": 2, "by": "source", "overrides": {"web": {"min": 5}}})
     assert keep({"n": 3, "source": "web"}) == {"dropped_by": "n"}
     assert keep({"n": 3, "source": "books"}) == {"dropped_by": None}
     assert set(keep.reads()) == {"n", "source"}
@@ -45,7 +49,7 @@ def test_a_table_of_bounds(tmp_path: Path) -> None:
     table = tmp_path / "bounds.csv"
     table.write_text("language,n.min,n.max,other.min\nen,2,,1\nde,,3,1\n")
     assert kept({"overrides": str(table)}, [4] * 5) == [True, False, False, False, False]
-    keep = Keep(rules={"n": {"overrides": str(table), "min": 1}})
+    keep = keeping(n={"overrides": str(table), "min": 1})
     assert keep.files() == (str(table),)
     assert keep.rule("n").by_value() == {"en": Bounds(min=2), "de": Bounds(min=1, max=3)}
     before = keep.identity()
@@ -53,9 +57,9 @@ def test_a_table_of_bounds(tmp_path: Path) -> None:
     assert keep.identity() != before
     assert keep.rule("n").by_value()["en"] == Bounds(min=3)
     with pytest.raises(PlanError, match=r"bounds.csv has no column others.min or others.max - did you mean 'other'"):
-        Keep(rules={"others": {"overrides": str(table)}}).reads()
-    with pytest.raises(PlanError, match="there is no table nowhere.csv"):
-        Keep(rules={"m": {"overrides": "nowhere.csv"}}).files()
+        keeping(others={"overrides": str(table)}).reads()
+    with pytest.raises(PlanError, match=r"there is no table nowhere.csv"):
+        keeping(m={"overrides": "nowhere.csv"}).files()
 
 
 @pytest.mark.parametrize(
@@ -69,19 +73,19 @@ def test_a_table_of_bounds(tmp_path: Path) -> None:
 )
 def test_bounds_that_cannot_be(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Keep(rules={"n": rule})
+        keeping(n=rule)
 
 
 def test_a_language_that_is_no_string_is_refused_when_planned() -> None:
-    keep = Keep(rules={"n": {"min": 1, "overrides": {"de": {"min": 2}}}})
+    keep = keeping(n={"min": 1, "overrides": {"de": {"min": 2}}})
     with pytest.raises(PlanError, match="rule 'n' has overrides by language, which is int64, not a string"):
         keep.check({"n": pa.int64(), "language": pa.int64()})
 
 
 def test_what_is_said_of_one_document() -> None:
     rule = Rule(min=2, overrides={"de": Bounds(min=4), "zh": None}, source="a paper, table 1")
-    (german,) = Keep(rules={"n": rule}).explain({"n": 3, "language": "de"})
+    (german,) = keeping(n=rule).explain({"n": 3, "language": "de"})
     assert (german["rule_text"], german["passes"], german["distance"]) == ("n >= 4, by language", False, -1)
     assert german["source"] == "a paper, table 1"
-    (chinese,) = Keep(rules={"n": rule}).explain({"n": 0, "language": "zh"})
+    (chinese,) = keeping(n=rule).explain({"n": 0, "language": "zh"})
     assert (chinese["rule_text"], chinese["passes"], chinese["distance"]) == ("n, by language", True, None)
