@@ -84,9 +84,9 @@ class UrlSignals(Family, frozen=True):
 
 
 class UrlCategories(Signal, frozen=True):
-    """Lists of web sites that name the host of the column `url`, as UT1 (University of Toulouse Capitole) keeps them.
+    """Lists of web sites that name the host of the column `url`, as UT1 (University of Toulouse) keeps them.
 
-    A list names a site and all below it: example.org covers www.example.org. But nothing is covered by a public suffix, so
+    A list names a site and all below it: example.org covers www.example.org. Nothing is covered by a public suffix, so
     that a listed co.uk or blogspot.com does not take all its customers with it. An IP address must be listed itself.
 
     lists        a folder with a folder for each category, in it a file `domains`, one domain a line; or the asset ut1
