@@ -284,6 +284,24 @@ def wide_landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     return masks(data, types.intp), generate
 
 
+@intrinsic
+def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of data[i:i+64]: ASCII letters, digits and low lines; ASCII white space; first bytes of what is not ASCII."""
+    masks = types.UniTuple(types.uint64, 3)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        upper, lower = block.between(0x41, 0x5A), block.between(0x61, 0x7A)
+        found = [
+            block.any_of(upper, lower, block.between(0x30, 0x39), block.equals(0x5F)),
+            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.between(0xC0, 0xFF),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
 @inner
 def below(n):  # type: ignore[no-untyped-def]
     """The mask of the bits under position n, 0 <= n < 64."""

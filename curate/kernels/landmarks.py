@@ -91,6 +91,11 @@ def _landmarks(lexed: Lexed) -> Landmarks:
         capacity = found
 
 
+def occurrences(found: Landmarks, kind: int) -> np.ndarray:
+    """How many landmarks of a kind each document has (int64)."""
+    return np.diff(np.concatenate([[0], np.cumsum(found.kind == kind)])[found.splits])
+
+
 # ---------------------------------------------------------------- what may be there
 
 
