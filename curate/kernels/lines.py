@@ -103,3 +103,21 @@ def fill(lexed: Lexed, found: Landmarks, counts: Any, span: Any, word: Any, char
         counts[d] = n - before
 
 
+
+
+def longest_line(lines: SplitLines) -> np.ndarray:
+    """Code points of each document's longest line (int64, 0 without lines)."""
+    return longest(lines.characters, lines.splits)
+
+
+def longest(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """The largest of each document's lengths (int64, 0 without any).
+
+    >>> longest(np.array([3, 5, 2]), np.array([0, 2, 2, 3])).tolist()
+    [5, 0, 2]
+    """
+    most = np.zeros(len(splits) - 1, np.int64)
+    full = np.flatnonzero(np.diff(splits))
+    if len(full):
+        most[full] = np.maximum.reduceat(lengths, splits[:-1][full])
+    return most
