@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from curate import catalogue, schema
+from curate import catalogue, schema, signals
 from curate.cli import main as command_line
 
 DOCS = Path(__file__).resolve().parent
@@ -44,6 +44,7 @@ def pages() -> dict[str, str]:
     """Name and content of every generated file."""
     return {
         "operators.md": catalogue.markdown(),
+        "signals.md": signals.markdown(),
         "cli.md": cli_page(),
         "recipe.schema.json": json.dumps(schema.recipe_schema(), indent=1, ensure_ascii=False) + "\n",
         "config.schema.json": json.dumps(schema.config_schema(), indent=1, ensure_ascii=False) + "\n",

@@ -146,7 +146,5 @@ class CcnetParagraphs(Mapper, frozen=True):
         lexed = lex(text)
         verdicts = editing.paragraph_verdicts(lexed)
         new = editing.join(lexed, editing.raw_pieces(lexed), verdicts)
-        counts = {
-            rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(("blank", "duplicate"))
-        }
+        counts = {rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(("blank", "duplicate"))}
         return account("ccnet_paragraphs", text, new, counts)

@@ -8,7 +8,7 @@ import importlib.metadata
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -103,6 +103,8 @@ class UrlCategories(Signal, frozen=True):
     >>> UrlCategories(lists=str(folder.parent))("http://play.example.org/")["url_categories"]
     ['games']
     """
+
+    example: ClassVar[dict[str, Any]] = {"lists": "ut1"}
 
     lists: str
     categories: tuple[str, ...] = ()

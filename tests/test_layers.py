@@ -41,7 +41,7 @@ engine:    engine                               | execute plan planner recipe re
                                                   errors curate msgspec | kernels report card
 notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow yaml \
                                                   | engine explain flow store
-generated: catalogue schema                     | assets registry operator recipe config result io msgspec |
+generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
                                                   pyarrow | pytest by_value execute loky datasets
 cli:       cli __main__                         | errors curate click | ...

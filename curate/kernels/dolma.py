@@ -13,9 +13,7 @@ from curate.kernels.lexer import Lexed
 from curate.kernels.unicode import ALPHA
 
 COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
-REQUIRED = tuple(
-    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
-)
+REQUIRED = tuple(int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with"))
 SHORT = 256  # lengths that are counted one by one
 
 

@@ -141,7 +141,9 @@ def strip_out(out: Any, begin: Any, end: Any, traits: Traits) -> Any:
 
 
 @kernel(allocates=False)
-def copy(data: Any, pieces: Pieces, verdicts: Any, cite: Any, cut: Any, traits: Traits, out: Any, offsets: Any) -> None:
+def copy(
+    data: Any, pieces: Pieces, verdicts: Any, cite: Any, cut: Any, traits: Traits, out: Any, offsets: Any
+) -> None:
     """Fill the bytes and the offsets."""
     o = np.int64(0)
     for d in range(len(pieces.splits) - 1):
@@ -241,3 +243,5 @@ def removed(verdicts: np.ndarray, rule: int, lines: np.ndarray) -> np.ndarray:
     """How many lines of each document have the rule's bit as the lowest of their verdict (int64)."""
     lowest = verdicts & (~verdicts + np.uint8(1)) == 1 << rule
     return np.diff(np.concatenate([[0], np.cumsum(lowest)])[lines])
+
+

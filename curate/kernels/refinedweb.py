@@ -21,26 +21,11 @@ from curate.kernels.unicode import ALPHA, SPACE, UPPER, WORD
 
 RULES = ("uppercase", "numeric", "counter", "one_word", "boilerplate")
 UPPERCASE, NUMERIC, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
-COUNTS = (
-    *RULES,
-    "kept",
-    "lines",
-    "removed_words",
-    "symbols",
-    "alpha_words",
-    "stop_words",
-    "bullets",
-    "ellipses",
-    "full",
-)
+COUNTS = (*RULES, "kept", "lines", "removed_words", "symbols", "alpha_words", "stop_words", "bullets", "ellipses", "full")
 NOUNS = (
-    (
-        "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"  # of a counter
-    ).split()
-)
-STOP_WORDS = tuple(
-    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
-)
+    "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"  # of a counter
+).split()
+STOP_WORDS = tuple(int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with"))
 CUT = ("items in cart", "read more", "sign-in")
 
 _TEXT = np.frombuffer("".join([*NOUNS, *CUT]).encode(), np.uint8)

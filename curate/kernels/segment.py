@@ -198,8 +198,6 @@ def count_wordpunct(data: Any, offsets: Any, pad: Any, traits: Traits, counts: A
                 letters, spaces = letters | more, spaces | blank
             letters &= valid
             others = ~(letters | spaces) & valid
-            count += popcount(letters & ~(letters << ONE | in_letters)) + popcount(
-                others & ~(others << ONE | in_others)
-            )
+            count += popcount(letters & ~(letters << ONE | in_letters)) + popcount(others & ~(others << ONE | in_others))
             in_letters, in_others = letters >> u64(63), others >> u64(63)
         counts[d] = count
