@@ -32,7 +32,7 @@ from curate.kernels.lexer import Lexed
 from curate.kernels.sharing import shared
 from curate.kernels.text import decode, previous, read_only, splits
 from curate.kernels.traits import ALNUM, DECIMAL, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, OTHER_CASE, SPACE, UPPER
+from curate.kernels.unicode import ALPHA, OTHER_CASE, SPACE, UPPER, WORD
 
 BREAK, JAVASCRIPT, LOREM, POLICY, CITATION, LINK, SENTENCE = range(7)
 PHRASES = (
@@ -148,13 +148,14 @@ def link_end(data: Any, i: Any, end: Any) -> Any:
 
 
 @inner
-def link_begin(data: Any, begin: Any, i: Any) -> Any:
-    """Where the link begins that has :// or www at byte i, or -1: a scheme of http, https or ftp; www. after no letter."""
+def link_begin(data: Any, begin: Any, i: Any, traits: Traits) -> Any:
+    """Where the link begins that has :// or www at byte i, or -1: a scheme of http, https or ftp; www. after no word."""
     if load8(data, i) != 0x3A:
-        before = load8(data, i - 1) if i > begin else 0x20
-        lower = before | 0x20
-        inside = 0x61 <= lower <= 0x7A or 0x2D <= before <= 0x39 or before == 0x5F or before == 0x40 or before >= 0x80
-        return -1 if inside else i
+        if i == begin:
+            return i
+        before, _ = decode(data, previous(data, begin, i), i)
+        goes_on = kind_of(traits, before) & WORD != 0 or 0x2D <= before <= 0x2F or before == 0x40
+        return -1 if goes_on else i
     for size in range(3, 6):  # ftp, http, https, as numbers that are read from the right
         packed = u64(0)
         for k in range(min(size, i - begin)):
@@ -282,11 +283,11 @@ def block_landmarks(data: Any, i: Any, end: Any, pad: Any) -> Any:
 
 
 @inner
-def phrase(data: Any, begin: Any, i: Any, end: Any) -> Any:
+def phrase(data: Any, begin: Any, i: Any, end: Any, traits: Traits) -> Any:
     """The phrase or link that has its triple of letters at byte i: (kind, first byte), or (-1, i)."""
     first = load8(data, i)
     if first == 0x3A or first | 0x20 == 0x77:
-        link = link_begin(data, begin, i)
+        link = link_begin(data, begin, i, traits)
         is_link = link >= 0 and (first == 0x3A or i + 3 < end and load8(data, i + 3) == 0x2E)
         return (LINK, link) if is_link else (-1, i)
     for k in range(len(PHRASES)):
@@ -319,10 +320,11 @@ def find(data: Any, offsets: Any, pad: Any, traits: Traits, position: Any, kind:
                         found = np.int64(SENTENCE if ends else -1)
                 elif citations & bit:
                     found = np.int64(CITATION if citation_end(data, at, end, traits) > at else -1)
-                elif at >= past_link:
-                    found, where = phrase(data, begin, at, end)
+                else:
+                    found, where = phrase(data, begin, at, end, traits)
                     if found == LINK:
-                        past_link = link_end(data, at + 3, end)
+                        found = LINK if at >= past_link else np.int64(-1)
+                        past_link = max(past_link, link_end(data, at + 3, end))
                 if found >= 0:
                     if n < len(position):
                         position[n], kind[n] = where, found
