@@ -6,6 +6,7 @@ Exit codes: 0 done and nothing lost; 1 the data or an operator failed; 2 the rec
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -52,6 +53,7 @@ def main() -> None:
     Exit codes: 0 done, nothing lost; 1 the data or an operator failed; 2 the recipe, plan or arguments are wrong;
     130 stopped by Ctrl-C (the same command continues).
     """
+    gc.set_threshold(50_000)  # imports make many objects and no garbage: to look for it takes a tenth of a short run
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:

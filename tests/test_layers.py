@@ -39,8 +39,8 @@ result:    result verdict explain progress      | operators operator recipe plan
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
-notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow yaml \
-                                                  | engine explain flow store
+notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
+                                                  pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
                                                   pyarrow | pytest by_value execute loky datasets
