@@ -199,9 +199,8 @@ def locate(path: str | Path, beside: Path | None = None) -> Path:
     names = shipped()
     if str(path) in names:
         return names[str(path)]
-    raise RecipeError(
-        f"no recipe {str(path)!r}: neither a file nor one of {', '.join(names)}{nearest(str(path), names)}"
-    )
+    known = nearest(str(path), names) or f"; there are {', '.join(names)}"
+    raise RecipeError(f"no recipe {str(path)!r}: neither a file nor one that comes with curate{known}")
 
 
 def builtin_variables() -> dict[str, str]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+import zstandard
 
 from curate.corpus import read
 from curate.engine import plan_recipe, run
 from curate.errors import PlanError, RecipeError
 from curate.operators.gopher import Gopher
-from curate.operators.keep import Keep
+from curate.operators.keep import Bounds, Keep
 from curate.recipe import Recipe, Step, shipped
 from curate.rules import rule_set
 
 SETS = [name.removeprefix("rules/") for name in shipped() if name.startswith("rules/")]
+FINEWEB2 = Path(__file__).resolve().parents[2] / "shared/data/lists/fineweb2.tar.zst"
 SHARDS = Path(__file__).resolve().parent / "data/shards"
 SOURCES = f"sources: {{corpus: {{path: {SHARDS}/web-000.jsonl.zst, columns: {{url: url}}}}}}\n"
 
@@ -151,3 +156,47 @@ def test_every_rule_set_measures_what_it_reads_and_runs(name: str, corpus: Path,
     dropped = [name for name in scan(result.path)["dropped_by"].to_pylist() if name]
     assert dropped and set(dropped) <= set(recipe.steps[-1].reasons_given().values())
     assert result.manifest["quarantined"] == 0 and result.manifest["records"]
+
+
+# ---------------------------------------------------------------- FineWeb-2
+
+
+def test_the_table_has_no_column_that_is_nobodys_rule() -> None:
+    rules = keep(rule_set("fineweb-2")[-1])
+    (path,) = rules.files()
+    head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].split(",")
+    named = {name for name, rule in rules.rules.items() if rule.overrides}
+    assert {column.rpartition(".")[0] for column in head[1:]} - named == {"language_score"}
+
+
+def test_bounds_are_those_of_each_language() -> None:
+    rules = keep(rule_set("fineweb-2")[-1])
+    for language in ("fra_Latn", "fr"):
+        assert rules.rule("top_2grams").by_value()[language].max == 0.161
+        assert rules.rule("mean_word_length").by_value()[language] == Bounds(min=2, max=11)
+    assert rules.rule("line_punctuation").by_value()["yue"] is not None
+    assert "en" not in rules.rule("top_2grams").by_value()
+    assert len(rules.rule("top_2grams").by_value()) > 1929
+
+
+@pytest.mark.skipif(not FINEWEB2.exists(), reason="the shared FineWeb-2 configurations are not here")
+def test_bounds_are_the_published_ones(tmp_path: Path) -> None:
+    data = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(FINEWEB2.open("rb")).read()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        found = [member for member in archive if member.name.endswith(".yml")]
+        said = {Path(one.name).stem: yaml.safe_load(archive.extractfile(one).read()) for one in found[::60]}  # type: ignore[union-attr]
+    rules = keep(rule_set("fineweb-2")[-1])
+    bounds = {name: rules.rule(name).by_value() for name in rules.rules}
+    for language, config in said.items():
+        assert bounds["duplicate_lines"][language].max == config["dup_line_frac"]
+        for n, most in config["top_n_grams"]:
+            assert bounds[f"top_{n}grams"][language].max == most
+        for n, most in config["dup_n_grams"]:
+            assert bounds[f"duplicate_{n}grams"][language].max == most
+        least, most = config["min_avg_word_length"], config["max_avg_word_length"]
+        assert bounds["mean_word_length"][language] == Bounds(min=least, max=most)
+        assert bounds["alpha_words"][language].min == config["max_non_alpha_words_ratio"]
+        assert bounds["new_lines"][language].max == config["new_line_ratio"]
+        threshold = config["line_punct_thr"]
+        assert bounds["line_punctuation"][language].min == (None if threshold == -1 else threshold)
+    assert len(found) == 1929
