@@ -11,11 +11,11 @@ RULES = ("no_terminal_mark", "short", "long_word", "javascript", "policy", "kept
 class C4Signals(Family, frozen=True):
     """What C4's rules look at. Lines are those of Python's `splitlines`, stripped; words are those of white space.
 
-    Citations ([1], [], [edit], [citation needed]) are cut before the end and the phrases of a line are looked at. Sentences
-    are counted by a rule, not by nltk's punkt: a mark (. ! ? … and those of CJK, Arabic, Devanagari) ends one where its line
-    goes on with anything but a lower-case letter; initials, U.S. and seven titles are known, other abbreviations are not.
-    Ratios are 0..1; all columns are 0 for an empty document. The paper's rules: curly brackets and lorem ipsum 0, sentences
-    at least 5 (the code: 3). mC4: at least 3 long paragraphs.
+    Citations ([1], [], [edit], [citation needed]) are cut before the end and the phrases of a line are looked at.
+    Sentences are counted by a rule, not by nltk's punkt: a mark (. ! ? … and those of CJK, Arabic, Devanagari) ends
+    one where its line goes on with anything but a lower-case letter; initials, U.S. and seven titles are known, other
+    abbreviations are not. Ratios are 0..1; all columns are 0 for an empty document. The paper's rules: curly brackets
+    and lorem ipsum 0, sentences at least 5 (the code: 3). mC4: at least 3 long paragraphs.
 
     signals              names of the columns to write (default: all)
     marks                characters that may end a line (datatrove adds ')

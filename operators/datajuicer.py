@@ -19,9 +19,9 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 class DatajuicerSignals(Family, frozen=True):
     """The quantities of Data-Juicer's text filters, at their defaults.
 
-    Words are split at spaces, tabs and line feeds, put in lower case and stripped of special characters; with `words`, they
-    are found by another rule first (its tokenisation: true needs a model). A list has one word per line. All columns are 0
-    for an empty document; without a list its column is null.
+    Words are split at spaces, tabs and line feeds, put in lower case and stripped of special characters; with
+    `words`, they are found by another rule first (its tokenisation: true needs a model). A list has one word per
+    line. All columns are 0 for an empty document; without a list its column is null.
 
     signals        names of the columns to write (default: all)
     char_ngram     characters of the n-grams whose repetition is measured
@@ -36,8 +36,8 @@ class DatajuicerSignals(Family, frozen=True):
     datajuicer_mean_line_length       code points per line (splitlines; line ends count)
     datajuicer_alnum_ratio            letters and digits among the characters (0..1)
     datajuicer_special_char_ratio     white space, digits, punctuation, emoji and 185 others among the characters (0..1)
-    datajuicer_char_repetition_ratio  occurrences of the most frequent n-grams of characters (0..1): of those that repeat, at
-                                      most as many as the square root of the number of different ones
+    datajuicer_char_repetition_ratio  occurrences of the most frequent n-grams of characters (0..1): those that
+                                      repeat, at most as many as the square root of the number of different ones
     datajuicer_word_repetition_ratio  occurrences of n-grams of words that occur twice or more (0..1)
     datajuicer_flagged_word_ratio     words that are in the list (0..1)
     datajuicer_stop_word_ratio        words that are in the list (0..1)

@@ -22,7 +22,8 @@ class DolmaSignals(Family, frozen=True):
     """Dolma's counts: words by white space in the case they have, lines split at line feeds, empty ones too.
 
     Duplicates are all occurrences of what repeats, the first included. Ratios are 0..1 but those of n-grams and of
-    characters in lines, which may exceed 1; all columns are 0 for an empty document except its one line, which is empty.
+    characters in lines, which may exceed 1; all columns are 0 for an empty document except its one line, which is
+    empty.
 
     signals   names of the columns to write (default: all)
 

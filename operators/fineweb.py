@@ -1,4 +1,4 @@
-"""The quantities behind the rules of FineWeb (Penedo et al. 2024) and FineWeb-2 (Penedo et al. 2025), as datatrove has them."""
+"""The quantities behind the rules of FineWeb (Penedo et al. 2024) and FineWeb-2 (2025), as datatrove has them."""
 
 from typing import Literal
 
@@ -69,9 +69,9 @@ PARTS = ("alpha_word", "hash_word", "ellipsis_word", "bullet_line", "ellipsis_li
 class Fineweb2Signals(Family, frozen=True):
     """Gopher's quantities in datatrove's convention, which FineWeb-2's thresholds per language are made for.
 
-    Lines of duplicates are split at runs of line feeds, paragraphs at two or more; both are compared as they are. Lines of
-    bullets and ellipses are those of `splitlines`. n-grams are compared as tuples of words, in the case they have.
-    All ratios are 0..1 (per word or top n-gram: 0 and more); all columns are 0 for an empty document.
+    Lines of duplicates are split at runs of line feeds, paragraphs at two or more; both are compared as they are.
+    Lines of bullets and ellipses are those of `splitlines`. n-grams are compared as tuples of words, in the case they
+    have. All ratios are 0..1 (per word or top n-gram: 0 and more); all columns are 0 for an empty document.
 
     signals     names of the columns to write (default: all)
     words       how words are found: unicode, whitespace, wordpunct or characters (published: a tokenizer per language)

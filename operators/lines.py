@@ -86,8 +86,8 @@ class C4Lines(Mapper, frozen=True):
 class RefinedwebLines(Mapper, frozen=True):
     """Edit lines as RefinedWeb does (Penedo et al. 2023), by DCLM's reproduction.
 
-    Lines are split at line feeds; empty ones stay. A line that breaks several rules counts for the first. From lines of at
-    most ten words "items in cart", "Read more..." at the end and "Sign-in" at the beginning are cut.
+    Lines are split at line feeds; empty ones stay. A line that breaks several rules counts for the first. From lines
+    of at most ten words "items in cart", "Read more..." at the end and "Sign-in" at the beginning are cut.
 
     text                              the lines that are left, without white space at the ends
     refinedweb_lines_uppercase_count  lines removed for having more than half upper case;
@@ -120,10 +120,11 @@ class RefinedwebLines(Mapper, frozen=True):
 
 
 class CcnetParagraphs(Mapper, frozen=True):
-    """Remove blank lines, and lines that an earlier line of the same document equals, as cc_net does (Wenzek et al. 2020).
+    """Remove blank lines and lines that equal an earlier one of the document, as cc_net does (Wenzek et al. 2020).
 
-    Only the part within a document: cc_net also removes lines that occur anywhere else in a group of shards, which needs the
-    corpus. Lines are compared stripped, in lower case, digits as 0, without control characters and its Unicode punctuation.
+    Only the part within a document: cc_net also removes lines that occur anywhere else in a group of shards, which
+    needs the corpus. Lines are compared stripped, in lower case, digits as 0, without control characters and its
+    Unicode punctuation.
 
     text                              the lines that are left
     ccnet_paragraphs_blank_count      blank lines removed
@@ -146,5 +147,7 @@ class CcnetParagraphs(Mapper, frozen=True):
         lexed = lex(text)
         verdicts = editing.paragraph_verdicts(lexed)
         new = editing.join(lexed, editing.raw_pieces(lexed), verdicts)
-        counts = {rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(("blank", "duplicate"))}
+        counts = {
+            rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(("blank", "duplicate"))
+        }
         return account("ccnet_paragraphs", text, new, counts)

@@ -1,4 +1,4 @@
-"""The quantities behind RefinedWeb's rules (Penedo et al. 2023, arXiv 2306.01116) as DCLM (Li et al. 2024) reproduces them."""
+"""The quantities behind RefinedWeb's rules (Penedo et al. 2023, arXiv 2306.01116) as DCLM reproduces them."""
 
 from typing import Literal
 
@@ -15,10 +15,10 @@ OTHERS = ("symbol_word", "alpha_word", "bullet_line", "ellipsis_line", "removed_
 class RefinedwebSignals(Family, frozen=True):
     """RefinedWeb's line rules and DCLM's counts. Words are those of white space, lines are split at line feeds.
 
-    Duplicates are all occurrences of what repeats, the first included; lines and paragraphs are stripped and not empty.
-    DCLM finds the words of n-grams with uniseg and counts those whose first character is a letter or digit: `unicode` is
-    near it, without its joining of words at apostrophes. Ratios are 0..1 (symbols per word: 0 and more); all columns are 0
-    for an empty document.
+    Duplicates are all occurrences of what repeats, the first included; lines and paragraphs are stripped and not
+    empty. DCLM finds the words of n-grams with uniseg and counts those whose first character is a letter or digit:
+    `unicode` is near it, without its joining of words at apostrophes. Ratios are 0..1 (symbols per word: 0 and more);
+    all columns are 0 for an empty document.
 
     signals   names of the columns to write (default: all)
     words     how the words of n-grams are found: unicode, whitespace, wordpunct or characters

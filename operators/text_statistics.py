@@ -27,9 +27,9 @@ def column(name: str) -> str:
 class TextStatistics(Family, frozen=True):
     """Counts, shares of characters and measures of redundancy of each document.
 
-    Lines are split at line feeds. Sentences are those of `c4_signals`, in all lines that are not blank; links begin with
-    http, https or ftp and ://, or with www., and end at white space, < > " ` { } | \\ ^ or what is not ASCII. Ratios are
-    0..1 unless said; all columns are 0 for an empty document.
+    Lines are split at line feeds. Sentences are those of `c4_signals`, in all lines that are not blank; links begin
+    with http, https or ftp and ://, or with www., and end at white space, < > " ` { } | \\ ^ or what is not ASCII.
+    Ratios are 0..1 unless said; all columns are 0 for an empty document.
 
     signals   names of the columns to write (default: all)
     words     how words are found: unicode, whitespace, wordpunct or characters

@@ -219,7 +219,8 @@ def wide_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
 def landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     """Masks of data[i:i+64] for `curate.kernels.landmarks`; reads data[i:i+66].
 
-    ASCII line breaks but \\n; \\r before \\n; where a phrase or link may be; [ of a citation; ASCII marks; {; not ASCII.
+    ASCII line breaks but \\n; \\r before \\n; where a phrase or link may be; [ of a citation; ASCII marks; {; not
+    ASCII.
     """
     masks = types.UniTuple(types.uint64, 7)
 
@@ -286,7 +287,7 @@ def wide_landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
-    """Masks of data[i:i+64]: ASCII letters, digits and low lines; ASCII white space; first bytes of what is not ASCII."""
+    r"""Masks of data[i:i+64]: \w of ASCII, white space of ASCII, first bytes of what is not ASCII."""
     masks = types.UniTuple(types.uint64, 3)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]

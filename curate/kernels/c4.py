@@ -1,4 +1,4 @@
-"""The line rules of C4 (Raffel et al. 2020) and what they leave, as TensorFlow Datasets' c4_utils and datatrove apply them.
+"""The line rules of C4 (Raffel et al. 2020) and what they leave, as its code and datatrove apply them.
 
 A line is stripped; its words are those of white space. Citations are cut before its end and its phrases are looked at.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from curate.kernels.bits import load8
 from curate.kernels.jit import inner, kernel

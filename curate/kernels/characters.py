@@ -111,6 +111,6 @@ def count(data: Any, offsets: Any, traits: Traits, lanes: Any, counts: Any, entr
             counts[7, d] += times * (is_curly or byte == 0x28 or byte == 0x29 or byte == 0x5B or byte == 0x5D)
             counts[8, d] += times * is_curly
             counts[9, d] += times * (byte == 0x0A)
-        entropy[d] = bits / max(end - begin, 1) + 0.0
+        entropy[d] = bits / (end - begin) + 0.0 if end > begin else 0.0
         if wide:
             count_wide(data, begin, end, traits, counts, d)

@@ -1,7 +1,7 @@
 """Data-Juicer's quantities of words and character n-grams (Chen et al. 2024).
 
-Words are split at spaces, tabs and line feeds only, put in lower case (and canonically decomposed, so that two ways to write
-é are one), and stripped of special characters on both sides; those of which nothing is left are dropped.
+Words are split at spaces, tabs and line feeds only, put in lower case (and canonically decomposed, so that two ways
+to write é are one), and stripped of special characters on both sides; those of which nothing is left are dropped.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def cut(data: Any, offsets: Any, span: Any, counts: Any) -> None:
     """Fill the spans between spaces, tabs and line feeds."""
     n = 0
     for d in range(len(counts)):
-        before, begin, end = n, np.int64(offsets[d]), np.int64(offsets[d + 1])
+        before, end = n, np.int64(offsets[d + 1])
+        begin: Any = np.int64(offsets[d])
         for i in range(begin, end + 1):
             byte = load8(data, i) if i < end else 0x20
             if byte == 0x20 or byte == 0x0A or byte == 0x09:
@@ -172,18 +173,21 @@ def count_gram(key: Any, mask: Any, keys: Any, uses: Any) -> Any:
 @inner
 def most_frequent(uses: Any, capacity: Any, k: Any) -> Any:
     """The sum of the k largest counts, by halving the range in which the k-th lies."""
-    low, high = np.int64(1), np.int64(1)
+    low: Any = np.int64(1)
+    high: Any = np.int64(1)
     for i in range(capacity):
         high = max(high, np.int64(uses[i]))
     while low < high:
-        middle, above = (low + high + 1) // 2, 0
+        middle = (low + high + 1) // 2
+        above = np.int64(0)
         for i in range(capacity):
             above += uses[i] >= middle
         if above >= k:
             low = middle
         else:
             high = middle - 1
-    total, above = np.int64(0), np.int64(0)
+    total: Any = np.int64(0)
+    above = np.int64(0)
     for i in range(capacity):
         if uses[i] > low:
             total += uses[i]

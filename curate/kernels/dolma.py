@@ -1,4 +1,4 @@
-"""What Dolma's taggers gopher_v1 and c4_v1 count: words by white space as they are, lines as they are, empty ones too."""
+"""What Dolma's taggers gopher_v1 and c4_v1 count: words by white space and lines, as they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from curate.kernels.lexer import Lexed
 from curate.kernels.unicode import ALPHA
 
 COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
-REQUIRED = tuple(int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with"))
+REQUIRED = tuple(
+    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
+)
 SHORT = 256  # lengths that are counted one by one
 
 
@@ -37,7 +39,7 @@ def has_symbol(data: Any, begin: Any, end: Any) -> Any:
     """Whether there is a # or an … in data[begin:end]."""
     for i in range(begin, end):
         byte = load8(data, i)
-        if byte == 0x23 or byte == 0xE2 and i + 2 < end and load8(data, i + 1) == 0x80 and load8(data, i + 2) == 0xA6:
+        if byte == 0x23 or (byte == 0xE2 and i + 2 < end and load8(data, i + 1) == 0x80 and load8(data, i + 2) == 0xA6):
             return True
     return False
 
@@ -45,12 +47,13 @@ def has_symbol(data: Any, begin: Any, end: Any) -> Any:
 @inner
 def ranked(characters: Any, first: Any, last: Any, rank: Any, times: Any) -> Any:
     """The length that this many words are at most as long as: from the table of short ones, else by halving."""
-    below = np.int64(0)
+    below: Any = np.int64(0)
     for length in range(len(times)):
         below += times[length]
         if below > rank:
             return length
-    low, high = len(times), np.int64(0x7FFFFFFF)
+    low: Any = len(times)
+    high: Any = 0x7FFFFFFF
     while low < high:
         middle = (low + high) // 2
         below = 0

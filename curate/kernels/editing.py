@@ -14,8 +14,8 @@ from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import citation_end
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
-from curate.kernels.refinedweb import BOILERPLATE, IN_CART, SIGN_IN, is_text, read_more
 from curate.kernels.refinedweb import _SPLITS as CUT_SPLITS
+from curate.kernels.refinedweb import BOILERPLATE, IN_CART, SIGN_IN, is_text, read_more
 from curate.kernels.repetition import numbering
 from curate.kernels.text import decode, encode, previous
 from curate.kernels.traits import DECIMAL, Traits, kind_of, traits
@@ -141,9 +141,7 @@ def strip_out(out: Any, begin: Any, end: Any, traits: Traits) -> Any:
 
 
 @kernel(allocates=False)
-def copy(
-    data: Any, pieces: Pieces, verdicts: Any, cite: Any, cut: Any, traits: Traits, out: Any, offsets: Any
-) -> None:
+def copy(data: Any, pieces: Pieces, verdicts: Any, cite: Any, cut: Any, traits: Traits, out: Any, offsets: Any) -> None:
     """Fill the bytes and the offsets."""
     o = np.int64(0)
     for d in range(len(pieces.splits) - 1):
@@ -243,5 +241,3 @@ def removed(verdicts: np.ndarray, rule: int, lines: np.ndarray) -> np.ndarray:
     """How many lines of each document have the rule's bit as the lowest of their verdict (int64)."""
     lowest = verdicts & (~verdicts + np.uint8(1)) == 1 << rule
     return np.diff(np.concatenate([[0], np.cumsum(lowest)])[lines])
-
-

@@ -22,7 +22,7 @@ COUNTS = ("lines", "marked", "short", "duplicate_chars", "newlines")
 
 
 def fineweb(lexed: Lexed, marks: str = "", short: int = 30) -> dict[str, np.ndarray]:
-    """Counts of each document (int64): lines that are not blank, of them those that end in a mark (of `marks`, or of any
+    """Counts of each document (int64): lines that are not blank, those of them that end in a mark (of `marks`, or any
     script if that is empty) and those of at most `short` code points; code points of lines seen before; line feeds.
 
     >>> from curate.kernels.lexer import lex
@@ -86,7 +86,7 @@ def measure(lexed: Lexed, marks: Any, short: Any, traits: Traits, seen: Numberin
 
 
 def gopher_words(words: Segments, stop_words: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Per document: `words` that are not symbols alone, their `characters`, words with a letter, `stops` of the list."""
+    """Per document: `words` that are not symbols alone, their `characters`, words with a letter, `stops` met."""
     documents = len(words.splits) - 1
     counts = np.zeros((4, documents), np.int64)
     stops = lex_buffers(*buffers(pa.array([*stop_words], pa.string())))
@@ -124,7 +124,7 @@ def measure_words(words: Segments, stops: Any, met: Any, counts: Any) -> None:
 
 
 def gopher_lines(lexed: Lexed) -> dict[str, np.ndarray]:
-    """Per document: `lines` of `splitlines`, `bullets` and `ellipses` among them; `pieces` between runs of line feeds, and
+    """Per document: `lines` of `splitlines`, `bullets`, `ellipses` among them; `pieces` between runs of line feeds, and
     whether an empty one is there `twice`, before the text and after it."""
     lines, documents = split_lines(lexed), len(lexed.offsets) - 1
     counts = np.zeros((5, documents), np.int64)
@@ -151,7 +151,9 @@ def measure_lines(lexed: Lexed, lines: SplitLines, counts: Any) -> None:
         for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
             counts[3, d] += lexed.lines.span[k, 1] > lexed.lines.span[k, 0]
         leads = begin == end or load8(data, begin) == 0x0A
-        trails = end > begin and load8(data, end - 1) == 0x0A and counts[3, d] > 0 or begin < end and counts[3, d] == 0
+        trails = (end > begin and load8(data, end - 1) == 0x0A and counts[3, d] > 0) or (
+            begin < end and counts[3, d] == 0
+        )
         counts[3, d] += leads
         counts[3, d] += trails
         counts[4, d] = leads and trails

@@ -1,11 +1,11 @@
 """What line rules look for, found in one vectorised pass: line breaks, phrases, citations, links, sentence ends.
 
 Most of a text is none of these: 64 bytes at a time are compared with a few rare triples of letters (the idea is
-simdjson's), and only where one occurs is anything looked at byte by byte. The sentence rule stands in for nltk's punkt:
-a mark (. ! ? … and those of CJK, Arabic and Devanagari) with what closes it ends a sentence if the line goes on, after
-white space (not needed after a CJK mark), with anything but a lower-case letter. A full stop after an initial, after a
-letter that follows another full stop (U.S.) or after one of seven titles does not. Punkt learns such words from a corpus,
-so it knows more abbreviations and numbers like "No. 3"; it has no marks but . ! and ?.
+simdjson's), and only where one occurs is anything looked at byte by byte. The sentence rule stands in for nltk's
+punkt: a mark (. ! ? … and those of CJK, Arabic and Devanagari) with what closes it ends a sentence if the line goes
+on, after white space (not needed after a CJK mark), with anything but a lower-case letter. A full stop after an
+initial, after a letter that follows another full stop (U.S.) or after one of seven titles does not. Punkt learns such
+words from a corpus, so it knows more abbreviations and numbers like "No. 3"; it has no marks but . ! and ?.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def link_end(data: Any, i: Any, end: Any) -> Any:
 
 @inner
 def link_begin(data: Any, begin: Any, i: Any, traits: Traits) -> Any:
-    """Where the link begins that has :// or www at byte i, or -1: a scheme of http, https or ftp; www. after no word."""
+    """Where the link begins that has :// (after http, https or ftp) or www (not within a word) at byte i, or -1."""
     if load8(data, i) != 0x3A:
         if i == begin:
             return i
@@ -288,7 +288,7 @@ def phrase(data: Any, begin: Any, i: Any, end: Any, traits: Traits) -> Any:
     first = load8(data, i)
     if first == 0x3A or first | 0x20 == 0x77:
         link = link_begin(data, begin, i, traits)
-        is_link = link >= 0 and (first == 0x3A or i + 3 < end and load8(data, i + 3) == 0x2E)
+        is_link = link >= 0 and (first == 0x3A or (i + 3 < end and load8(data, i + 3) == 0x2E))
         return (LINK, link) if is_link else (-1, i)
     for k in range(len(PHRASES)):
         if _FIRST[k] == first | 0x20 and i - _ANCHOR[k] >= begin and is_text(data, i - _ANCHOR[k], end, k):
@@ -300,6 +300,7 @@ def phrase(data: Any, begin: Any, i: Any, end: Any, traits: Traits) -> Any:
 def find(data: Any, offsets: Any, pad: Any, traits: Traits, position: Any, kind: Any, counts: Any, braces: Any) -> Any:
     """Fill the landmarks; returns how many there are, which may be more than there is room for."""
     n = 0
+    found: Any
     for d in range(len(offsets) - 1):
         begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
         before, curly, past_mark, past_link = n, 0, begin, begin
@@ -311,7 +312,7 @@ def find(data: Any, offsets: Any, pad: Any, traits: Traits, position: Any, kind:
                 bit = ONE << u64(trailing_zeros(rest))
                 at = i + trailing_zeros(rest)
                 rest &= rest - ONE
-                found, where = np.int64(-1), at
+                where, found = at, np.int64(-1)
                 if breaks & bit:
                     found = np.int64(BREAK)
                 elif marks & bit:

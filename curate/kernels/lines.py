@@ -103,8 +103,6 @@ def fill(lexed: Lexed, found: Landmarks, counts: Any, span: Any, word: Any, char
         counts[d] = n - before
 
 
-
-
 def longest_line(lines: SplitLines) -> np.ndarray:
     """Code points of each document's longest line (int64, 0 without lines)."""
     return longest(lines.characters, lines.splits)

@@ -1,8 +1,8 @@
-"""The line rules of RefinedWeb (Penedo et al. 2023) as DCLM reproduces them, and its counts of words, bullets and symbols.
+"""The line rules of RefinedWeb (Penedo et al. 2023) as DCLM reproduces them, and DCLM's counts.
 
-Lines are split at line feeds and, unless empty, judged as they are. A counter is a number and a noun such as "likes"; a
-line of ten words or fewer has boilerplate if "items in cart" is in it, "Read more" and three characters end it, or "Sign-in"
-begins it, in any case of the letters.
+Lines are split at line feeds and, unless empty, judged as they are. A counter is a number and a noun such as "likes";
+a line of ten words or fewer has boilerplate if "items in cart" is in it, "Read more" and three characters end it, or
+"Sign-in" begins it, in any case of the letters.
 """
 
 from __future__ import annotations
@@ -21,11 +21,23 @@ from curate.kernels.unicode import ALPHA, SPACE, UPPER, WORD
 
 RULES = ("uppercase", "numeric", "counter", "one_word", "boilerplate")
 UPPERCASE, NUMERIC, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
-COUNTS = (*RULES, "kept", "lines", "removed_words", "symbols", "alpha_words", "stop_words", "bullets", "ellipses", "full")
-NOUNS = (
-    "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"  # of a counter
-).split()
-STOP_WORDS = tuple(int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with"))
+COUNTS = (
+    *RULES,
+    "kept",
+    "lines",
+    "removed_words",
+    "symbols",
+    "alpha_words",
+    "stop_words",
+    "bullets",
+    "ellipses",
+    "full",
+)
+COUNTED = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"
+NOUNS = tuple(COUNTED.split(" "))
+STOP_WORDS = tuple(
+    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
+)
 CUT = ("items in cart", "read more", "sign-in")
 
 _TEXT = np.frombuffer("".join([*NOUNS, *CUT]).encode(), np.uint8)
@@ -68,10 +80,10 @@ def has_boilerplate(data: Any, begin: Any, end: Any) -> Any:
         return True
     if read_more(data, begin, end) < end:
         return True
+    found = False
     for i in range(begin, end):
-        if is_text(data, i, end, IN_CART):
-            return True
-    return False
+        found |= is_text(data, i, end, IN_CART)
+    return found
 
 
 @inner

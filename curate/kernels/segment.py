@@ -2,8 +2,8 @@
 
 whitespace   runs of what is not white space, as `str.split()` has them
 wordpunct    runs of \\w and runs of what is neither \\w nor white space: nltk's WordPunctTokenizer
-unicode      runs of letters, digits and their combining marks; in Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar each
-             letter, with its marks, by itself
+unicode      runs of letters, digits and their combining marks; in Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar
+             each letter, with its marks, by itself
 characters   each character but white space, with its combining marks
 """
 
@@ -102,7 +102,9 @@ def fill(data: Any, offsets: Any, rule: Any, roles: Any, traits: Traits, words: 
     n = 0
     for d in range(len(offsets) - 1):
         i, end, before = np.int64(offsets[d]), np.int64(offsets[d + 1]), n
-        begin, current, flags = i, np.int64(NONE), np.int64(0)
+        begin: Any = i
+        current: Any = np.int64(NONE)
+        flags: Any = np.int64(0)
         while i <= end:
             role, own, at = np.int64(NONE), np.int64(0), i
             if i < end:
@@ -116,7 +118,7 @@ def fill(data: Any, offsets: Any, rule: Any, roles: Any, traits: Traits, words: 
                     role, own = role_of(kind, rule), flags_of(kind)
             else:
                 i += 1
-            goes_on = role == JOINS and current != NONE or role == current and role != ALONE
+            goes_on = (role == JOINS and current != NONE) or (role == current and role != ALONE)
             if not goes_on:
                 if current != NONE:
                     if n < len(words.hash):
@@ -198,6 +200,8 @@ def count_wordpunct(data: Any, offsets: Any, pad: Any, traits: Traits, counts: A
                 letters, spaces = letters | more, spaces | blank
             letters &= valid
             others = ~(letters | spaces) & valid
-            count += popcount(letters & ~(letters << ONE | in_letters)) + popcount(others & ~(others << ONE | in_others))
+            count += popcount(letters & ~(letters << ONE | in_letters)) + popcount(
+                others & ~(others << ONE | in_others)
+            )
             in_letters, in_others = letters >> u64(63), others >> u64(63)
         counts[d] = count

@@ -51,13 +51,21 @@ def test_phrases_are_found_wherever_they_are(batch):
     assert found.braces.tolist() == [text.count("{") for text in batch]
     for kind, pattern in PHRASES.items():
         text_of = (lambda text: text) if kind == landmarks.CITATION else twins.lower
-        assert landmarks.occurrences(found, kind).tolist() == [len(re.findall(pattern, text_of(text))) for text in batch]
+        assert landmarks.occurrences(found, kind).tolist() == [
+            len(re.findall(pattern, text_of(text))) for text in batch
+        ]
 
 
 @pytest.mark.parametrize("before", [0, 1, 50, 55, 60, 61, 62, 63, 64, 130])
 @pytest.mark.parametrize("after", [0, 1, 3, 70])
 def test_no_landmark_hides_at_the_edge_of_a_block(before, after):
-    for kind, text in ((1, "javascript"), (3, "cookie policy"), (5, "https://a"), (4, "[citation needed]"), (0, "\u2028")):
+    for kind, text in (
+        (1, "javascript"),
+        (3, "cookie policy"),
+        (5, "https://a"),
+        (4, "[citation needed]"),
+        (0, "\u2028"),
+    ):
         found = landmarks.landmarks(lex(pa.array(["x\n" * before + text + "\nx" * after, "y" * 9])))
         assert landmarks.occurrences(found, kind).tolist() == [1, 0], text
 
