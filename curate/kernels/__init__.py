@@ -5,7 +5,12 @@ unicode     tables of Unicode 15.0                      text      documents as b
 lexer       words, lines, sentences, hashes; shared     folding   lower case and NFD over bytes
 gopher      signals of the Gopher paper                 hashing   XXH3-128 of documents
 minhash     signatures and band keys                    components  union-find and candidate pairs
-langid      language of a document
+langid      language of a document                     traits    digits, marks and the sets of published rules
+landmarks   line breaks, phrases, links, sentence ends lines     lines as `str.splitlines` has them
+segment     words by a declared rule                   sharing   what operators derive from a batch, kept
+c4, fineweb, dolma, refinedweb, datajuicer, code       what the rules of these systems look at
+repetition  n-grams, lines, paragraphs that repeat     characters, statistics, shares   counts, entropy, ratios
+editing     texts made of some of their lines
 """
 
 from __future__ import annotations

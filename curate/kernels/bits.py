@@ -138,6 +138,12 @@ class _Block:
         self.value = builder.load(_address(context, builder, kind, array, index, _VECTOR))
         self.value.align = 1
 
+    def lowered(self) -> _Block:
+        """ASCII letters in lower case; some other bytes become one another."""
+        copy = object.__new__(_Block)
+        copy.builder, copy.value = self.builder, self.builder.or_(self.value, ir.Constant(_VECTOR, [0x20] * BLOCK))
+        return copy
+
     def equals(self, byte: int) -> Any:
         return self.builder.icmp_unsigned("==", self.value, ir.Constant(_VECTOR, [byte] * BLOCK))
 
@@ -203,6 +209,94 @@ def wide_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
                 both(first.equals(0xE1), second.equals(0x9A), third.equals(0x80)),
             ),
             both(e2_80, third.equals(0xA6)),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
+def landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of data[i:i+64] for `curate.kernels.landmarks`; reads data[i:i+66].
+
+    ASCII line breaks but \\n; \\r before \\n; where a phrase or link may be; [ of a citation; ASCII marks; {; not
+    ASCII.
+    """
+    masks = types.UniTuple(types.uint64, 7)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index = arguments
+        first, second, third = (
+            _Block(context, builder, signature.args[0], array, builder.add(index, ir.Constant(_WORD, k)))
+            for k in range(3)
+        )
+        both, either, lower = first.all_of, first.any_of, [block.lowered() for block in (first, second, third)]
+        triples = [
+            both(*(block.equals(ord(char)) for block, char in zip(lower, triple, strict=True)))
+            for triple in ("jav", "psu", "kie", "vac", "rms", "www", "://")
+        ]
+        inside = either(
+            second.between(0x30, 0x39), second.equals(0x5D), second.between(0x80, 0xFF), *map(second.equals, b"ec")
+        )
+        found = [
+            either(first.between(0x0B, 0x0D), first.between(0x1C, 0x1E)),
+            both(first.equals(0x0D), second.equals(0x0A)),
+            either(*triples),
+            both(first.equals(0x5B), inside),
+            either(*map(first.equals, b".!?")),
+            first.equals(0x7B),
+            first.between(0x80, 0xFF),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
+def wide_landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of where in data[i:i+64] begin: line breaks that are not ASCII, ends of sentences that are not.
+
+    Reads data[i:i+66]. The marks are U+2026, 061F, 06D4, 0964, 0965, 3002, FF01, FF0E, FF1F, FF61.
+    """
+    masks = types.UniTuple(types.uint64, 2)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, index = arguments
+        first, second, third = (
+            _Block(context, builder, signature.args[0], array, builder.add(index, ir.Constant(_WORD, k)))
+            for k in range(3)
+        )
+        both, either = first.all_of, first.any_of
+        e2_80, ef = both(first.equals(0xE2), second.equals(0x80)), first.equals(0xEF)
+        found = [
+            either(both(first.equals(0xC2), second.equals(0x85)), both(e2_80, third.between(0xA8, 0xA9))),
+            either(
+                both(e2_80, third.equals(0xA6)),
+                both(first.equals(0xD8), second.equals(0x9F)),
+                both(first.equals(0xDB), second.equals(0x94)),
+                both(first.equals(0xE0), second.equals(0xA5), third.between(0xA4, 0xA5)),
+                both(first.equals(0xE3), second.equals(0x80), third.equals(0x82)),
+                both(ef, second.equals(0xBC), either(third.equals(0x81), third.equals(0x8E), third.equals(0x9F))),
+                both(ef, second.equals(0xBD), third.equals(0xA1)),
+            ),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
+def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    r"""Masks of data[i:i+64]: \w of ASCII, white space of ASCII, first bytes of what is not ASCII."""
+    masks = types.UniTuple(types.uint64, 3)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        upper, lower = block.between(0x41, 0x5A), block.between(0x61, 0x7A)
+        found = [
+            block.any_of(upper, lower, block.between(0x30, 0x39), block.equals(0x5F)),
+            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.between(0xC0, 0xFF),
         ]
         return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
 

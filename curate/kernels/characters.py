@@ -1,0 +1,116 @@
+"""How many characters of each class a document has, and the entropy of its bytes.
+
+The bytes are counted first, which says everything about ASCII; only what is not ASCII is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from curate.kernels.bits import load8, load64, u64
+from curate.kernels.folding import HIGH
+from curate.kernels.jit import inner, kernel
+from curate.kernels.lexer import Lexed
+from curate.kernels.sharing import shared
+from curate.kernels.text import decode
+from curate.kernels.traits import ALNUM, DIGIT, SPECIAL, Traits, kind_of, traits
+from curate.kernels.unicode import ALPHA, PUNCTUATION, SPACE, UPPER
+
+CLASSES = {
+    "letter": ALPHA,
+    "alnum": ALNUM,
+    "digit": DIGIT,
+    "uppercase": UPPER,
+    "whitespace": SPACE,
+    "punctuation": PUNCTUATION,
+    "special": SPECIAL,
+}
+BITS = np.array([*CLASSES.values()])
+COUNTS = (*CLASSES, "parenthesis", "curly_bracket", "newline", "non_ascii")
+LANES = 4  # histograms filled in turn, so that equal bytes in a row do not wait for one another
+
+
+def characters(lexed: Lexed) -> dict[str, np.ndarray]:
+    """Code points of each class (COUNTS, int64[documents]) and `byte_entropy` (float64, bits per byte, 0..8).
+
+    letter, alnum, digit, uppercase and whitespace are as Python's `str` methods say (Unicode 15.0), punctuation the
+    categories P*, special the set of Data-Juicer, parenthesis ( ) [ ] { } ⟨ ⟩ and curly_bracket { }.
+
+    >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
+    >>> counts = characters(lex(pa.array(["Äb 1!", "aabb"])))
+    >>> [counts[name].tolist() for name in ("letter", "uppercase", "special", "non_ascii", "byte_entropy")]
+    [[2, 4], [1, 0], [3, 0], [1, 0], [2.584962500721156, 1.0]]
+    """
+    return shared(lexed, "characters", lambda: _characters(lexed))
+
+
+def _characters(lexed: Lexed) -> dict[str, np.ndarray]:
+    documents = len(lexed.offsets) - 1
+    counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
+    count(lexed.data, lexed.offsets, traits(), np.zeros((LANES, 256), np.int64), counts, entropy)
+    return {**dict(zip(COUNTS, counts, strict=True)), "byte_entropy": entropy}
+
+
+@inner
+def count_bytes(data: Any, begin: Any, end: Any, lanes: Any) -> None:
+    """Add the bytes to the histograms."""
+    i = begin
+    while i + 4 <= end:
+        lanes[0, load8(data, i)] += 1
+        lanes[1, load8(data, i + 1)] += 1
+        lanes[2, load8(data, i + 2)] += 1
+        lanes[3, load8(data, i + 3)] += 1
+        i += 4
+    while i < end:
+        lanes[0, load8(data, i)] += 1
+        i += 1
+
+
+@inner
+def count_wide(data: Any, begin: Any, end: Any, traits: Traits, counts: Any, d: Any) -> None:
+    """Add what is not ASCII."""
+    i = begin
+    while i < end:
+        if i + 8 <= end and load64(data, i) & HIGH == u64(0):
+            i += 8
+            continue
+        if load8(data, i) < 0x80:
+            i += 1
+            continue
+        point, i = decode(data, i, end)
+        kind = kind_of(traits, point)
+        for k in range(len(BITS)):
+            counts[k, d] += kind & BITS[k] != 0
+        counts[7, d] += point == 0x27E8 or point == 0x27E9
+        counts[10, d] += 1
+
+
+@kernel(allocates=False)
+def count(data: Any, offsets: Any, traits: Traits, lanes: Any, counts: Any, entropy: Any) -> None:
+    """Add to the counts, from zero, and fill the entropy; the lanes are zero before and after."""
+    for d in range(len(offsets) - 1):
+        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+        count_bytes(data, begin, end, lanes)
+        bits, wide = 0.0, 0
+        for byte in range(256):
+            times = lanes[0, byte] + lanes[1, byte] + lanes[2, byte] + lanes[3, byte]
+            if times == 0:
+                continue
+            lanes[0, byte] = lanes[1, byte] = lanes[2, byte] = lanes[3, byte] = 0
+            bits -= times * np.log2(times / (end - begin))
+            if byte >= 0x80:
+                wide += times
+                continue
+            kind = np.int64(traits.ascii[byte])
+            for k in range(len(BITS)):
+                counts[k, d] += times * (kind & BITS[k] != 0)
+            is_curly = byte == 0x7B or byte == 0x7D
+            counts[7, d] += times * (is_curly or byte == 0x28 or byte == 0x29 or byte == 0x5B or byte == 0x5D)
+            counts[8, d] += times * is_curly
+            counts[9, d] += times * (byte == 0x0A)
+        entropy[d] = bits / (end - begin) + 0.0 if end > begin else 0.0
+        if wide:
+            count_wide(data, begin, end, traits, counts, d)

@@ -1,0 +1,121 @@
+"""What Dolma's taggers gopher_v1 and c4_v1 count: words by white space and lines, as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from curate.kernels.bits import load8, u64
+from curate.kernels.folding import load_upto8
+from curate.kernels.jit import inner, kernel
+from curate.kernels.lexer import Lexed
+from curate.kernels.unicode import ALPHA
+
+COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
+REQUIRED = tuple(
+    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
+)
+SHORT = 256  # lengths that are counted one by one
+
+
+def dolma(lexed: Lexed) -> dict[str, np.ndarray]:
+    """Counts of each document (COUNTS, int64) and `median_word_length` (float64, 0 without words).
+
+    >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
+    >>> found = dolma(lex(pa.array(["* the #1 of\\nall.\\n"])))
+    >>> [found[name].tolist() for name in ("words", "required_words", "lines", "bullets", "median_word_length")]
+    [[5], [2], [3], [1], [2.0]]
+    """
+    documents = len(lexed.offsets) - 1
+    counts, median = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
+    measure(lexed, np.zeros(SHORT, np.int64), counts, median)
+    return {**dict(zip(COUNTS, counts, strict=True)), "median_word_length": median}
+
+
+@inner
+def has_symbol(data: Any, begin: Any, end: Any) -> Any:
+    """Whether there is a # or an … in data[begin:end]."""
+    for i in range(begin, end):
+        byte = load8(data, i)
+        if byte == 0x23 or (byte == 0xE2 and i + 2 < end and load8(data, i + 1) == 0x80 and load8(data, i + 2) == 0xA6):
+            return True
+    return False
+
+
+@inner
+def ranked(characters: Any, first: Any, last: Any, rank: Any, times: Any) -> Any:
+    """The length that this many words are at most as long as: from the table of short ones, else by halving."""
+    below: Any = np.int64(0)
+    for length in range(len(times)):
+        below += times[length]
+        if below > rank:
+            return length
+    low: Any = len(times)
+    high: Any = 0x7FFFFFFF
+    while low < high:
+        middle = (low + high) // 2
+        below = 0
+        for w in range(first, last):
+            below += characters[w] <= middle
+        if below > rank:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@inner
+def median_length(characters: Any, first: Any, last: Any, times: Any) -> Any:
+    """The median length of words first..last."""
+    if first == last:
+        return 0.0
+    times[:] = 0
+    for w in range(first, last):
+        if characters[w] < len(times):
+            times[characters[w]] += 1
+    n = last - first
+    low = ranked(characters, first, last, (n - 1) // 2, times)
+    return (low + ranked(characters, first, last, n // 2, times)) / 2
+
+
+@inner
+def measure_lines(lexed: Lexed, d: Any, counts: Any) -> None:
+    """Add the counts of lines."""
+    data, lines = lexed.data, lexed.lines
+    begun = np.int64(lexed.offsets[d])
+    for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
+        begun, size, last = end + 1, end - begin, lines.last[k]
+        counts[4, d] += 1
+        counts[5, d] += size > 0 and (load8(data, begin) == 0x2A or load8(data, begin) == 0x2D)
+        if size >= 3 and load8(data, end - 3) == 0xE2:
+            counts[6, d] += load8(data, end - 2) == 0x80 and load8(data, end - 1) == 0xA6
+        counts[7, d] += not (last == 0x2E or last == 0x3F or last == 0x21 or last == 0x22)
+        counts[8, d] += lines.words[k + 1] - lines.words[k] < 3
+    if begun == lexed.offsets[d + 1]:  # nothing, or nothing after a line feed: an empty line
+        counts[4, d] += 1
+        counts[7, d] += 1
+        counts[8, d] += 1
+
+
+@kernel(allocates=False)
+def measure(lexed: Lexed, times: Any, counts: Any, median: Any) -> None:
+    """Add to the counts, from zero, and fill the median."""
+    words = lexed.words
+    for d in range(len(lexed.offsets) - 1):
+        first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
+        has_symbols = lexed.number_signs[d] + lexed.ellipses[d] > 0
+        counts[0, d] = last - first
+        for w in range(first, last):
+            begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+            counts[2, d] += words.flags[w] & ALPHA != 0
+            if has_symbols:
+                counts[1, d] += has_symbol(lexed.data, begin, end)
+            if 2 <= end - begin <= 4:
+                packed = load_upto8(lexed.data, begin, end - begin)
+                for required in REQUIRED:
+                    counts[3, d] += packed == u64(required)
+        median[d] = median_length(words.characters, first, last, times)
+        measure_lines(lexed, d, counts)

@@ -1,0 +1,159 @@
+"""The quantities of FineWeb's own filter (Penedo et al. 2024): lines that are not blank, as they are, not stripped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.kernels.bits import load8
+from curate.kernels.folding import digest
+from curate.kernels.gopher import Numbering, empty, number
+from curate.kernels.jit import inner, kernel
+from curate.kernels.lexer import Lexed, lex_buffers
+from curate.kernels.lines import SplitLines, split_lines
+from curate.kernels.repetition import numbering
+from curate.kernels.segment import HAS_ALPHA, HAS_CONTENT, Segments
+from curate.kernels.text import buffers, decode, previous
+from curate.kernels.traits import TERMINAL, Traits, kind_of, traits
+
+COUNTS = ("lines", "marked", "short", "duplicate_chars", "newlines")
+
+
+def fineweb(lexed: Lexed, marks: str = "", short: int = 30) -> dict[str, np.ndarray]:
+    """Counts of each document (int64): lines that are not blank, those of them that end in a mark (of `marks`, or any
+    script if that is empty) and those of at most `short` code points; code points of lines seen before; line feeds.
+
+    >>> from curate.kernels.lexer import lex
+    >>> counts = fineweb(lex(pa.array(["Home\\nIt rains.\\nHome\\n"])))
+    >>> {name: values.tolist() for name, values in counts.items()}
+    {'lines': [3], 'marked': [1], 'short': [3], 'duplicate_chars': [4], 'newlines': [3]}
+    """
+    counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
+    most = int(np.diff(lexed.line_splits).max(initial=0))
+    measure(lexed, np.array([*map(ord, marks)], np.int32), short, traits(), numbering(most), counts)
+    return dict(zip(COUNTS, counts, strict=True))
+
+
+@inner
+def is_mark(point: Any, marks: Any, traits: Traits) -> Any:
+    """Whether a line may end in this code point."""
+    if len(marks) == 0:
+        return kind_of(traits, point) & TERMINAL != 0
+    found = False
+    for k in range(len(marks)):
+        found |= point == marks[k]
+    return found
+
+
+@inner
+def read_line(lexed: Lexed, k: Any) -> Any:
+    """Line k as it is: (hash, code points, last code point). The lexer knows them if there is nothing to strip."""
+    lines = lexed.lines
+    begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
+    first, last = lines.words[k], lines.words[k + 1] - 1
+    if begin == lexed.words.span[first, 0] and end == lexed.words.span[last, 1]:
+        return lines.hash[k], np.int64(lines.characters[k]), np.int64(lines.last[k])
+    hashed, characters = digest(lexed.data, begin, end)
+    final, _ = decode(lexed.data, previous(lexed.data, begin, end), end)
+    return hashed, np.int64(characters), np.int64(final)
+
+
+@kernel(allocates=False)
+def measure(lexed: Lexed, marks: Any, short: Any, traits: Traits, seen: Numbering, counts: Any) -> None:
+    """Add to the counts, from zero."""
+    for d in range(len(lexed.offsets) - 1):
+        first, last = lexed.line_splits[d], lexed.line_splits[d + 1]
+        mask = empty(seen, last - first)
+        distinct = 0
+        for k in range(first, last):
+            if lexed.lines.words[k] == lexed.lines.words[k + 1]:
+                continue
+            hashed, characters, final = read_line(lexed, k)
+            counts[0, d] += 1
+            counts[1, d] += is_mark(final, marks, traits)
+            counts[2, d] += characters <= short
+            if number(seen, mask, hashed, distinct) == distinct:
+                distinct += 1
+            else:
+                counts[3, d] += characters
+        begin, end = np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1])
+        counts[4, d] = last - first - (end > begin and load8(lexed.data, end - 1) != 0x0A)
+
+
+# ---------------------------------------------------------------- datatrove's Gopher filters
+
+
+def gopher_words(words: Segments, stop_words: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Per document: `words` that are not symbols alone, their `characters`, words with a letter, `stops` met."""
+    documents = len(words.splits) - 1
+    counts = np.zeros((4, documents), np.int64)
+    stops = lex_buffers(*buffers(pa.array([*stop_words], pa.string())))
+    hashes = np.array([digest_of(stops, d) for d in range(len(stop_words))], np.uint64)
+    measure_words(words, np.sort(hashes), np.empty(len(hashes), np.int64), counts)
+    return dict(zip(("words", "characters", "alpha", "stops"), counts, strict=True))
+
+
+@kernel(allocates=False)
+def digest_of(lexed: Lexed, d: Any) -> Any:
+    """The hash of a whole document."""
+    return digest(lexed.data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))[0]
+
+
+@kernel(allocates=False)
+def measure_words(words: Segments, stops: Any, met: Any, counts: Any) -> None:
+    """Add to the counts, from zero; `stops` are hashes in order, `met` is scratch."""
+    met[:] = -1
+    for d in range(len(words.splits) - 1):
+        for w in range(words.splits[d], words.splits[d + 1]):
+            has_content = words.flags[w] & HAS_CONTENT != 0
+            counts[0, d] += has_content
+            counts[1, d] += words.characters[w] * has_content
+            counts[2, d] += words.flags[w] & HAS_ALPHA != 0
+            low, high, key = 0, len(stops), words.hash[w]
+            while low < high:
+                middle = (low + high) >> 1
+                if stops[middle] < key:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < len(stops) and stops[low] == key and met[low] != d:
+                met[low] = d
+                counts[3, d] += 1
+
+
+def gopher_lines(lexed: Lexed) -> dict[str, np.ndarray]:
+    """Per document: `lines` of `splitlines`, `bullets`, `ellipses` among them; `pieces` between runs of line feeds, and
+    whether an empty one is there `twice`, before the text and after it."""
+    lines, documents = split_lines(lexed), len(lexed.offsets) - 1
+    counts = np.zeros((5, documents), np.int64)
+    measure_lines(lexed, lines, counts)
+    return dict(zip(("lines", "bullets", "ellipses", "pieces", "twice"), counts, strict=True))
+
+
+@kernel(allocates=False)
+def measure_lines(lexed: Lexed, lines: SplitLines, counts: Any) -> None:
+    """Add to the counts, from zero."""
+    data, words = lexed.data, lexed.words
+    for d in range(len(lexed.offsets) - 1):
+        for k in range(lines.splits[d], lines.splits[d + 1]):
+            counts[0, d] += 1
+            first, last = lines.words[k, 0], lines.words[k, 1]
+            if first == last:
+                continue
+            begin, end = np.int64(words.span[first, 0]), np.int64(words.span[last - 1, 1])
+            mark, _ = decode(data, begin, end)
+            counts[1, d] += mark == 0x2D or mark == 0x2022
+            dots = end - begin >= 3 and load8(data, end - 1) == load8(data, end - 2) == load8(data, end - 3) == 0x2E
+            counts[2, d] += dots or decode(data, previous(data, begin, end), end)[0] == 0x2026
+        begin, end = np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1])
+        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+            counts[3, d] += lexed.lines.span[k, 1] > lexed.lines.span[k, 0]
+        leads = begin == end or load8(data, begin) == 0x0A
+        trails = (end > begin and load8(data, end - 1) == 0x0A and counts[3, d] > 0) or (
+            begin < end and counts[3, d] == 0
+        )
+        counts[3, d] += leads
+        counts[3, d] += trails
+        counts[4, d] = leads and trails

@@ -1,0 +1,121 @@
+"""Lines as Python's `str.splitlines` finds them: also at \\r, \\v, \\f, \\x1c-\\x1e, U+0085, U+2028 and U+2029."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from curate.kernels.bits import load8, popcount, u64
+from curate.kernels.folding import EACH, load_upto8
+from curate.kernels.jit import inner, kernel
+from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
+from curate.kernels.lexer import Lexed, Words
+from curate.kernels.sharing import shared
+from curate.kernels.text import read_only, splits
+
+
+class SplitLines(NamedTuple):
+    """Lines without their ends. Document d has lines `splits[d]:splits[d + 1]`."""
+
+    splits: np.ndarray  # int64[documents + 1]
+    span: np.ndarray  # int32[lines, 2], first byte and one past the last
+    words: np.ndarray  # int64[lines, 2], first word of the lexer and one past the last
+    characters: np.ndarray  # int32[lines], code points
+    stripped: np.ndarray  # int32[lines], code points without outer white space
+
+
+def split_lines(lexed: Lexed) -> SplitLines:
+    """The lines of a batch; kept per thread with the lexed text they are of.
+
+    >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
+    >>> split_lines(lex(pa.array(["one\\r\\n two\\rthree\\n"]))).characters.tolist()
+    [3, 4, 5]
+    """
+    return shared(lexed, "lines", lambda: _split_lines(lexed))
+
+
+def _split_lines(lexed: Lexed) -> SplitLines:
+    found = landmarks(lexed)
+    most = len(lexed.lines.span) + int((found.kind == BREAK).sum())
+    counts = np.empty(len(lexed.offsets) - 1, np.int64)
+    span, words = np.empty((most, 2), np.int32), np.empty((most, 2), np.int64)
+    characters, stripped = np.empty(most, np.int32), np.empty(most, np.int32)
+    fill(lexed, found, counts, span, words, characters, stripped)
+    total = int(counts.sum())
+    return SplitLines(*map(read_only, (splits(counts), *(a[:total] for a in (span, words, characters, stripped)))))
+
+
+@inner
+def count_characters(data: Any, begin: Any, end: Any) -> Any:
+    """Code points of data[begin:end]."""
+    characters = end - begin
+    for i in range(begin, end, 8):
+        x = load_upto8(data, i, min(8, end - i))
+        characters -= popcount(x >> u64(7) & ~(x >> u64(6)) & EACH)  # continuation bytes
+    return characters
+
+
+@inner
+def measure(data: Any, words: Words, begin: Any, end: Any, first: Any, last: Any, known: Any) -> Any:
+    """Code points of a line, and of it without outer white space, which may be `known` (else negative)."""
+    if first == last:
+        return count_characters(data, begin, end), 0
+    inner_begin, inner_end = np.int64(words.span[first, 0]), np.int64(words.span[last - 1, 1])
+    if known < 0:
+        known = count_characters(data, inner_begin, inner_end)
+    outer = count_characters(data, begin, inner_begin) + count_characters(data, inner_end, end)
+    return known + outer, known
+
+
+@kernel(allocates=False)
+def fill(lexed: Lexed, found: Landmarks, counts: Any, span: Any, word: Any, characters: Any, stripped: Any) -> None:
+    """Fill everything but the splits: the lexer's lines, cut where they have more line breaks."""
+    data, lines, words = lexed.data, lexed.lines, lexed.words
+    n = 0
+    for d in range(len(counts)):
+        before, p = n, found.splits[d]
+        stop = np.int64(lexed.offsets[d + 1])
+        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+            begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
+            w, last_word, is_fed = lines.words[k], lines.words[k + 1], end < stop
+            known = np.int64(lines.characters[k])
+            while p < found.splits[d + 1] and found.position[p] < end:
+                if found.kind[p] == BREAK:
+                    at, known = np.int64(found.position[p]), np.int64(-1)
+                    first = w
+                    while w < last_word and words.span[w, 0] < at:
+                        w += 1
+                    span[n, 0], span[n, 1], word[n, 0], word[n, 1] = begin, at, first, w
+                    characters[n], stripped[n] = measure(data, words, begin, at, first, w, known)
+                    n += 1
+                    lead = load8(data, at)
+                    begin = at + 1 + (lead >= 0x80) + (lead >= 0xE0)
+                p += 1
+            if begin == end and not is_fed:
+                continue
+            if is_fed and end > begin and load8(data, end - 1) == CARRIAGE_RETURN:
+                end -= 1
+            span[n, 0], span[n, 1], word[n, 0], word[n, 1] = begin, end, w, last_word
+            characters[n], stripped[n] = measure(data, words, begin, end, w, last_word, known)
+            n += 1
+        counts[d] = n - before
+
+
+def longest_line(lines: SplitLines) -> np.ndarray:
+    """Code points of each document's longest line (int64, 0 without lines)."""
+    return longest(lines.characters, lines.splits)
+
+
+def longest(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """The largest of each document's lengths (int64, 0 without any).
+
+    >>> longest(np.array([3, 5, 2]), np.array([0, 2, 2, 3])).tolist()
+    [5, 0, 2]
+    """
+    most = np.zeros(len(splits) - 1, np.int64)
+    full = np.flatnonzero(np.diff(splits))
+    if len(full):
+        most[full] = np.maximum.reduceat(lengths, splits[:-1][full])
+    return most

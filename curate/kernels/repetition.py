@@ -1,0 +1,262 @@
+"""Repeated n-grams, lines and paragraphs, as other systems than Gopher's paper count them.
+
+FINEWEB (datatrove): shares of the text's code points; the most frequent n-gram, joined by spaces, times its
+occurrences (even if that is once); of duplicates the later occurrences, not overlapping. DOLMA: shares of the words'
+code points; the most frequent likewise; of duplicates all occurrences, overlaps and all, among all n-grams. DCLM:
+shares of the words' code points; the longest of the most frequent n-grams, if it repeats; words in any n-gram that
+repeats.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from curate.kernels.folding import digest
+from curate.kernels.gopher import DUPLICATE, TOP, Numbering, Scratch, covered, empty, number, repeat_grams
+from curate.kernels.jit import inner, kernel
+from curate.kernels.lexer import Lexed
+from curate.kernels.segment import Segments
+from curate.kernels.text import splits
+
+FINEWEB, DOLMA, DCLM = range(3)
+NAMES = (*(f"top_{n}gram_char_ratio" for n in TOP), *(f"duplicate_{n}gram_char_ratio" for n in DUPLICATE))
+
+
+class Block(NamedTuple):
+    """Pieces of text that may repeat: lines or paragraphs."""
+
+    splits: np.ndarray  # int64[documents + 1]
+    hash: np.ndarray  # uint64
+    characters: np.ndarray  # int64, code points
+
+
+def numbering(items: int) -> Numbering:
+    """A table for up to so many keys."""
+    capacity = 1 << max(2, (2 * items - 1).bit_length())
+    return Numbering(np.zeros((capacity, 2), np.uint64), np.zeros(1, np.uint64))
+
+
+def grams(words: Segments, characters: np.ndarray, convention: int) -> dict[str, np.ndarray]:
+    """The shares of the most frequent and of duplicate n-grams (NAMES, float64), by one of the conventions above.
+
+    >>> from curate.kernels.lexer import lex
+    >>> from curate.kernels.segment import segment
+    >>> import pyarrow as pa
+    >>> lexed = lex(pa.array(["the cat and the cat"]))
+    >>> words = segment(lexed, "whitespace")
+    >>> [float(grams(words, lexed.characters, way)["top_2gram_char_ratio"][0].round(3)) for way in range(3)]
+    [0.737, 0.8, 0.8]
+    """
+    longest = int(np.diff(words.splits).max(initial=0))
+    scratch = Scratch(numbering(longest), *(np.empty(longest + 1, np.int32) for _ in range(5)))
+    ratios = np.zeros((len(NAMES), len(words.splits) - 1))
+    measure_grams(words, characters, convention, scratch, np.empty(longest + 2, np.int64), ratios)
+    return dict(zip(NAMES, ratios, strict=True))
+
+
+@inner
+def number_segments(words: Segments, first: Any, last: Any, scratch: Scratch, sums: Any) -> Any:
+    """Number the words and sum their lengths; returns at how many of them a word that repeats is."""
+    mask = empty(scratch.numbering, last - first)
+    distinct, total = 0, np.int64(0)
+    for n in range(last - first):
+        k = number(scratch.numbering, mask, words.hash[first + n], distinct)
+        if k == distinct:
+            distinct += 1
+            scratch.uses[k] = 0
+        scratch.uses[k] += 1
+        scratch.word[n] = scratch.gram[n] = k
+        scratch.length[n] = words.characters[first + n]
+        sums[n] = total
+        total += words.characters[first + n]
+    sums[last - first] = total
+    kept = 0
+    for n in range(last - first):
+        if scratch.uses[scratch.word[n]] > 1:
+            scratch.at[kept] = n
+            kept += 1
+    return kept
+
+
+@inner
+def top_characters(size: Any, kept: Any, most: Any, first: Any, convention: Any, scratch: Scratch, sums: Any) -> Any:
+    """Code points of the most frequent n-gram."""
+    length = sums[first + size] - sums[first]
+    if convention == FINEWEB:
+        return length + size - 1
+    if convention == DCLM:
+        for j in range(kept):
+            i = scratch.at[j]
+            if scratch.uses[scratch.gram[i]] == most:
+                length = max(length, sums[i + size] - sums[i])
+    return length
+
+
+@inner
+def later_occurrences(size: Any, kept: Any, scratch: Scratch, sums: Any) -> Any:
+    """Code points of n-grams that were met before, passing over a whole one at a time; spoils the counts."""
+    characters, following = np.int64(0), 0
+    for j in range(kept):
+        i = scratch.at[j]
+        if i < following:
+            continue
+        gram = scratch.gram[i]
+        if scratch.uses[gram] < 0:
+            characters += sums[i + size] - sums[i]
+            following = i + size
+        else:
+            scratch.uses[gram] = -1
+    return characters
+
+
+@kernel(allocates=False)
+def measure_grams(words: Segments, characters: Any, way: Any, scratch: Scratch, sums: Any, ratios: Any) -> None:
+    """Fill ratios[NAMES, documents], which are zero."""
+    for d in range(len(words.splits) - 1):
+        first, last = words.splits[d], words.splits[d + 1]
+        total = last - first
+        kept = number_segments(words, first, last, scratch, sums)
+        whole = max(sums[total], 1) if way != FINEWEB else max(characters[d], 1)
+        tail, head = np.int64(0), np.int64(0)  # sums of sums[n:] and of sums[:total - n + 1]
+        for n in range(total + 1):
+            tail += sums[n]
+        head = tail
+        for size in range(1, DUPLICATE[-1] + 1):
+            if size > total:
+                break
+            tail, head = tail - sums[size - 1], head - sums[total - size + 1]
+            if size < TOP[0]:
+                continue
+            kept, most, at = repeat_grams(size, kept, scratch)
+            row = size - TOP[0]
+            if size <= TOP[-1]:
+                if most > 1 or way != DCLM:
+                    ratios[row, d] = most * top_characters(size, kept, most, at, way, scratch, sums) / whole
+            elif way == FINEWEB:
+                ratios[row, d] = later_occurrences(size, kept, scratch, sums) / whole
+            elif way == DCLM:
+                ratios[row, d] = covered(size, kept, scratch) / whole
+            else:
+                repeated = np.int64(0)
+                for j in range(kept):
+                    repeated += sums[scratch.at[j] + size] - sums[scratch.at[j]]
+                ratios[row, d] = repeated / max(tail - head, 1)
+
+
+# ---------------------------------------------------------------- lines and paragraphs
+
+
+def raw_lines(lexed: Lexed, blank: bool) -> Block:
+    """Lines as they are; with those of no character at all, and one after a last line feed, if `blank`."""
+    documents = len(lexed.offsets) - 1
+    hashes = np.empty(len(lexed.lines.span) + documents, np.uint64)
+    characters, counts = np.empty(len(hashes), np.int64), np.empty(documents, np.int64)
+    fill_lines(lexed, blank, hashes, characters, counts)
+    total = int(counts.sum())
+    return Block(splits(counts), hashes[:total], characters[:total])
+
+
+@kernel(allocates=False)
+def fill_lines(lexed: Lexed, blank: Any, hashes: Any, characters: Any, counts: Any) -> None:
+    """Fill a block of lines."""
+    n = 0
+    for d in range(len(counts)):
+        before, begun = n, np.int64(lexed.offsets[d])
+        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+            begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
+            begun = end + 1
+            if end > begin or blank:
+                hashes[n], characters[n] = digest(lexed.data, begin, end)
+                n += 1
+        if begun == lexed.offsets[d + 1] and blank:  # nothing, or nothing after a line feed
+            hashes[n], characters[n] = digest(lexed.data, begun, begun)
+            n += 1
+        counts[d] = n - before
+
+
+def paragraphs(lexed: Lexed, strip: bool) -> Block:
+    """What lies between empty lines, without outer white space: of each if `strip`, else of the document."""
+    documents = len(lexed.offsets) - 1
+    hashes = np.empty(len(lexed.lines.span), np.uint64)
+    characters, counts = np.empty(len(hashes), np.int64), np.empty(documents, np.int64)
+    fill_paragraphs(lexed, strip, hashes, characters, counts)
+    total = int(counts.sum())
+    return Block(splits(counts), hashes[:total], characters[:total])
+
+
+@kernel(allocates=False)
+def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, counts: Any) -> None:
+    """Fill a block of paragraphs."""
+    lines, words, n = lexed.lines, lexed.words, 0
+    for d in range(len(counts)):
+        before, k, last = n, lexed.line_splits[d], lexed.line_splits[d + 1]
+        first_word, last_word = lexed.word_splits[d], lexed.word_splits[d + 1]
+        while k < last:
+            first = k
+            while k < last and lines.span[k, 1] > lines.span[k, 0]:
+                k += 1
+            if k > first:
+                begin, end = np.int64(lines.span[first, 0]), np.int64(lines.span[k - 1, 1])
+                from_word, to_word = lines.words[first], lines.words[k]
+                is_first, is_last = from_word == first_word, to_word == last_word
+                if from_word < to_word:
+                    if strip or is_first:
+                        begin = np.int64(words.span[from_word, 0])
+                    if strip or is_last:
+                        end = np.int64(words.span[to_word - 1, 1])
+                if from_word < to_word or not (strip or is_first or is_last):
+                    hashes[n], characters[n] = digest(lexed.data, begin, end)
+                    n += 1
+            k += 1
+        counts[d] = n - before
+
+
+def duplicates(block: Block) -> np.ndarray:
+    """Pieces and their code points, in all, seen before, and equal to any other: int64[6, documents].
+
+    >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
+    >>> duplicates(raw_lines(lex(pa.array(["one\\ntwo\\none"])), blank=True))[:, 0].tolist()
+    [3, 9, 1, 3, 2, 6]
+    """
+    most = int(np.diff(block.splits).max(initial=0))
+    counts = np.zeros((6, len(block.splits) - 1), np.int64)
+    measure_duplicates(block, numbering(most), np.empty((most, 2), np.int64), counts)
+    return counts
+
+
+@kernel(allocates=False)
+def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -> None:
+    """Add to the counts, from zero."""
+    for d in range(len(block.splits) - 1):
+        first, last = block.splits[d], block.splits[d + 1]
+        mask, distinct = empty(table, last - first), 0
+        for k in range(first, last):
+            own = number(table, mask, block.hash[k], distinct)
+            if own == distinct:
+                distinct += 1
+                uses[own, 0], uses[own, 1] = 0, block.characters[k]
+            else:
+                counts[2, d] += 1
+                counts[3, d] += block.characters[k]
+            uses[own, 0] += 1
+            counts[1, d] += block.characters[k]
+        counts[0, d] = last - first
+        for own in range(distinct):
+            if uses[own, 0] > 1:
+                counts[4, d] += uses[own, 0]
+                counts[5, d] += uses[own, 0] * uses[own, 1]
+
+
+def word_characters(lexed: Lexed) -> np.ndarray:
+    """Code points of the words by white space (int64[documents])."""
+    return np.diff(np.concatenate([[0], np.cumsum(lexed.words.characters, dtype=np.int64)])[lexed.word_splits])
+
+
+def stripped_lines(lexed: Lexed) -> Block:
+    """Lines without outer white space, blank ones left out."""
+    full = lexed.lines.characters > 0
+    counts = np.concatenate([[0], np.cumsum(full)])
+    return Block(counts[lexed.line_splits], lexed.lines.hash[full], lexed.lines.characters[full].astype(np.int64))

@@ -1,0 +1,130 @@
+"""Lines, landmarks, words by rule and the sets of characters agree with plain Python."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.kernels import landmarks, segment, sharing, traits
+from curate.kernels.lexer import lex
+from curate.kernels.lines import split_lines
+from tests.kernels.twins import is_pinned, texts
+from tests.operators import family_twins as twins
+from tests.operators.test_families import documents
+
+PHRASES = {
+    landmarks.JAVASCRIPT: "javascript",
+    landmarks.LOREM: "lorem ipsum",
+    landmarks.POLICY: "|".join(twins.POLICIES),
+    landmarks.CITATION: twins.CITATION.pattern,
+}
+
+
+def spans(lexed, span, d, splits):
+    return [bytes(lexed.data[a:b]).decode() for a, b in span[splits[d] : splits[d + 1]]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
+def test_lines_are_those_of_splitlines(batch):
+    lexed = lex(pa.array(batch, pa.string()))
+    lines = split_lines(lexed)
+    for d, text in enumerate(batch):
+        own = slice(lines.splits[d], lines.splits[d + 1])
+        assert spans(lexed, lines.span, d, lines.splits) == text.splitlines()
+        assert lines.characters[own].tolist() == [len(line) for line in text.splitlines()]
+        assert lines.stripped[own].tolist() == [len(line.strip()) for line in text.splitlines()]
+        assert np.diff(lines.words[own], axis=1).ravel().tolist() == [len(line.split()) for line in text.splitlines()]
+
+
+@settings(max_examples=150, deadline=None)
+@given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
+def test_phrases_are_found_wherever_they_are(batch):
+    lexed = lex(pa.array(batch, pa.string()))
+    found = landmarks.landmarks(lexed)
+    assert found.braces.tolist() == [text.count("{") for text in batch]
+    for kind, pattern in PHRASES.items():
+        text_of = (lambda text: text) if kind == landmarks.CITATION else twins.lower
+        assert landmarks.occurrences(found, kind).tolist() == [
+            len(re.findall(pattern, text_of(text))) for text in batch
+        ]
+
+
+@pytest.mark.parametrize("before", [0, 1, 50, 55, 60, 61, 62, 63, 64, 130])
+@pytest.mark.parametrize("after", [0, 1, 3, 70])
+def test_no_landmark_hides_at_the_edge_of_a_block(before, after):
+    for kind, text in (
+        (1, "javascript"),
+        (3, "cookie policy"),
+        (5, "https://a"),
+        (4, "[citation needed]"),
+        (0, "\u2028"),
+    ):
+        found = landmarks.landmarks(lex(pa.array(["x\n" * before + text + "\nx" * after, "y" * 9])))
+        assert landmarks.occurrences(found, kind).tolist() == [1, 0], text
+
+
+def test_more_landmarks_than_expected_are_all_found():
+    text = "\r" * 5000
+    assert len(split_lines(lex(pa.array([text]))).span) == 5000
+    assert len(segment.segment(lex(pa.array(["a." * 5000])), "wordpunct").span) == 10000
+
+
+@pytest.mark.parametrize("rule", segment.RULES)
+@settings(max_examples=100, deadline=None)
+@given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
+def test_words_are_those_of_the_rule(rule, batch):
+    lexed = lex(pa.array(["padding", *batch], pa.string())[1:])
+    found = segment.segment(lexed, rule)
+    assert segment.count_words(lexed, rule).tolist() == np.diff(found.splits).tolist()
+    for d, text in enumerate(batch):
+        words, own = twins.words(text, rule), slice(found.splits[d], found.splits[d + 1])
+        assert spans(lexed, found.span, d, found.splits) == words
+        assert found.characters[own].tolist() == [len(word) for word in words]
+        alpha = [any(map(str.isalpha, word)) for word in words]
+        assert (found.flags[own] & segment.HAS_ALPHA > 0).tolist() == alpha
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "words"),
+    [
+        ("unicode", "Don't stop: 3.5 km²!", ["Don", "t", "stop", "3", "5", "km²"]),
+        ("unicode", "今日は東京", ["今", "日", "は", "東", "京"]),
+        ("unicode", "ภาษาไทย", ["ภ", "า", "ษ", "า", "ไ", "ท", "ย"]),
+        ("unicode", "हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("unicode", "한국어 cafe\u0301", ["한국어", "cafe\u0301"]),
+        ("characters", "a e\u0301।", ["a", "e\u0301", "।"]),
+        ("wordpunct", "isn't (so)...", ["isn", "'", "t", "(", "so", ")..."]),
+        ("whitespace", " a\u3000b-c\n", ["a", "b-c"]),
+    ],
+)
+def test_words_of_languages(rule, text, words):
+    lexed = lex(pa.array([text]))
+    found = segment.segment(lexed, rule)
+    assert spans(lexed, found.span, 0, found.splits) == words
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts)
+def test_traits_are_those_of_python(text):
+    for char in filter(is_pinned, text):
+        assert twins.has(char, traits.DIGIT) == char.isdigit()
+        assert twins.has(char, traits.DECIMAL) == char.isdecimal()
+        assert twins.has(char, traits.ALNUM) == char.isalnum()
+        assert twins.has(char, traits.MARK) == unicodedata.category(char).startswith("M")
+
+
+def test_derivations_are_kept_for_the_last_batches_only():
+    first, others = lex(pa.array(["a"])), [lex(pa.array(["b"])) for _ in range(sharing.KEPT)]
+    kept = sharing.shared(first, "x", object)
+    assert sharing.shared(first, "x", object) is kept
+    assert sharing.shared(first, "y", object) is not kept
+    for lexed in others:
+        sharing.shared(lexed, "x", object)
+    assert sharing.shared(first, "x", object) is not kept
