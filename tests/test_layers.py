@@ -23,7 +23,7 @@ operator:  operator                             | errors msgspec numpy pyarrow |
 family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | numpy pyarrow | operator kernels
 operators: operators.*                          | family operator sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm
+                                                  | fasttext kenlm zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
