@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from curate import registry
+from curate import assets, registry
 from curate.operator import KINDS, Operator
 from curate.recipe import default
 from curate.result import table_text
@@ -23,6 +23,15 @@ def list_text() -> str:
     rows = [["operator", "kind", "what it does"]]
     rows += [[name, cls.kind, summary(cls)] for name, cls in registry.builtin().items()]
     return table_text(rows, left=3)
+
+
+def assets_text() -> str:
+    """All known assets, one line each, and the folder they are kept in."""
+    rows = [["asset", "version", "bytes", "licence", "here", "what it is"]]
+    for name, asset in assets.registry().items():
+        here = "no" if asset.absent() else asset.package or "yes"
+        rows.append([name, asset.version, f"{asset.size:,}", asset.licence, here, asset.about])
+    return f"{table_text(rows, left=6)}\n\nfolder  {assets.folder()}"
 
 
 def signature(cls: type[Operator]) -> list[tuple[str, str, str]]:

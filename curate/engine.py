@@ -79,7 +79,8 @@ def _is_done(plan: Plan, store: Store, config: Config) -> bool:
         return False
     if manifest["quarantined"] > config.quarantine_share * manifest["records"]:
         return False
-    return all(store.path(file["path"]).exists() for part in ("data", "annotations") for file in manifest[part])
+    files = [file["path"] for part in ("data", "annotations") for file in manifest[part]]
+    return all(store.path(name).exists() for name in (*files, "report.html", "README.md"))
 
 
 class _Run:
@@ -220,8 +221,10 @@ class _Run:
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
+        began = time.perf_counter()
         write_report(self.store.path("report.html"), manifest, self.plan.recipe)
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
+        self._add_clock({"report and card": time.perf_counter() - began})
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
         write_text(self.store.path("manifest.json"), text + "\n")
 

@@ -4,6 +4,7 @@ CurateError
 ├── RecipeError     the recipe or the configuration is wrong: file:line, the key, the nearest right name
 ├── PlanError       the steps do not fit together or the run folder is not theirs: step, column, who could write it
 ├── DataError       the input cannot be read: file, position, what to do
+├── AssetError      an external list or model cannot be fetched, or has other bytes than it should have
 └── OperatorError   an operator failed on data: step, shard, row
 """
 
@@ -27,6 +28,10 @@ class PlanError(CurateError):
 
 class DataError(CurateError):
     """An input cannot be read."""
+
+
+class AssetError(CurateError):
+    """An external list or model cannot be fetched, or is not what it should be."""
 
 
 class OperatorError(CurateError):

@@ -111,7 +111,7 @@ def largest_clusters(folder: Path, most: int = 5) -> list[dict[str, Any]]:
 
 def _distribution(table: pl.DataFrame, name: str, bounds: list[tuple[str, float]]) -> Distribution:
     values = table[name]
-    present = values.filter(values.is_finite())  # infinities have no place on an axis; a source may hold them
+    present = values.filter(values.is_finite()).sort()  # infinities have no place on an axis; a source may hold them
     if present.is_empty():
         return Distribution(name, [], [], [], {}, values.null_count(), bounds)
     low, *middle, high = (float(present.quantile(q) or 0.0) for q in (0.005, 0.05, 0.5, 0.95, 0.995))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -75,7 +76,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return ()
 
     def files(self) -> tuple[str, ...]:
-        """Local files (models, lists) the operator needs; their content is part of its fingerprint."""
+        """Local files (models, lists) the operator needs; their content is part of its fingerprint.
+
+        `curate.assets.files(name_or_path)` finds them; it raises PlanError for what is not here.
+        """
         return ()
 
     def check(self, types: Mapping[str, pa.DataType]) -> None:
@@ -83,8 +87,12 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def identity(self) -> dict[str, Any]:
         """What decides the operator's output: name, version, parameters, content of its files."""
-        contents = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in self.files()}
-        return {"name": self.name(), "version": self.version, "parameters": parameters(self), "files": contents}
+        return {
+            "name": self.name(),
+            "version": self.version,
+            "parameters": parameters(self),
+            "files": _contents(self.files()),
+        }
 
     def __call__(self, value: Any) -> Any:
         """Apply to one text or row (dict), a batch (dict of lists or arrays), or an Arrow table or record batch.
@@ -222,6 +230,12 @@ def parameters(operator: Operator) -> dict[str, Any]:
     {'share': 0.5, 'seed': 0, 'by': 'id'}
     """
     return typing.cast(dict[str, Any], msgspec.to_builtins(operator))
+
+
+def _contents(files: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of each file, by its path below the folder of them all: it does not matter where that folder is."""
+    top = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]) if files else ""
+    return {os.path.relpath(path, top): hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files}
 
 
 def evaluate(operator: Operator, columns: Mapping[str, pa.Array], work: Callable[..., Any] | None = None) -> Columns:

@@ -309,9 +309,10 @@ def look_at_sources(recipe: Recipe, corrupt: Literal["error", "quarantine"] = "e
         raise PlanError(f"{file}the recipe has no sources: say where the documents are under `sources:`")
     shards: list[Shard] = []
     schemas: dict[str, pa.Schema] = {}
+    walked: dict[str, list[str]] = {}
     for name, source in recipe.sources.items():
         try:
-            found = discover(name, source)
+            found = discover(name, source, walked)
             schemas[name] = schema(source, found, corrupt)
         except DataError as error:
             place = f"{recipe.places[name]}: " if name in recipe.places else ""

@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -177,6 +177,13 @@ class _Include(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     with_: dict[str, Any] = msgspec.field(default_factory=dict, name="with")
 
 
+class _RuleSet(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of a `keep:` step that names a rule set, but for what every step may say."""
+
+    rules: str
+    with_: dict[str, Any] = msgspec.field(default_factory=dict, name="with")
+
+
 def shipped() -> dict[str, Path]:
     """Recipes that come with curate, by name: `quickstart`, `rules/gopher`."""
     root = Path(str(resources.files("curate"))) / "recipes"
@@ -192,9 +199,8 @@ def locate(path: str | Path, beside: Path | None = None) -> Path:
     names = shipped()
     if str(path) in names:
         return names[str(path)]
-    raise RecipeError(
-        f"no recipe {str(path)!r}: neither a file nor one of {', '.join(names)}{nearest(str(path), names)}"
-    )
+    known = nearest(str(path), names) or f"; there are {', '.join(names)}"
+    raise RecipeError(f"no recipe {str(path)!r}: neither a file nor one that comes with curate{known}")
 
 
 def builtin_variables() -> dict[str, str]:
@@ -223,7 +229,7 @@ def _recipe(document: Document, folder: Path, variables: dict[str, Any], sets: d
         for name, value in head.sources.items()
     }
     names = set(document.variables) | used
-    steps = tuple(_steps(head.steps, document, folder, catalogue, variables, names))
+    steps = tuple(_steps(head.steps, _Reading(document, folder, catalogue, variables, names, set())))
     for key in sets:
         if key not in names:
             raise RecipeError(f"--set {key}: the recipe has no such variable or key{nearest(key, names)}")
@@ -263,44 +269,51 @@ def _catalogue(uses: list[str], document: Document, folder: Path) -> tuple[Catal
         raise at_line(document, ("uses",))(str(error)) from error
 
 
-def _steps(
-    entries: list[Any], document: Document, folder: Path, catalogue: Catalogue, given: dict[str, Any], names: set[str]
-) -> Iterator[Step]:
+class _Reading(NamedTuple):
+    """A file on its way to steps: what its entries may name, and what is known so far of the whole recipe."""
+
+    document: Document
+    folder: Path
+    catalogue: Catalogue
+    given: dict[str, Any]  # variables
+    names: set[str]  # of all variables met
+    made: set[str]  # columns that steps so far write
+
+
+def _steps(entries: list[Any], reading: _Reading) -> Iterator[Step]:
     for at, entry in enumerate(entries):
         place: Place = ("steps", at)
+        fail = at_line(reading.document, place)
         if isinstance(entry, str):
             entry = {entry: {}}
         if not isinstance(entry, dict) or len(entry) != 1:
-            raise at_line(document, place)("a step is an operator's name, or one `name: {parameters}`")
+            raise fail("a step is an operator's name, or one `name: {parameters}`")
         ((name, body),) = entry.items()
         if not isinstance(name, str):
-            raise at_line(document, place)(f"an operator's name is text, got {name!r}")
+            raise fail(f"an operator's name is text, got {name!r}")
         if name == "include":
-            yield from _included(body, document, (*place, "include"), folder, catalogue, given, names)
-        else:
-            yield _step(name, {} if body is None else body, document, (*place, name), catalogue)
+            yield from _included(body, reading, (*place, "include"))
+            continue
+        is_rule_set = name == "keep" and isinstance(body, dict) and isinstance(body.get("rules"), str)
+        steps = _rule_set(body, reading, (*place, name)) if is_rule_set else []
+        for step in steps or [_step(name, {} if body is None else body, reading, (*place, name))]:
+            reading.made.update(step.columns_written().values())
+            yield step
 
 
-def _included(
-    body: Any,
-    document: Document,
-    place: Place,
-    folder: Path,
-    catalogue: Catalogue,
-    given: dict[str, Any],
-    names: set[str],
-) -> Iterator[Step]:
+def _included(body: Any, reading: _Reading, place: Place) -> Iterator[Step]:
     """The steps of another recipe or rule set, with its variables given in `with:`."""
+    document = reading.document
     body = {"recipe": body} if isinstance(body, str) else body
     include = convert(body, _Include, document, place, "include")
     try:
-        path = locate(include.recipe, folder)
+        path = locate(include.recipe, reading.folder)
     except RecipeError as error:
         raise at_line(document, place)(str(error)) from error
     if path.resolve() in document.inside:
         circle = [*document.inside[document.inside.index(path.resolve()) :], path]
         raise at_line(document, place)(f"recipes include each other: {' -> '.join(file.name for file in circle)}")
-    values = {**builtin_variables(), **given, **include.with_}
+    values = {**builtin_variables(), **reading.given, **include.with_}
     inner = read_document(path, values)
     inner.inside = (*document.inside, path.resolve())
     unknown = set(include.with_) - set(inner.variables)
@@ -309,13 +322,53 @@ def _included(
         raise at_line(document, (*place, "with", word))(
             f"{inner.file} has no variable {word!r}{nearest(word, inner.variables)}"
         )
-    names |= set(inner.variables)
+    reading.names.update(inner.variables)
     head = _head(inner)
     more, _ = _catalogue(head.uses, inner, path.parent)
-    yield from _steps(head.steps, inner, path.parent, registry.merge(catalogue, more), given, names)
+    catalogue = registry.merge(reading.catalogue, more)
+    yield from _steps(head.steps, reading._replace(document=inner, folder=path.parent, catalogue=catalogue))
 
 
-def _step(name: str, body: Any, document: Document, place: Place, catalogue: Catalogue) -> Step:
+def rule_set_file(name: str) -> str:
+    """What to include for a rule set: `rules/gopher` for a shipped one, else the path."""
+    return f"rules/{name}" if f"rules/{name}" in shipped() else name
+
+
+def _rule_set(body: dict[str, Any], reading: _Reading, place: Place) -> list[Step]:
+    """`keep: {rules: NAME, with: {RULE: changes}}`: the set's signals, as far as its rules read them, and its rules."""
+    from curate.rules import expand
+
+    document, fail = reading.document, at_line(reading.document, (*place, "rules"))
+    placed = {key: body[key] for key in registry.STEP_KEYS if key in body}
+    about = convert(placed, _Placed, document, place, "keep")
+    rest = {key: value for key, value in body.items() if key not in placed}
+    asked = convert(rest, _RuleSet, document, place, "keep")
+    sets = [name.removeprefix("rules/") for name in shipped() if name.startswith("rules/")]
+    try:
+        locate(rule_set_file(asked.rules), reading.folder)
+    except RecipeError as error:
+        known = nearest(asked.rules, sets) or f"; there are {', '.join(sets)}"
+        raise fail(f"no rule set {asked.rules!r}, and no such file{known}") from error
+    said = {"as_": about.as_, "from_": _several(about.from_), "where": about.where, "columns": about.columns}
+    at_keep = {key: value for key, value in said.items() if value}
+    steps = [
+        msgspec.structs.replace(
+            step, place=document.where(place), **(at_keep if step.operator.name() == "keep" else {})
+        )
+        for step in _included(rule_set_file(asked.rules), reading._replace(made=set()), place)
+    ]
+    try:
+        return expand(steps, asked.with_, reading.made)
+    except RecipeError as error:
+        raise at_line(document, (*place, "with"))(f"{asked.rules}: {error}") from error
+
+
+def _several(names: str | list[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _step(name: str, body: Any, reading: _Reading, place: Place) -> Step:
+    document, catalogue = reading.document, reading.catalogue
     fail = at_line(document, place)
     if name not in catalogue:
         raise fail(f"no operator {name!r}{nearest(name, catalogue)} (curate ops lists them)")
@@ -328,11 +381,10 @@ def _step(name: str, body: Any, document: Document, place: Place, catalogue: Cat
         operator = convert(rest, catalogue[name], document, place, name)
     except (ValueError, TypeError) as error:
         raise fail(f"{name}: {error}") from error
-    sources = (about.from_,) if isinstance(about.from_, str) else tuple(about.from_)
     return Step(
         operator=operator,
         as_=about.as_,
-        from_=sources,
+        from_=_several(about.from_),
         where=about.where,
         columns=about.columns,
         place=document.where(place),

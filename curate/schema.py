@@ -15,16 +15,18 @@ from curate.recipe import Output
 
 def recipe_schema() -> dict[str, Any]:
     """The schema of a recipe file, with every operator this installation knows."""
-    catalogue = registry.builtin()
+    catalogue, text = registry.builtin(), {"type": "string"}
     _, components = msgspec.json.schema_components([Source, Output, *catalogue.values()], ref_template="#/$defs/{name}")
     definitions = {name: _with_variables(_no_titles(part)) for name, part in components.items()}
     for cls in catalogue.values():
         definitions[cls.__name__]["properties"] |= STEP_PROPERTIES
         definitions[cls.__name__]["description"] = (cls.__doc__ or "").split("\n\n")[0]
+    keep = definitions["Keep"]["properties"]
+    keep["rules"] = {"anyOf": [keep["rules"], text], "description": "rules, or the name of a rule set"}
+    keep["with"] = {"type": "object", "description": "of a rule set: rule -> what differs in it, or null"}
     steps = [{"enum": [name for name, cls in catalogue.items() if not _required(cls)]}]
     steps += [_one_step(name, {"$ref": f"#/$defs/{cls.__name__}"}) for name, cls in catalogue.items()]
     steps.append(_one_step("include", INCLUDE))
-    text = {"type": "string"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "curate recipe",

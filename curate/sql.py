@@ -44,7 +44,7 @@ def check(condition: str, types: Mapping[str, pa.DataType]) -> None:
             f"condition {condition!r} looks at other documents, but rows are seen a batch at a time:"
             " use a number, or a selector such as select_top"
         )
-    empty = pa.table({name: pa.array([], kind) for name, kind in types.items() if name in columns(condition)})
+    empty = pa.schema([(name, kind) for name, kind in types.items() if name in columns(condition)]).empty_table()
     try:
         frame = pl.DataFrame(empty) if empty.num_columns else pl.DataFrame({"_": []})
         # Evaluated, not only typed: that is when Polars refuses to compare text with numbers.

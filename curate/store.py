@@ -2,7 +2,7 @@
 
     data/ annotations/ manifest.json report.html README.md recipe.yaml quarantine.jsonl log.jsonl
     .work/values/<value_key>/<shard>.arrow       a step's columns, row-aligned with the shard
-    .work/index/<shard>.arrow                    id, source, language, bytes and words; its row groups are the batches
+    .work/index/<shard>.arrow                    short source columns, sizes of texts; has the batches of the shard
     .work/bad/<shard>.jsonl                      records of the shard that could not be read
     .work/members/<pass key>/<shard>.arrow       what a shard hands to a corpus-wide step
     .work/pieces/<shard>.arrow                   rows that an expander made; a shard of its own from then on

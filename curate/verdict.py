@@ -72,7 +72,8 @@ def _rule_line(verdict: dict[str, Any]) -> str:
     mark = "passes" if verdict["passes"] else "FAILS "
     distance = verdict["distance"]
     gap = "" if distance is None else f", {_number(abs(distance))} {'inside' if distance >= 0 else 'outside'}"
-    return f"  {mark} {verdict['rule']}: {values} ({verdict['rule_text']}{gap})"
+    source = f"; {verdict['source']}" if "source" in verdict else ""
+    return f"  {mark} {verdict['rule']}: {values} ({verdict['rule_text']}{gap}{source})"
 
 
 def _number(value: Any) -> str:

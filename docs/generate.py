@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from curate import catalogue, schema
+from curate import catalogue, schema, signals
 from curate.cli import main as command_line
 
 DOCS = Path(__file__).resolve().parent
@@ -28,15 +28,23 @@ def helps() -> Iterator[tuple[str, str]]:
     """Each command's name and what its `--help` prints."""
     top = click.Context(command_line, info_name="curate", terminal_width=WIDTH, **command_line.context_settings)
     yield "curate", command_line.get_help(top)
-    for name in command_line.list_commands(top):
-        command = command_line.commands[name]
-        yield f"curate {name}", command.get_help(click.Context(command, parent=top, info_name=name))
+    yield from _helps(command_line, top)
+
+
+def _helps(group: click.Group, context: click.Context) -> Iterator[tuple[str, str]]:
+    for name in group.list_commands(context):
+        command = group.commands[name]
+        inner = click.Context(command, parent=context, info_name=name)
+        yield inner.command_path, command.get_help(inner)
+        if isinstance(command, click.Group):
+            yield from _helps(command, inner)
 
 
 def pages() -> dict[str, str]:
     """Name and content of every generated file."""
     return {
         "operators.md": catalogue.markdown(),
+        "signals.md": signals.markdown(),
         "cli.md": cli_page(),
         "recipe.schema.json": json.dumps(schema.recipe_schema(), indent=1, ensure_ascii=False) + "\n",
         "config.schema.json": json.dumps(schema.config_schema(), indent=1, ensure_ascii=False) + "\n",

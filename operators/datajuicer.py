@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import pyarrow as pa
 
+from curate import assets
 from curate.errors import PlanError
 from curate.family import Family
 
@@ -26,8 +27,8 @@ class DatajuicerSignals(Family, frozen=True):
     char_ngram     characters of the n-grams whose repetition is measured
     word_ngram     words of the n-grams whose repetition is measured
     words          published, or how words are found: unicode, whitespace, wordpunct or characters
-    flagged_words  path of a list of flagged words
-    stop_words     path of a list of stop words
+    flagged_words  a list of flagged words: a path, or an asset (ldnoobw/en)
+    stop_words     a list of stop words
 
     datajuicer_text_length            code points (0 and more)
     datajuicer_word_count             words of which something is left
@@ -65,7 +66,7 @@ class DatajuicerSignals(Family, frozen=True):
     stop_words: str = ""
 
     def files(self) -> tuple[str, ...]:
-        return tuple(path for path in (self.flagged_words, self.stop_words) if path)
+        return tuple(file for name in (self.flagged_words, self.stop_words) if name for file in assets.files(name))
 
     def compute(self, text: pa.StringArray) -> dict[str, pa.Array]:
         from curate.kernels.characters import characters
@@ -102,7 +103,7 @@ class DatajuicerSignals(Family, frozen=True):
             found["word_repetition_ratio"] = pa.array(word_repetition(words, self.word_ngram))
         for name, path in (("flagged_word_ratio", self.flagged_words), ("stop_word_ratio", self.stop_words)):
             nothing = pa.nulls(len(text), pa.float64())
-            found[name] = pa.array(listed(words, read_list(path))) if path else nothing
+            found[name] = pa.array(listed(words, read_list(str(assets.locate(path))))) if path else nothing
         return found
 
 

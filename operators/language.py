@@ -5,7 +5,6 @@ import functools
 import importlib.metadata
 from collections.abc import Mapping
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import assets
 from curate.errors import PlanError, nearest
 from curate.operator import Signal
 
@@ -28,7 +28,7 @@ class Language(Signal, frozen=True):
     """The language of each document and how sure the model is.
 
     model       `embedded`: py3langid's model of 140 languages, which comes with the installation; our kernel gives the
-                same label as the library for every text. Or the path of a fastText model (lid.176.ftz, lid.176.bin)
+                same label as the library for every text. Or a fastText model: a path, or an asset (lid.176.ftz)
     languages   the only languages (ISO 639 codes) that the embedded model may choose from; default: all it knows
 
     language          ISO 639 code (two letters where there is one), or the label of a fastText model. The embedded
@@ -59,7 +59,7 @@ class Language(Signal, frozen=True):
         return {"language": pa.string(), "language_score": pa.float32()}
 
     def files(self) -> tuple[str, ...]:
-        return () if self.model == EMBEDDED else (self.model,)
+        return () if self.model == EMBEDDED else assets.files(self.model)
 
     def identity(self) -> dict[str, Any]:
         if self.model != EMBEDDED:
@@ -68,7 +68,7 @@ class Language(Signal, frozen=True):
 
     def check(self, types: Mapping[str, pa.DataType]) -> None:
         if self.model != EMBEDDED:
-            fasttext_model(self.model)
+            fasttext_model(*self.files())
         elif self.languages is not None:
             embedded_model(self.languages)
 
@@ -86,7 +86,7 @@ class Language(Signal, frozen=True):
 
     def _by_fasttext(self, text: pa.StringArray) -> tuple[pa.Array, pa.Array]:
         one_line = pc.replace_substring(text, "\n", " ").to_pylist()  # fastText ends a document at the line feed
-        labels, scores = fasttext_model(self.model).predict(one_line) if one_line else ([], [])
+        labels, scores = fasttext_model(*self.files()).predict(one_line) if one_line else ([], [])
         language = [label[0].removeprefix(LABEL) if label else UNDETERMINED for label in labels]
         score = [min(float(score[0]), 1.0) if len(score) else 0.0 for score in scores]
         return pa.array(language, pa.string()), pa.array(score, pa.float32())
@@ -115,8 +115,6 @@ def fasttext_model(path: str) -> Any:
     import fasttext
 
     advice = "name a classifier such as lid.176.ftz, or leave `model` out for the embedded one"
-    if not Path(path).is_file():
-        raise PlanError(f"language: there is no fastText model {path}: {advice}")
     try:
         model = fasttext.load_model(path)
         model.predict("")

@@ -22,13 +22,15 @@ sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | numpy pyarrow | operator kernels
-operators: operators.*                          | family operator sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm zstandard
+assets:    assets                               | errors msgspec yaml |
+operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
+                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
 store:     store                                | errors msgspec |
-recipe:    recipe                               | registry operator document convert io errors msgspec yaml |
+recipe:    recipe rules                         | recipe family registry operator document convert io errors \
+                                                  msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value
@@ -37,9 +39,9 @@ result:    result verdict explain progress      | operators operator recipe plan
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
-notebook:  corpus sampling starter              | recipe operator io config sampling errors msgspec pyarrow yaml \
-                                                  | engine explain flow store
-generated: catalogue schema                     | registry operator recipe config result io msgspec |
+notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
+                                                  pyarrow yaml | engine explain flow store
+generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
                                                   pyarrow | pytest by_value execute loky datasets
 cli:       cli __main__                         | errors curate click | ...

@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from curate import sql
 from curate.errors import CurateError, OperatorError
-from curate.execute.overlay import LABELS, choose, one
+from curate.execute.overlay import BYTES, choose, one
 from curate.operator import Columns, Deduplicator, Expander, Filter, Selector, Trainer, evaluate, plain, scatter
 from curate.plan import PIECES, PlannedStep
 
 if TYPE_CHECKING:
     from curate.execute.walk import Walk
 
+FEW = 8  # where less than one byte in so many is not asked for, a whole batch is worked on
 TOO_MANY = 20  # rows of a batch an operator may fail on before it is the operator that is wrong
 
 
@@ -131,14 +132,26 @@ class Batch:
         if not missing.any():
             self._quarantine(step, errors, rows)
             return load
+        missing = self._widened(step, missing)
         fresh, found = self._compute(step, missing)
-        if covered.any():
+        if covered.any() and not missing.all():
             fresh = {own: choose(missing, array, load(own)) for own, array in fresh.items()}
             found = choose(missing, found, errors)
         with self.walk.timed("write"):
             overlay.put(fresh, covered | missing, found)
         self._quarantine(step, found, rows)
         return lambda own: fresh[own]
+
+    def _widened(self, step: PlannedStep, rows: np.ndarray) -> np.ndarray:
+        """All rows where that is cheaper than to copy the text of those wanted, and where all have what is read."""
+        has_all = all(self._is_whole(name) for name in step.inputs.values())
+        sizes = one(self.index[BYTES]).to_numpy()
+        return np.ones(self.size, bool) if has_all and sizes[~rows].sum() * FEW < sizes.sum() else rows
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether every row has the column's last value; others may yet get one, in a run that keeps more of them."""
+        written = self._versions.get(name)
+        return bool(written) and (written[-1].rows is None or bool(written[-1].rows.all()))  # type: ignore[index]
 
     def inputs(self, step: PlannedStep, rows: np.ndarray) -> Columns:
         """The columns a step reads, for the given rows. Steps that see the same rows share the arrays."""
@@ -204,13 +217,13 @@ class Batch:
             return
         hit = errors.is_valid().to_numpy(zero_copy_only=False) & rows
         self.errors[step.step.name] = choose(hit, errors, pa.nulls(self.size, pa.string()))
-        self.first[hit & self.kept] = len(self.walk.plan.reasons) + step.index
+        self.first[hit & self.kept] = len(self.walk.reasons) + step.index
         self.failed |= hit
         self.kept &= ~hit
 
     def _drop(self, reason: str, fails: np.ndarray) -> None:
         self.fails[reason] = fails
-        self.first[fails & self.kept] = list(self.walk.plan.reasons).index(reason)
+        self.first[fails & self.kept] = self.walk.reasons[reason]
         self.kept &= ~fails
 
     def _decide_by_corpus(self, step: PlannedStep, rows: np.ndarray) -> None:
@@ -246,7 +259,7 @@ class Batch:
         return array
 
     def _from_source(self, field: pa.Field) -> pa.Array:
-        if field.name in LABELS and field.name in self.index.column_names:
+        if field.name in self.index.column_names:
             return one(self.index[field.name])
         if self._given is None:
             self._given = self.walk.source(self.start, self.size)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +17,13 @@ Where = Path | str
 
 
 class BatchFile:
-    """Reads single batches, and of those only the columns asked for."""
+    """Reads single batches. Files are mapped into memory: columns that nobody looks at cost nothing."""
 
     def __init__(self, path: Where):
         self._map = pa.memory_map(str(path))
-        self._readers: dict[tuple[str, ...], pa.ipc.RecordBatchFileReader] = {}
         self._all = pa.ipc.open_file(self._map)
+        self._parts: dict[tuple[str, ...], Any] = {}
+        self._number, self._batch = -1, pa.record_batch({})  # the last batch that was asked for
         self.schema = self._all.schema
 
     def __len__(self) -> int:
@@ -29,14 +31,19 @@ class BatchFile:
 
     def get(self, number: int, columns: list[str] | None = None) -> pa.RecordBatch:
         """One batch, or some of its columns."""
-        if columns is None:
-            return self._all.get_batch(number)
-        chosen = tuple(columns)
-        if chosen not in self._readers:
+        if columns is not None and "text" in self.schema.names:
+            return self._part(tuple(columns)).get_batch(number)
+        if self._number != number:
+            self._number, self._batch = number, self._all.get_batch(number)
+        return self._batch if columns is None else self._batch.select(columns)
+
+    def _part(self, columns: tuple[str, ...]) -> Any:
+        """A reader of some columns of a compressed file."""
+        if columns not in self._parts:
             fields = [self.schema.get_field_index(name) for name in columns]
             options = pa.ipc.IpcReadOptions(included_fields=fields)
-            self._readers[chosen] = pa.ipc.open_file(self._map, options=options)
-        return self._readers[chosen].get_batch(number)
+            self._parts[columns] = pa.ipc.open_file(self._map, options=options)
+        return self._parts[columns]
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return (self.get(number) for number in range(len(self)))

@@ -20,7 +20,7 @@ from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
 from curate.plan import Plan, fingerprint
 
-LAYOUT = 2  # bump when the shape of the output changes
+LAYOUT = 3  # bump when the shape of the output changes
 ROW_GROUP_BYTES = 64_000_000
 
 

@@ -3,62 +3,81 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from curate.errors import OperatorError
 from curate.execute.tasks import Task, load_plan, run_task
 
-AHEAD = 3  # tasks in flight per worker
+AHEAD = 2  # tasks in flight per worker process
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
+PATIENCE = 0.5  # seconds of work before processes are started for it, since they take longer to come up; 0: at once
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Local:
-    """Maps tasks over worker processes; results come as they are ready."""
+    """Maps tasks over worker processes; results come as they are ready.
+
+    Until the first of them is up a thread of this process does the work, so that what takes a moment needs no others.
+    """
 
     def __init__(self, workers: int):
         self.workers = workers
         self._pool: Any = None
+        self._is_up = False
+        self._thread: Any = None
+        self._own: Any = None  # what the thread was last given to do
 
     def map(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, dict[str, Any]]]:
-        waiting = list(tasks)
-        if self.workers == 1 or (len(waiting) == 1 and self._pool is None):
-            yield from ((task, run_task(task)) for task in waiting)
+        if self.workers == 1:
+            yield from ((task, run_task(task)) for task in tasks)
         else:
-            yield from self._spread(waiting)
+            yield from self._spread([*tasks])
 
     def close(self) -> None:
         """Stop the workers now; unfinished tasks leave nothing behind."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        self._stop_processes()
+        if self._thread is not None:
+            if not self._own.done():
+                interrupt(self._thread)
+            self._thread.shutdown(cancel_futures=True)
+            self._thread = None
 
     def _spread(self, waiting: list[Task]) -> Iterator[tuple[Task, dict[str, Any]]]:
-        from concurrent.futures import FIRST_COMPLETED, wait
+        from concurrent.futures import FIRST_COMPLETED, Future, wait
         from concurrent.futures.process import BrokenProcessPool
 
         attempts: dict[Task, int] = {}
-        flying: dict[Any, Task] = {}
-        while waiting or flying:
+        here: dict[Future[Any], Task] = {}
+        away: dict[Future[Any], Task] = {}
+        until = time.monotonic() + PATIENCE
+        while waiting or here or away:
+            if PATIENCE and waiting and not here and not self._is_up:
+                self._own = self._here().submit(run_task, waiting[0])
+                here[self._own] = waiting.pop(0)
+            patience = None if self._pool or not waiting else max(0.0, until - time.monotonic())
             try:
-                while waiting and len(flying) < AHEAD * self.workers:
-                    flying[self._start().submit(run_task, waiting[0])] = waiting[0]
+                while waiting and not patience and len(away) < AHEAD * self.workers:
+                    pool = self._processes()
+                    with ctrl_c_waits():  # processes are started here, and begin as this one is
+                        away[pool.submit(run_task, waiting[0])] = waiting[0]
                     waiting.pop(0)
-                future = next(iter(wait(flying, return_when=FIRST_COMPLETED).done))
-                facts = future.result()
+                for future in wait([*here, *away], patience, FIRST_COMPLETED).done:
+                    facts = future.result()
+                    self._is_up |= future in away
+                    yield (away if future in away else here).pop(future), facts
             except BrokenProcessPool as error:
-                lost = [*flying.values()]
-                flying.clear()
+                lost = [*away.values()]
+                away.clear()
                 self._again(lost or waiting[:1], attempts, error)
                 waiting = lost + waiting
-            else:
-                yield flying.pop(future), facts
 
     def _again(self, lost: list[Task], attempts: dict[Task, int], error: Exception) -> None:
         """A worker died: start anew, unless the same tasks keep doing that."""
-        self.close()
+        self._stop_processes()
         for task in lost:
             attempts[task] = attempts.get(task, 0) + 1
         worst = max(attempts, key=lambda task: attempts[task])
@@ -68,12 +87,47 @@ class Local:
                 " try fewer workers or a smaller batch_size"
             ) from error
 
-    def _start(self) -> Any:
-        if self._pool is None:
-            from loky import ProcessPoolExecutor
+    def _here(self) -> Any:
+        if self._thread is None:
+            from concurrent.futures import ThreadPoolExecutor
 
+            self._thread = ThreadPoolExecutor(1)
+        return self._thread
+
+    def _processes(self) -> Any:
+        if self._pool is None:
+            from multiprocessing import resource_tracker
+
+            from loky import ProcessPoolExecutor
+            from loky.backend import resource_tracker as lokys
+
+            for tracker in (resource_tracker, lokys):  # that which starts a worker would let Ctrl-C through again
+                tracker.ensure_running()
             self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare, initargs=(os.getpid(),))
         return self._pool
+
+    def _stop_processes(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back for a block. Processes that are started in it never see one: it is their driver's business."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def interrupt(threads: Any) -> None:
+    """Ctrl-C for the threads of an executor, so that they leave the task they are at as this process would."""
+    import ctypes
+
+    for thread in threads._threads:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt))
 
 
 def _on(task: Task) -> str:
@@ -85,13 +139,11 @@ def _on(task: Task) -> str:
 
 
 def prepare(driver: int) -> None:
-    """In a new worker: one thread each, Ctrl-C is the driver's business, and no worker outlives its driver."""
-    import signal
+    """In a new worker: one thread each, and no worker outlives its driver."""
     import threading
 
     import pyarrow as pa
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     threading.Thread(target=end_with, args=(driver,), daemon=True).start()
 

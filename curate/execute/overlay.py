@@ -12,7 +12,8 @@ from curate.execute.batches import BatchFile, BatchWriter
 
 ROWS = "__rows"  # rows for which the step was computed
 ERROR = "__error"  # why a row could not be
-LABELS = ("id", "source", "language")  # short columns that most passes want without reading text again
+LABELS = ("id", "source", "language", "url", "path", "extension")  # strings that are short
+BYTES, WORDS = "__bytes", "__words"  # the size of every text
 
 
 class Overlay:
@@ -83,12 +84,18 @@ class Overlay:
 
 
 def index_schema(source: pa.Schema) -> pa.Schema:
-    """Columns of a shard's index: labels that its source has, and the size of every text.
+    """Columns of a shard's index: short ones that its source has, so that text is not read for them; sizes of texts.
 
     The record batches of an index are the batches of every later read of its shard.
     """
-    labels = [(name, pa.string()) for name in LABELS if name in source.names and source.field(name).type == pa.string()]
-    return pa.schema([*labels, ("bytes", pa.int64()), ("words", pa.int32())])
+    short = [field for field in source if _is_short(field)]
+    return pa.schema([*short, (BYTES, pa.int64()), (WORDS, pa.int32())])
+
+
+def _is_short(field: pa.Field) -> bool:
+    kind = field.type
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return is_number or (kind == pa.string() and field.name in LABELS)
 
 
 def one(column: pa.ChunkedArray) -> pa.Array:

@@ -23,7 +23,7 @@ from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
-from curate.execute.overlay import one
+from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.walk import Walk
 from curate.operator import Deduplicator, Expander, Trainer, complete
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
@@ -95,11 +95,14 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
             if handed is None or end is None:
                 tally.add(batch)
             else:
-                handed.write(pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end))
+                made = pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end)
+                with walk.timed("write"):
+                    handed.write(made)
             for at in this.ahead:
                 batch.values(plan.steps[at], batch.scope(plan.steps[at]))
     facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key), **(tally.facts() if end is None else {})}
-    task.store.sign(this.key, shard.key, facts)
+    with walk.timed("write"):
+        task.store.sign(this.key, shard.key, facts)
     return {**facts, "clock": {**walk.clock, "total": time.perf_counter() - began}, "bytes": tally.bytes or shard.bytes}
 
 
@@ -138,8 +141,7 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
         sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
     with batch.walk.timed(part), blamed(end, where):
         at, keys = operator.keys(sketch)
-    # Sorted, so that a partition of the keys is a slice of every batch.
-    order = np.lexsort((at, keys))
+        order = np.lexsort((at, keys))  # so that a partition of the keys is a slice of every batch
     return pa.table({"key": pa.array(keys[order]), "row": pa.array(positions[at[order]].astype(np.uint32))})
 
 
@@ -188,7 +190,7 @@ class Tally:
         self.quarantined: list[dict[str, Any]] = []
 
     def add(self, batch: Batch) -> None:
-        size = one(batch.index["bytes"])
+        size = one(batch.index[BYTES])
         self.bytes += pc.sum(size).as_py() or 0
         if not self.plan.exported(batch.walk.shard):
             return
@@ -200,7 +202,7 @@ class Tally:
                 "language": batch.column("language") if self.has_language else nulls,
                 "fate": fate(batch, self.names),
                 "bytes": size,
-                "words": batch.index["words"],
+                "words": batch.index[WORDS],
             }
         )
         groups = table.group_by(["source", "language", "fate"]).aggregate(

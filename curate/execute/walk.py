@@ -21,7 +21,7 @@ from curate.config import Config
 from curate.convert import size
 from curate.execute.batch import Batch
 from curate.execute.batches import BatchFile, BatchWriter, read_table
-from curate.execute.overlay import Overlay, index_schema
+from curate.execute.overlay import BYTES, WORDS, Overlay, index_schema
 from curate.io.source import BadRecord, read
 from curate.operator import plain
 from curate.plan import PIECES, Plan, PlannedStep, stored
@@ -35,6 +35,7 @@ class Walk:
         self.plan, self.store, self.config = plan, store, config
         self.number, self.shard = number, plan.shards[number]
         self.steps = plan.steps[plan.first_step(number) : stop]
+        self.reasons = {reason: at for at, reason in enumerate(plan.reasons)}
         self.clock: dict[str, float] = defaultdict(float)
         self.rows = self.bad = 0
         self._overlays: dict[str, Overlay] = {}
@@ -55,20 +56,23 @@ class Walk:
             failed = False
         finally:
             self._source.close()
-            for overlay in self._overlays.values():
-                overlay.close(failed)
+            with self.timed("write"):
+                for overlay in self._overlays.values():
+                    overlay.close(failed)
 
     def overlay(self, step: PlannedStep) -> Overlay:
         if step.value_key not in self._overlays:
             path = self.store.values(step.value_key, self.shard.key)
-            self._overlays[step.value_key] = Overlay(path, stored(step))
+            with self.timed("read"):
+                self._overlays[step.value_key] = Overlay(path, stored(step))
         return self._overlays[step.value_key]
 
     def decisions(self, step: PlannedStep) -> pa.Table:
         """Rows of this shard that a corpus-wide step decided on, in order."""
         if step.index not in self._decisions:
             path = self.store.decisions(step.corpus_key, self.shard.key)
-            self._decisions[step.index] = read_table(path)
+            with self.timed("read"):
+                self._decisions[step.index] = read_table(path)
         return self._decisions[step.index]
 
     def model(self, step: PlannedStep) -> pa.Table:
@@ -139,8 +143,8 @@ def _sizes(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     from curate.kernels.lexer import count_words
 
     text = plain(batch["text"])
-    sizes = {"bytes": pc.binary_length(text).cast(pa.int64()), "words": pa.array(count_words(text), pa.int32())}
-    return pa.table([sizes[name] if name in sizes else batch[name] for name in schema.names], schema=schema)
+    sizes = {BYTES: pc.binary_length(text).cast(pa.int64()), WORDS: pa.array(count_words(text), pa.int32())}
+    return pa.table([sizes[name] if name in sizes else plain(batch[name]) for name in schema.names], schema=schema)
 
 
 def bad_positions(store: Store, shard: str) -> np.ndarray:

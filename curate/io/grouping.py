@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from curate.errors import DataError
-from curate.io.listing import Found, accepts, files_at, missing, named
+from curate.io.listing import Found, Walked, accepts, files_at, missing, named
 from curate.io.source import MB, Source
 from curate.io.stream import COMPRESSED, is_local
 
@@ -28,14 +28,14 @@ class Part(msgspec.Struct, frozen=True):
     files: list[Found]
 
 
-def shards_of(source: Source) -> list[Part]:
+def shards_of(source: Source, walked: Walked) -> list[Part]:
     """The files of a source, grouped into shards. Raises DataError when there are none."""
     paths = [source.path] if isinstance(source.path, str) else list(source.path)
     accept = accepts(source)
     listed: dict[str, Found] = {}
     chosen: dict[str, Found] = {}
     for path in paths:
-        files, is_folder = files_at(path, accept)
+        files, is_folder = files_at(path, accept, walked)
         (listed if is_folder else chosen).update({file.path: file for file in files})
     everything = named(listed | chosen)
     if source.format == "files":

@@ -15,6 +15,9 @@ from curate.errors import DataError, nearest
 from curate.io.source import Source
 from curate.io.stream import is_local, name_of
 
+NOTHING = r"(?!)"  # a regular expression that matches no name
+Walked = dict[str, list[str]]  # what local folders hold, for sources that list the same one
+
 
 class Found(msgspec.Struct, frozen=True):
     """A file: where it is, its path below the root, its size, a stamp that changes with its content."""
@@ -29,7 +32,7 @@ class Found(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------- what there is at a path
 
 
-def files_at(path: str, accept: Callable[[str], bool]) -> tuple[list[Found], bool]:
+def files_at(path: str, accept: Callable[[str], bool], walked: Walked) -> tuple[list[Found], bool]:
     """The files at a path, and whether they were found by listing a folder."""
     fs, place = _filesystem(path)
     is_glob = any(c in place for c in "*?[") and not fs.exists(place)
@@ -38,13 +41,13 @@ def files_at(path: str, accept: Callable[[str], bool]) -> tuple[list[Found], boo
         root = place[: re.search(r"[*?\[]", place).start()].rpartition("/")[0]  # type: ignore[union-attr]
         files = [match for match, info in matches.items() if info["type"] == "file"]
         if not files:
-            return [f for folder in sorted(matches) for f in _folder(fs, path, folder, root, accept)], True
+            return [f for folder in sorted(matches) for f in _folder(fs, path, folder, root, accept, walked)], True
         return [f for f in (_found(fs, path, file, root, matches[file]) for file in files) if accept(f.name)], False
     # Files first: to ask whether it is a folder, HTTP would fetch it.
     if not path.endswith("/") and fs.isfile(place):
         return [_found(fs, path, place, place.rpartition("/")[0], fs.info(place))], False
     if fs.isdir(place):
-        return list(_folder(fs, path, place, place, accept)), True
+        return list(_folder(fs, path, place, place, accept, walked)), True
     raise DataError(missing(path, place if is_local(_url(fs, path, place)) else ""))
 
 
@@ -58,43 +61,49 @@ def _filesystem(path: str) -> tuple[Any, str]:
     return fs, place
 
 
-def _folder(fs: Any, path: str, folder: str, root: str, accept: Callable[[str], bool]) -> Iterator[Found]:
-    places: dict[str, dict[str, Any]]
-    if "file" in _protocols(fs):
-        places = {place: {} for place in _walk(folder, root, accept)}
-    else:
-        places = fs.find(folder, detail=True)
-    for place, info in places.items():
-        name = _relative(place, root)
-        if info.get("type", "file") == "file" and not _is_hidden(name) and accept(name):
-            yield _found(fs, path, place, root, info)
+def _folder(
+    fs: Any, path: str, folder: str, root: str, accept: Callable[[str], bool], walked: Walked
+) -> Iterator[Found]:
+    if "file" not in _protocols(fs):
+        for place, info in fs.find(folder, detail=True).items():
+            name = _relative(place, root)
+            if info.get("type", "file") == "file" and not _is_hidden(name) and accept(name):
+                yield _found(fs, path, place, root, info)
+        return
+    if folder not in walked:
+        walked[folder] = list(_walk(folder))
+    start = len(root.rstrip("/")) + 1
+    for place in walked[folder]:
+        if accept(place[start:]) and not _is_special(place):
+            yield _found(fs, path, place, root, {})
 
 
-def _walk(folder: str, root: str, accept: Callable[[str], bool]) -> Iterator[str]:
-    """Regular files below a local folder. Links to folders elsewhere are followed; hidden folders are not entered."""
-    entered = [os.path.realpath(folder)]
+def _walk(folder: str) -> Iterator[str]:
+    """All that is no folder below a local folder. Links to folders elsewhere are followed, hidden ones not entered."""
+    entered, waiting = [os.path.realpath(folder)], [folder]
 
-    def is_new(place: str) -> bool:
-        if not os.path.islink(place):
-            return True
-        real = os.path.realpath(place)
+    def is_new(link: str) -> bool:
+        real = os.path.realpath(link)
         if any(os.path.commonpath([real, seen]) in (real, seen) for seen in entered):
             return False
         entered.append(real)
         return True
 
-    def fail(error: OSError) -> None:
-        raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror})")
-
-    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and is_new(os.path.join(place, name))]
-        for name in names:
-            file = os.path.join(place, name)
-            if not name.startswith(".") and accept(_relative(file, root)) and not _is_special(file):
-                yield file
+    while waiting:
+        place = waiting.pop()
+        try:
+            entries = [entry for entry in os.scandir(place) if entry.name[0] != "."]
+        except OSError as error:
+            raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
+        for entry in entries:
+            if not os.path.isdir(entry.path) if entry.is_symlink() else not entry.is_dir():
+                yield entry.path
+            elif not entry.is_symlink() or is_new(entry.path):
+                waiting.append(entry.path)
 
 
 def _is_special(file: str) -> bool:
+    """Whether it is a pipe, a device or the like: passed over in folders."""
     return not os.path.isfile(file) and os.path.exists(file)
 
 
@@ -163,12 +172,16 @@ def named(files: dict[str, Found]) -> list[Found]:
 def accepts(source: Source) -> Callable[[str], bool]:
     """Whether `include` and `exclude` let a name through."""
     include, exclude = _matcher(source.include), _matcher(source.exclude)
-    return lambda name: (not source.include or include(name)) and not (source.exclude and exclude(name))
+    if not source.exclude:
+        return include if source.include else lambda name: True
+    return lambda name: (not source.include or include(name)) and not exclude(name)
 
 
 def _matcher(globs: list[str]) -> Callable[[str], bool]:
-    pattern = re.compile("|".join(glob_pattern(glob) for glob in globs))
-    return lambda name: pattern.fullmatch(name) is not None
+    """A glob without a slash is about the last part of a name, which is much the quicker to look at."""
+    last = re.compile("|".join(glob_pattern(f"/{glob}") for glob in globs if "/" not in glob) or NOTHING)
+    whole = re.compile("|".join(glob_pattern(glob) for glob in globs if "/" in glob) or NOTHING)
+    return lambda name: bool(last.fullmatch(name, name.rfind("/") + 1) or whole.fullmatch(name))
 
 
 def glob_pattern(glob: str) -> str:

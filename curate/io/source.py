@@ -100,11 +100,11 @@ class BadRecord(msgspec.Struct, frozen=True):
     excerpt: str
 
 
-def discover(name: str, source: Source) -> list[Shard]:
+def discover(name: str, source: Source, walked: dict[str, list[str]] | None = None) -> list[Shard]:
     """The shards of a source, sorted by name.
 
     Hidden files (and, of data formats, those that begin with `_`) are passed over, as are the files that `include`,
-    `exclude` and `max_file_bytes` leave out.
+    `exclude` and `max_file_bytes` leave out. Sources that are discovered with one `walked` list a folder once.
 
     Raises DataError when nothing matches, with what there is instead, or when a file cannot be read.
 
@@ -117,7 +117,7 @@ def discover(name: str, source: Source) -> list[Shard]:
     from curate.io.grouping import shards_of
     from curate.io.listing import Found
 
-    parts = shards_of(source)
+    parts = shards_of(source, {} if walked is None else walked)
     formats = {part.format for part in parts}
     other = source.other
     if other == "auto":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 import stat
 import tempfile
@@ -20,7 +21,24 @@ import llvmlite
 import numba
 import numba.core.config
 from llvmlite import binding
+from numba.np import linalg
 
+
+def _postpone_blas() -> None:
+    """Let Numba look for SciPy's BLAS when something multiplies matrices, not whenever a kernel is loaded (0.2 s)."""
+
+    def is_installed() -> None:
+        if importlib.util.find_spec("scipy") is None:
+            raise ImportError("no SciPy")
+
+    check, linalg.ensure_blas = linalg.ensure_blas, is_installed
+    try:
+        import numba.np.arraymath  # noqa: F401  # asks once, when it is imported
+    finally:
+        linalg.ensure_blas = check
+
+
+_postpone_blas()
 config: Any = numba.core.config  # its attributes are made when it is imported
 _SOURCES = Path(__file__).parent
 

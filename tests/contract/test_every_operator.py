@@ -1,5 +1,6 @@
 """Every operator that is found, built in or from an installed plug-in, holds the whole contract."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from curate.operators.normalize import Normalize
 from curate.operators.sample import Sample
 from curate.operators.select import SelectTop
 from curate.operators.split import Split
+from curate.operators.url import UrlCategories
 from curate.recipe import Recipe
 from curate.testing import Check, example, parametrize
 
@@ -22,7 +24,10 @@ RULES: dict[str, Any] = {
     "words": {"min": 5, "max": 50},
     "noise": {"column": "symbol_ratio", "max": 0.3, "nulls": "pass"},
     "tongue": "language IN ('en', 'de')",
+    "by_language": {"column": "words", "min": 3, "overrides": {"de": {"min": 2}, "zh": None}},
 }
+
+SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
 
 # Operators with required parameters, and second instances where parameters choose another way through the code.
 EXAMPLES: dict[type[Operator], list[Operator]] = {
@@ -33,6 +38,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
+    UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],
     Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
 }
 OPERATORS = [one for cls in registry.builtin().values() for one in EXAMPLES.get(cls) or [example(cls)]]

@@ -321,7 +321,10 @@ def test_an_operator_that_breaks_its_promises_is_named(run_with: Callable[..., A
         run_with(step)
 
 
-def test_an_operator_that_ends_its_process_is_tried_three_times(lab: Any, documents: Callable[..., Path]) -> None:
+def test_an_operator_that_ends_its_process_is_tried_three_times(
+    lab: Any, documents: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.execute.local.PATIENCE", 0)
     documents("d/a.jsonl")
     documents("d/b.jsonl")
     lab.write("ops.py", DEADLY)

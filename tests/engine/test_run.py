@@ -134,7 +134,12 @@ def test_the_manifest_lists_every_file_with_its_digest(probe: Any) -> None:
 # ---------------------------------------------------------------- same bytes
 
 
-def test_two_workers_give_the_same_bytes(lab: Any, probe: Any) -> None:
+@pytest.mark.parametrize("patience", [0, 0.05, 60])
+def test_two_workers_give_the_same_bytes(
+    lab: Any, probe: Any, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    """In two processes, in this one until they are up, and in this one alone."""
+    monkeypatch.setattr("curate.execute.local.PATIENCE", patience)
     lab.run(workers=2)
     assert lab.contents() == probe.contents()
 
@@ -587,3 +592,13 @@ def test_expanders_in_any_order_and_in_small_batches(lab: Any, shuffle: Callable
     shuffle(1)
     lab.run(recipe, "two", batch_size="20kB")
     assert lab.contents() == lab.contents("two")
+
+
+def test_a_sample_has_the_text_of_rows_that_a_step_made() -> None:
+    from curate import ops, read
+
+    documents = {"id": ["a", "b"], "text": ["One.\n\nTwo words here.", "Three."]}
+    sample = (read(documents) | ops.Split() | ops.Gopher()).sample(10).sort_by("id")
+    assert sample["id"].to_pylist() == ["a", "a#0", "a#1", "b", "b#0"]
+    assert sample["text"].to_pylist() == [documents["text"][0], "One.", "Two words here.", "Three.", "Three."]
+    assert sample["gopher_word_count"].to_pylist() == [None, 1, 3, None, 1]

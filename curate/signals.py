@@ -1,0 +1,157 @@
+"""The catalogue of signals, for docs/signals.md: what each column is, in what unit and range, and what it costs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from curate import registry
+from curate.operator import Signal
+
+COSTS = Path(__file__).resolve().parents[1] / "benchmarks" / "costs.json"  # column -> nanoseconds per byte of text
+RANGE = re.compile(r"\b0\.\.\d[\d.]*|\b0 and more")
+LADDER = re.compile(r"(.*_)(\d+)(gram_char_ratio)")
+PER_UNIT = re.compile(r"\bper (word|byte|character)\b|_top_\dgram_|^dolma_duplicate_\d+gram_|above 1")
+
+# Unit by the end of the name, or by words of the definition; the first that fits.
+UNITS = (
+    (r"\bin bits\b", "bits"),
+    (r"\bin nats\b", "nats"),
+    (r"probability", "probability"),
+    (r"^\w+_ratio .*\bper word", "per word"),
+    (r"^\w+_ratio ", "share"),
+    (r"^\w+(_count|_depth) ", "count"),
+    (r"^\w+(_length|_longest\w*) ", "characters"),
+    (r"^tokens ", "tokens"),
+)
+
+
+class Entry(NamedTuple):
+    """A row of the catalogue."""
+
+    name: str
+    definition: str
+    unit: str
+    range: str
+    level: str  # document, or line: a value for each line
+    cost: float | None
+
+
+def families() -> dict[str, type[Signal]]:
+    """Operators that measure, by name."""
+    return {name: cls for name, cls in registry.builtin().items() if issubclass(cls, Signal)}
+
+
+def entries(cls: type[Signal]) -> list[Entry]:
+    """All columns that an operator can write. Raises KeyError for one that its description leaves out.
+
+    >>> from curate.operators.gopher import Gopher
+    >>> entries(Gopher)[0][:5]
+    ('gopher_word_count', 'words', 'count', '0 and more', 'document')
+    """
+    said, costs = definitions(cls), _costs()
+    columns = msgspec.convert(getattr(cls, "example", {}), cls).writes()
+    return [
+        Entry(
+            name=name,
+            definition=said[name],
+            unit=_unit(name, kind, said[name]),
+            range=_range(name, kind, said[name]),
+            level="line" if "_lines_" in name or name.endswith("_lines") else "document",
+            cost=costs.get(name),
+        )
+        for name, kind in columns.items()
+    ]
+
+
+def definitions(cls: type[Signal]) -> dict[str, str]:
+    """What the operator's description says of each column, with what it takes from the line before filled in."""
+    found: dict[str, str] = {}
+    name = before = ""
+    for line in inspect.cleandoc(cls.__doc__ or "").split("\n"):
+        match = re.match(r"([a-z]\w+)  +(\S.*)", line)
+        if match:
+            before, name = found.get(name, ""), match[1]
+            found[name] = match[2].replace("characters in them", f"characters in {_bare(before)}")
+        elif name and line.startswith("   "):
+            found[name] += f" {line.strip()}"
+        else:
+            name = ""
+    return {name: _bare(_rung(name, found)) for name in found}
+
+
+def _rung(name: str, found: dict[str, str]) -> str:
+    """In a ladder of n-grams only the first has the whole definition."""
+    here = LADDER.fullmatch(name)
+    if not here:
+        return found[name]
+    first = next(other for other in found if (at := LADDER.fullmatch(other)) and at[1] == here[1])
+    least = LADDER.fullmatch(first)[2]  # type: ignore[index]
+    return found[first].replace(f"{least}-gram", f"{here[2]}-gram")
+
+
+def _bare(text: str) -> str:
+    return text.rstrip(" ;,")
+
+
+def _unit(name: str, kind: pa.DataType, definition: str) -> str:
+    if pa.types.is_nested(kind):
+        return "names" if kind == pa.list_(pa.string()) else "table"
+    if pa.types.is_string(kind) or pa.types.is_boolean(kind):
+        return "text" if pa.types.is_string(kind) else "yes or no"
+    return next((unit for pattern, unit in UNITS if re.search(pattern, f"{name} {definition}")), "number")
+
+
+def _range(name: str, kind: pa.DataType, definition: str) -> str:
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return "true, false" if pa.types.is_boolean(kind) else ""
+    stated = RANGE.search(definition)
+    if stated:
+        return stated[0]
+    bounded = name.endswith("_ratio") and not PER_UNIT.search(f"{name} {definition}")
+    return "0..1" if bounded else "0 and more"
+
+
+def _costs() -> dict[str, float]:
+    return json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}
+
+
+def markdown() -> str:
+    """docs/signals.md."""
+    all_entries = {name: entries(cls) for name, cls in families().items()}
+    has_costs = any(entry.cost is not None for rows in all_entries.values() for entry in rows)
+    total = sum(map(len, all_entries.values()))
+    lines = ["# Signals", "", "Generated from the code by `python docs/generate.py`.", ""]
+    lines += [
+        f"{total} columns of {len(all_entries)} operators; [operators.md](operators.md) has their parameters and",
+        "",
+    ]
+    lines[-2] += (
+        " conventions. `signals:` of a family names those wanted; `keep: {rules: ...}` asks for those it reads."
+    )
+    for name, cls in families().items():
+        lines += [f"## {name}", "", _origin(cls), ""]
+        head = ["signal", "definition", "unit", "range", "level", *(["ns/byte"] if has_costs else [])]
+        lines += [_row(head), _row(["---"] * len(head))]
+        lines += [_row([f"`{e.name}`", *e[1:5], *([_cost(e.cost)] if has_costs else [])]) for e in all_entries[name]]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _origin(cls: type[Signal]) -> str:
+    """The system or paper a family is from, as its file says."""
+    return re.split(r"\n\n", inspect.cleandoc(inspect.getmodule(cls).__doc__ or ""))[0].replace("\n", " ")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _cost(cost: float | None) -> str:
+    return "" if cost is None else f"{cost:.2f}"
