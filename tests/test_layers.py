@@ -24,7 +24,7 @@ family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | numpy pyarrow | operator kernels
 assets:    assets                               | errors msgspec yaml |
 operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm publicsuffixlist tokenizers
+                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

@@ -1,11 +1,10 @@
-"""Statistics of words, links and redundancy that many systems share: entropy, unique words, compression ratio."""
+"""Statistics of words and links that many systems share: entropy, different words, characters in links."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from curate.kernels.gopher import Numbering, empty, number
 from curate.kernels.jit import kernel
@@ -13,8 +12,6 @@ from curate.kernels.landmarks import LINK, Landmarks, link_end
 from curate.kernels.lexer import Lexed
 from curate.kernels.repetition import numbering
 from curate.kernels.segment import Segments
-
-LEVEL = 3  # of zstd
 
 
 def distribution(words: Segments) -> tuple[np.ndarray, np.ndarray]:
@@ -65,19 +62,3 @@ def measure_links(lexed: Lexed, found: Landmarks, counts: Any) -> None:
                 begin = np.int64(found.position[p])
                 counts[0, d] += 1
                 counts[1, d] += link_end(lexed.data, begin, np.int64(lexed.offsets[d + 1])) - begin
-
-
-def compression(text: pa.Array) -> np.ndarray:
-    """Bytes after zstd (level 3) per byte before, each document by itself (float64; 0 for an empty one; above 1 where
-    there is nothing to compress).
-
-    >>> compression(pa.array(["a" * 1000, ""])).round(3).tolist()
-    [0.019, 0.0]
-    """
-    codec = pa.Codec("zstd", compression_level=LEVEL)
-    ratios = np.zeros(len(text))
-    for d, document in enumerate(text.cast(pa.binary())):
-        body = document.as_buffer()
-        if body is not None and body.size:
-            ratios[d] = codec.compress(body).size / body.size
-    return ratios
