@@ -17,6 +17,7 @@ from curate.config import Config
 from curate.errors import DataError
 from curate.execute import corpus, export
 from curate.execute.tasks import Task, save_plan
+from curate.execute.warm import is_cold, warm
 from curate.funnel import Funnel
 from curate.io.parquet import remove_unfinished
 from curate.plan import Pass, Plan
@@ -106,12 +107,10 @@ class _Run:
 
     def _warm_executor(self) -> Executor:
         """Compile kernels once, before workers start and would each do it."""
-        from curate.kernels import is_cold, warm
-
-        if is_cold():
+        if is_cold(self.plan):
             self.progress.say("compiling kernels for this machine (once; some twenty seconds)")
-        if self.config.executor == "local" and self.config.parallelism > 1:
-            warm()
+            if self.config.executor == "local":
+                warm(self.plan)
         return make_executor(self.config)
 
     def _pass(self, this: Pass) -> None:

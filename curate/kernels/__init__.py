@@ -12,34 +12,3 @@ c4, fineweb, dolma, refinedweb, datajuicer, code       what the rules of these s
 repetition  n-grams, lines, paragraphs that repeat     characters, statistics, shares   counts, entropy, ratios
 editing     texts made of some of their lines
 """
-
-from __future__ import annotations
-
-
-def warm() -> None:
-    """Compile every kernel, or load it from the cache, by using it once. Call it before workers start."""
-    import numpy as np
-    import pyarrow as pa
-
-    from curate.kernels import components, gopher, hashing, lexer, minhash
-
-    text = pa.array(["One two three, four Füße and the rest."])
-    lexed = lexer.lex_buffers(*lexer.buffers(text))
-    lexer.count_words(text)
-    gopher.gopher(lexed)
-    values, _ = minhash.signatures(lexed)
-    minhash.shingles(lexed)
-    minhash.estimate(values, values)
-    keys = minhash.band_keys(values, 9, 13)
-    hashing.xxh3_128(text)
-    hashing.normalised_hash(text)
-    a, b = components.bucket_pairs(keys[:2, 0], np.zeros(2, np.int64), cap=2)
-    components.components(1, a, b)
-
-
-def is_cold() -> bool:
-    """Whether kernels have yet to be compiled on this machine."""
-    from curate.kernels.jit import cache_folder
-
-    folder = cache_folder()
-    return folder is None or next(folder.rglob("*.nbi"), None) is None

@@ -1,0 +1,49 @@
+"""Compiles the kernels that a plan's steps use, once per machine, before workers start and would each do it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from curate.operator import Deduplicator, Mapper, Operator, Signal, evaluate
+from curate.plan import Plan
+
+SAMPLE = "One two three, four Füße and the rest.\n\n- a line\n" * 3
+
+
+def is_cold(plan: Plan) -> bool:
+    """Whether kernels have yet to be compiled on this machine."""
+    from curate.kernels.jit import cache_folder
+
+    folder = cache_folder()
+    return folder is None or not all((folder / mark).exists() for mark in _marks(plan))
+
+
+def warm(plan: Plan) -> None:
+    """Use each step on a few lines of text; note that it was done."""
+    from curate.kernels.jit import cache_folder
+    from curate.kernels.lexer import count_words
+
+    count_words(pa.array([SAMPLE]))
+    for step in plan.steps:
+        with contextlib.suppress(Exception):  # what fails on this fails on documents too, and is reported there
+            _try(step.operator)
+    folder = cache_folder()
+    for mark in _marks(plan) if folder else ():
+        (folder / mark).touch()  # type: ignore[operator]
+
+
+def _try(operator: Operator) -> None:
+    columns = {name: pa.array([SAMPLE, SAMPLE]) for name in operator.reads()}
+    if isinstance(operator, Signal | Mapper):
+        evaluate(operator, columns)
+    elif isinstance(operator, Deduplicator):
+        from curate.cluster import in_memory
+
+        in_memory(operator, columns)
+
+
+def _marks(plan: Plan) -> Iterator[str]:
+    yield from sorted({f"{step.operator.name()}.warm" for step in plan.steps})
