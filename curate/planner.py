@@ -240,8 +240,9 @@ class _Builder:
         done = [self.steps[at] for at in self.pending]
         about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]
         if end is None:
-            # The receipts of this pass count documents by fate (reasons, names of steps) and by language.
-            counted = [self.keys.get("language"), [s.step.name for s in self.steps], self._references()]
+            # The receipts of this pass count documents by fate (reasons in order, names of steps) and by language.
+            fates = [*self.reasons, *(s.step.name for s in self.steps)]
+            counted = [self.keys.get("language"), fates, self._references()]
             key = fingerprint(about, self.alive_key, counted, [p.key for p in self.passes])
         else:
             # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.

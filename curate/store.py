@@ -64,7 +64,7 @@ class Store(msgspec.Struct, frozen=True):
         """What was noted when this work was finished; None when it was not."""
         path = self.work("done", key, f"{shard}.json")
         try:
-            return json.loads(path.read_text())
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
             return None
 
@@ -74,7 +74,7 @@ class Store(msgspec.Struct, frozen=True):
 
     def manifest(self) -> dict[str, Any] | None:
         try:
-            return json.loads(self.path("manifest.json").read_text())
+            return msgspec.json.decode(self.path("manifest.json").read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
             return None
 

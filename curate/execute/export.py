@@ -26,7 +26,7 @@ ROW_GROUP_BYTES = 64_000_000
 
 def export_key(plan: Plan) -> str:
     """Fingerprint of everything in the output."""
-    return fingerprint(LAYOUT, curate.__version__, plan.key, plan.recipe.anywhere().to_yaml())
+    return fingerprint(LAYOUT, curate.__version__, plan.key, json.dumps(plan.recipe.anywhere().to_plain()))
 
 
 def groups(plan: Plan, kept_bytes: list[int]) -> list[tuple[int, ...]]:

@@ -15,6 +15,7 @@ from curate.errors import DataError, nearest
 from curate.io.source import Source
 from curate.io.stream import is_local, name_of
 
+COMPILED = "__pycache__"  # half of the files beside Python sources, none of them a document
 NOTHING = r"(?!)"  # a regular expression that matches no name
 Walked = dict[str, list[str]]  # what local folders hold, for sources that list the same one
 
@@ -79,7 +80,9 @@ def _folder(
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """All that is no folder below a local folder. Links to folders elsewhere are followed, hidden ones not entered."""
+    """All that is no folder below a local folder. Links to folders elsewhere are followed; hidden ones, and Python's
+    compiled code, are not entered.
+    """
     entered, waiting = [os.path.realpath(folder)], [folder]
 
     def is_new(link: str) -> bool:
@@ -92,7 +95,7 @@ def _walk(folder: str) -> Iterator[str]:
     while waiting:
         place = waiting.pop()
         try:
-            entries = [entry for entry in os.scandir(place) if entry.name[0] != "."]
+            entries = [entry for entry in os.scandir(place) if entry.name[0] != "." and entry.name != COMPILED]
         except OSError as error:
             raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
         for entry in entries:

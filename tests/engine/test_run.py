@@ -602,3 +602,14 @@ def test_a_sample_has_the_text_of_rows_that_a_step_made() -> None:
     assert sample["id"].to_pylist() == ["a", "a#0", "a#1", "b", "b#0"]
     assert sample["text"].to_pylist() == [documents["text"][0], "One.", "Two words here.", "Three.", "Three."]
     assert sample["gopher_word_count"].to_pylist() == [None, 1, 3, None, 1]
+
+
+def test_the_order_of_rules_decides_which_reason_comes_first(lab: Any) -> None:
+    lab.write("d.jsonl", '{"id": "a", "text": "one two"}\n')
+    recipe = "name: x\nsources: {d: {path: d.jsonl}}\nsteps:\n- gopher\n- keep: {rules: {%s}}\noutput: {path: out}\n"
+    rules = ["few: {column: gopher_word_count, min: 9}", "short: {column: gopher_mean_word_length, min: 9}"]
+    for order in (rules, rules[::-1]):
+        result = lab.run(recipe % ", ".join(order))
+        first = order[0].partition(":")[0]
+        assert result.arrow("annotations")["dropped_by"].to_pylist() == [first]
+        assert [step["step"] for step in result.manifest["funnel"]["steps"] if step["documents"]] == ["read", first]
