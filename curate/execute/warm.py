@@ -22,14 +22,15 @@ def is_cold(plan: Plan) -> bool:
 
 
 def warm(plan: Plan) -> None:
-    """Use each step on a few lines of text; note that it was done."""
+    """Use each step on a few lines of text; note that it was done. Only those of curate: others may do anything."""
     from curate.kernels.jit import cache_folder
     from curate.kernels.lexer import count_words
 
     count_words(pa.array([SAMPLE]))
     for step in plan.steps:
-        with contextlib.suppress(Exception):  # what fails on this fails on documents too, and is reported there
-            _try(step.operator)
+        if type(step.operator).__module__.startswith("curate.operators."):
+            with contextlib.suppress(Exception):  # what fails on this fails on documents too, and is reported there
+                _try(step.operator)
     folder = cache_folder()
     for mark in _marks(plan) if folder else ():
         (folder / mark).touch()  # type: ignore[operator]
