@@ -2,13 +2,13 @@
 
 import functools
 import itertools
-import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -91,9 +91,9 @@ class RedpajamaSignals(Family, frozen=True):
     lists have one value a line, none for an empty text. Counts and flags are whole numbers (published as 3.0).
 
     signals      names of the columns to write (default: all whose lists are given)
-    stop_words   stop words by language: a JSON object, or a folder of a file a language (`en`, `en.txt`), a word a line
+    stop_words   stop words by language: a JSON object, or a folder with a file (`en`, `en.txt`) for each
     bad_words    obscene words and phrases by language, likewise (LDNOOBW)
-    ut1          UT1's folder (category/domains), or a JSON object of the published ids by domain; reads the column `url`
+    ut1          UT1's folder (category/domains), or a JSON object of ids by domain; reads the column `url`
     language     language of every document (ISO 639); default: that in the column `language`, when a list is given
     digits       decimals that ratios are rounded to, as published; null: not at all
 
@@ -128,8 +128,8 @@ class RedpajamaSignals(Family, frozen=True):
     rps_doc_ldnoobw_words                 occurrences of phrases of the list as it is written (entries with capitals,
                                           punctuation or composed accents never match); 0 without a list
     redpajama_bad_word_count              the same with entries normalised as words are; null without a list
-    rps_doc_ut1_blacklist                 id 0..8190 of the set of categories that hold the host; null for none. The host
-                                          must be listed as it is, with its port and `www.`
+    rps_doc_ut1_blacklist                 id 0..8190 of the set of categories that hold the host, null for none; the
+                                          host must be listed as it is, with its port and `www.`
     rps_lines_start                       where each line begins, in code points
     rps_lines_end                         where it ends, after its line feed
     rps_lines_ending_with_terminal_punctution_mark   1 for lines that end with . ! ? or ” (0..1)
@@ -279,7 +279,7 @@ class RedpajamaSignals(Family, frozen=True):
 
         lists = word_lists(path) if path else {}
         if language is None:
-            row = [*lists].index(self.language) if self.language in lists else NO_LIST
+            row = {name: at for at, name in enumerate(lists)}.get(self.language or "", NO_LIST)
             rows = np.full(len(lexed.offsets) - 1, row, np.int64)
         else:
             found = pc.index_in(language, pa.array([*lists], pa.string())).fill_null(NO_LIST)
@@ -352,11 +352,10 @@ def _word_lists(state: State) -> Mapping[str, tuple[str, ...]]:
     files = [Path(name) for name, _ in state]
     try:
         if len(files) == 1 and files[0].suffix == ".json":
-            stored = json.loads(files[0].read_text(encoding="utf-8"))
-            return {language: tuple(map(str.strip, words)) for language, words in stored.items()}
+            return msgspec.json.decode(files[0].read_bytes(), type=dict[str, tuple[str, ...]])
         texts = {_language(file): file.read_text(encoding="utf-8") for file in files}
         return {language: tuple(map(str.strip, text.split("\n"))) for language, text in texts.items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         what = "a JSON object of lists of words by language, or UTF-8 text"
         raise PlanError(f"redpajama_signals: {files[0]} is not {what}: {error}") from error
 
@@ -395,8 +394,8 @@ def _category_ids(state: State) -> Mapping[str, int]:
     files = [Path(name) for name, _ in state]
     if files[0].name != "domains":
         try:
-            return {str(domain): int(own) for domain, own in json.loads(files[0].read_text(encoding="utf-8")).items()}
-        except (ValueError, AttributeError, TypeError) as error:
+            return msgspec.json.decode(files[0].read_bytes(), type=dict[str, int])
+        except msgspec.DecodeError as error:
             raise PlanError(f"redpajama_signals: {files[0]} is no JSON object of ids by domain: {error}") from error
     domains = {file.parent.name: file.read_text(encoding="utf-8").split() for file in files}
     domains |= {link: domains[name] for link, name in LINKS.items() if name in domains}
@@ -419,7 +418,7 @@ def set_ids() -> Mapping[tuple[str, ...], int]:
 
 
 def category_of(url: pa.Array, ids: Mapping[str, int]) -> pa.Array:
-    """The id of each address's host, as Python's `urlsplit(url).netloc` has it; null for none. Each host is seen once."""
+    """The id of each address's host (Python's `urlsplit(url).netloc`), null for none. Each host is seen once."""
     clean = pc.replace_substring_regex(url, "[\t\r\n]", "")
     hosts = pc.struct_field(pc.extract_regex(clean, HOST), "host").dictionary_encode()
     own = pa.array([ids.get(host) for host in hosts.dictionary.to_pylist()], pa.int32())
