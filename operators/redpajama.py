@@ -87,7 +87,7 @@ class RedpajamaSignals(Family, frozen=True):
     """RedPajama-V2's 31 rule signals, value for value, and mended forms of some under names of their own.
 
     Words are normalised: ASCII punctuation dropped, lower case, NFD, white space between. Raw words are the matches of
-    `\\\\w+|[^\\\\w\\\\s]+` in the text as it is, punctuation too. Lines end at line feeds, blank ones count. Columns of
+    `\\w+|[^\\w\\s]+` in the text as it is, punctuation too. Lines end at line feeds, blank ones count. Columns of
     lists have one value a line, none for an empty text. Counts and flags are whole numbers (published as 3.0).
 
     signals      names of the columns to write (default: all whose lists are given)
@@ -98,7 +98,7 @@ class RedpajamaSignals(Family, frozen=True):
     digits       decimals that ratios are rounded to, as published; null: not at all
 
     rps_doc_word_count                    words
-    rps_doc_num_sentences                 matches of `\\\\b[^.!?]+[.!?]*`
+    rps_doc_num_sentences                 matches of `\\b[^.!?]+[.!?]*`
     rps_doc_mean_word_length              code points per word; null without words
     rps_doc_frac_unique_words             distinct words per word, 0..1; null without words
     rps_doc_unigram_entropy               entropy of the words, in nats; null without words
@@ -166,9 +166,9 @@ class RedpajamaSignals(Family, frozen=True):
         for parameter, names in NEEDS.items():
             asked = [name for name in names if name in self.signals]
             if asked and getattr(self, parameter) is None:
-                raise ValueError(f"{self.name()}: {asked[0]} needs a list: give the parameter `{parameter}`")
+                raise ValueError(f"{asked[0]} needs a list: give the parameter {parameter}")
         if self.digits is not None and not 0 <= self.digits <= 11:
-            raise ValueError(f"{self.name()}: digits is from 0 to 11, or null, not {self.digits}")
+            raise ValueError(f"digits is from 0 to 11, or null, not {self.digits}")
 
     def writes(self) -> Types:
         missing = {name for parameter, names in NEEDS.items() if getattr(self, parameter) is None for name in names}
@@ -215,8 +215,8 @@ class RedpajamaSignals(Family, frozen=True):
         """What is counted in normalised words, and curly brackets."""
         from curate.kernels.redpajama import BadWords, count_document
 
-        rows, exact, folded = self._lists(self.bad_words if self.wants(*BAD_WORDS) else None, lexed, language)
-        count, entropy = count_document(lexed, BadWords(exact, folded, rows), self.wants(*GRAMS))
+        rows, lists = self._lists(self.bad_words if self.wants(*BAD_WORDS) else None, lexed, language)
+        count, entropy = count_document(lexed, BadWords(lists, rows), self.wants(*GRAMS))
         words, characters = count["words"], count["characters"]
         made = {
             "rps_doc_word_count": whole(words),
@@ -243,8 +243,8 @@ class RedpajamaSignals(Family, frozen=True):
 
         if not self.wants(*TOKENS):
             return {}
-        rows, exact, folded = self._lists(self.stop_words if self.wants(*STOP_WORDS) else None, lexed, language)
-        tokens, upper, latin, alpha, stops, folded_stops = count_tokens(lexed, rows, exact, folded)
+        rows, lists = self._lists(self.stop_words if self.wants(*STOP_WORDS) else None, lexed, language)
+        tokens, upper, latin, alpha, stops, folded_stops = count_tokens(lexed, rows, lists)
         return {
             "rps_doc_symbol_to_word_ratio": self._ratio(lexed.number_signs + lexed.ellipses, tokens),
             "rps_doc_frac_no_alph_words": self._ratio(latin, tokens, is_rest=True),
@@ -271,10 +271,8 @@ class RedpajamaSignals(Family, frozen=True):
         at = pa.array(splits.astype(np.int32))
         return made | {name: pa.ListArray.from_arrays(at, array) for name, array in values.items()}
 
-    def _lists(
-        self, path: str | None, lexed: "Lexed", language: pa.Array | None
-    ) -> "tuple[np.ndarray, Phrases, Phrases]":
-        """Which list each document uses (-1: none), and the lists as they are and folded."""
+    def _lists(self, path: str | None, lexed: "Lexed", language: pa.Array | None) -> "tuple[np.ndarray, Phrases]":
+        """Which list each document uses (-1: none), and the lists."""
         from curate.kernels.phrases import NO_LIST
 
         lists = word_lists(path) if path else {}
@@ -284,7 +282,7 @@ class RedpajamaSignals(Family, frozen=True):
         else:
             found = pc.index_in(language, pa.array([*lists], pa.string())).fill_null(NO_LIST)
             rows = found.to_numpy().astype(np.int64)
-        return rows, *phrase_tables(path)
+        return rows, phrase_table(path)
 
     def _ratio(
         self,
@@ -335,9 +333,9 @@ def word_lists(path: str) -> Mapping[str, tuple[str, ...]]:
     return _word_lists(_state(list_files(path)))
 
 
-def phrase_tables(path: str | None) -> "tuple[Phrases, Phrases]":
-    """The lists as they are and folded, ready to be looked up."""
-    return _phrase_tables(_state(list_files(path)) if path else ())
+def phrase_table(path: str | None) -> "Phrases":
+    """The lists, ready to be looked up; without a path none."""
+    return _phrase_table(_state(list_files(path)) if path else ())
 
 
 State = tuple[tuple[str, int], ...]  # files, and when they were written
@@ -361,11 +359,10 @@ def _word_lists(state: State) -> Mapping[str, tuple[str, ...]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _phrase_tables(state: State) -> "tuple[Phrases, Phrases]":
+def _phrase_table(state: State) -> "Phrases":
     from curate.kernels.phrases import phrases
 
-    lists = _word_lists(state) if state else {}
-    return phrases(lists, folded=False), phrases(lists, folded=True)
+    return phrases(_word_lists(state) if state else {})
 
 
 # ---------------------------------------------------------------- UT1

@@ -4,6 +4,9 @@ jit         compiles kernels and caches them            bits      bit operations
 unicode     tables of Unicode 15.0                      text      documents as bytes: code points, words, lines
 lexer       words, lines, sentences, hashes; shared     folding   lower case and NFD over bytes
 gopher      signals of the Gopher paper                 hashing   XXH3-128 of documents
+redpajama   signals of RedPajama-V2                     wordpunct tokens by word characters and punctuation
+ngrams      repeated n-grams                            phrases   lists of words by language
+rounding    as Python rounds
 minhash     signatures and band keys                    components  union-find and candidate pairs
 langid      language of a document
 """
@@ -16,12 +19,16 @@ def warm() -> None:
     import numpy as np
     import pyarrow as pa
 
-    from curate.kernels import components, gopher, hashing, lexer, minhash
+    from curate.kernels import components, gopher, hashing, lexer, minhash, phrases, redpajama, wordpunct
 
     text = pa.array(["One two three, four Füße and the rest."])
     lexed = lexer.lex_buffers(*lexer.buffers(text))
     lexer.count_words(text)
     gopher.gopher(lexed)
+    lists, rows = phrases.phrases({"en": ["one", "two three"]}), np.zeros(1, np.int64)
+    redpajama.count_document(lexed, redpajama.BadWords(lists, rows), with_grams=True)
+    redpajama.count_lines(lexed)
+    wordpunct.count_tokens(lexed, rows, lists)
     values, _ = minhash.signatures(lexed)
     minhash.shingles(lexed)
     minhash.estimate(values, values)

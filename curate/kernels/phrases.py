@@ -19,7 +19,8 @@ from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import lex_buffers
 from curate.kernels.text import buffers
 
-ENDS, GOES_ON = 1, 2  # roles of a key: it is a phrase of the list; a longer phrase begins with it
+# Roles of a key: a phrase of the list is so written; is so when folded; a longer one begins with it.
+ENDS, FOLDED_ENDS, GOES_ON = 1, 2, 4
 FACTOR = 0x9E3779B97F4A7C15
 SHIFT = 29
 NO_LIST = -1
@@ -32,29 +33,32 @@ class Phrases(NamedTuple):
     begin: np.ndarray  # int64[languages + 1]
 
 
-def phrases(lists: Mapping[str, Sequence[str]], folded: bool) -> Phrases:
+def phrases(lists: Mapping[str, Sequence[str]]) -> Phrases:
     """The lists, in their order. Words of a phrase are what one space separates.
 
-    As they are, or `folded`: normalised as the lexer normalises words (ASCII punctuation dropped, lower case, NFD).
+    Each phrase is in them as it is written, and folded: normalised as the lexer normalises words (ASCII punctuation
+    dropped, lower case, NFD).
 
-    >>> found = phrases({"en": ["New York", "York"]}, folded=False)
-    >>> int(np.count_nonzero(found.slots[:, 1])), found.begin.tolist()
-    (3, [0, 8])
+    >>> found = phrases({"en": ["new york", "York"]})
+    >>> sorted(found.slots[:, 1].tolist())[-4:], found.begin.tolist()
+    ([1, 2, 3, 4], [0, 32])
     """
-    tables = [_table(_paths(entries, folded)) for entries in lists.values()]
+    tables = [_table(_paths(entries), _folded_paths(entries)) for entries in lists.values()]
     begin = np.cumsum([0, *map(len, tables)]).astype(np.int64)
     return Phrases(np.concatenate([*tables, np.zeros((0, 2), np.uint64)]), begin)
 
 
-def _paths(entries: Sequence[str], folded: bool) -> list[list[int]]:
-    """The hashes of the words of each entry; entries of which nothing is left are left out."""
-    if folded:
-        lexed = lex_buffers(*buffers(pa.array(entries, pa.string())))
-        words, splits = lexed.words, lexed.word_splits
-        kept = [range(a, b) for a, b in pairwise(splits)]
-        paths = [[int(words.hash[w]) for w in run if words.normal_characters[w]] for run in kept]
-        return [path for path in paths if path]
+def _paths(entries: Sequence[str]) -> list[list[int]]:
+    """The hashes of the words of each entry."""
     return [hashes(entry.split(" ")).tolist() for entry in entries if entry]
+
+
+def _folded_paths(entries: Sequence[str]) -> list[list[int]]:
+    """The same of their folded forms; entries of which nothing is left are left out."""
+    lexed = lex_buffers(*buffers(pa.array(entries, pa.string())))
+    words, runs = lexed.words, pairwise(lexed.word_splits)
+    paths = [[int(words.hash[w]) for w in range(a, b) if words.normal_characters[w]] for a, b in runs]
+    return [path for path in paths if path]
 
 
 def hashes(words: Sequence[str]) -> np.ndarray:
@@ -72,14 +76,15 @@ def digest_all(data: Any, offsets: Any, found: Any) -> None:
         found[k] = digest(data, np.int64(offsets[k]), np.int64(offsets[k + 1]))[0]
 
 
-def _table(paths: list[list[int]]) -> np.ndarray:
+def _table(paths: list[list[int]], folded: list[list[int]]) -> np.ndarray:
     roles: dict[int, int] = {}
-    for path in paths:
-        key = 0
-        for at, word in enumerate(path):
-            key = word if at == 0 else _extended(key, word)
-            roles[key] = roles.get(key, 0) | (ENDS if at == len(path) - 1 else GOES_ON)
-    size = 1 << max(1, (2 * len(roles)).bit_length())
+    for path, final in [*((path, ENDS) for path in paths), *((path, FOLDED_ENDS) for path in folded)]:
+        key = path[0]
+        for word in path[1:]:
+            roles[key] = roles.get(key, 0) | GOES_ON
+            key = _extended(key, word)
+        roles[key] = roles.get(key, 0) | final
+    size = 1 << max(1, (4 * len(roles)).bit_length())  # few slots in use: most words are in no list
     slots = np.zeros((size, 2), np.uint64)
     for key, role in roles.items():
         at = key & size - 1
@@ -103,7 +108,7 @@ def extend(key: Any, word: Any) -> Any:
 
 @inner
 def role(phrases: Phrases, language: Any, key: Any) -> Any:
-    """What a key is in the list of a language: 0, or ENDS and GOES_ON."""
+    """What a key is in the list of a language: 0, or some of ENDS, FOLDED_ENDS and GOES_ON."""
     begin = u64(phrases.begin[language])
     mask = u64(phrases.begin[language + 1]) - begin - ONE
     i = key & mask

@@ -16,13 +16,14 @@ from curate.kernels.gopher import DUPLICATE, TOP, is_bullet
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
 from curate.kernels.ngrams import Scratch, covered, number_words, repeat_grams, repeat_words, scratch_for, width
-from curate.kernels.phrases import ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
+from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
 from curate.kernels.text import allocate, decode, entry
 from curate.kernels.unicode import NUMERIC, UPPER, WIDE, Tables, tables
 
 HYPHEN, CLOSING_QUOTE = 0x2D, 0x201D
 LOREM, IPSUM = (int.from_bytes(word, "little") for word in (b"lorem", b"ipsum"))
 HALF = 5  # characters of either
+FEW = 8  # most words of a document occur less often
 
 COUNTS = ("words", "characters", "distinct", "curly_brackets", "lorem_ipsum", "bad_words", "folded_bad_words")
 GRAMS = (*(f"top_{n}gram" for n in TOP), *(f"dupe_{n}grams" for n in DUPLICATE))
@@ -44,10 +45,9 @@ class LineCounts(NamedTuple):
 
 
 class BadWords(NamedTuple):
-    """Lists of phrases as they are and folded, and which each document looks in (NO_LIST: in none)."""
+    """Lists of phrases, and which each document looks in (NO_LIST: in none)."""
 
-    exact: Phrases
-    folded: Phrases
+    lists: Phrases
     languages: np.ndarray  # int64[documents]
 
 
@@ -60,7 +60,7 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     >>> from curate.kernels.lexer import lex
     >>> from curate.kernels.phrases import phrases
     >>> import pyarrow as pa
-    >>> none = BadWords(phrases({}, False), phrases({}, True), np.full(1, NO_LIST))
+    >>> none = BadWords(phrases({}), np.full(1, NO_LIST))
     >>> counts, entropy = count_document(lex(pa.array(["Lorem ipsum, {lorem} IPSUM."])), none, True)
     >>> {name: int(values[0]) for name, values in counts.items() if values[0]}
     {'words': 4, 'characters': 20, 'distinct': 2, 'curly_brackets': 2, 'lorem_ipsum': 2, 'top_2gram': 20}
@@ -68,7 +68,7 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     names = COUNTS + GRAMS
     counts, entropy = np.zeros((len(names), len(lexed.offsets) - 1), np.int64), np.zeros(len(lexed.offsets) - 1)
     longest = int(np.diff(lexed.words.span, axis=1).max(initial=0))
-    measure(lexed, bad_words, with_grams, tables(), room(longest), scratch_for(lexed), counts, entropy)
+    measure(lexed, bad_words, with_grams, tables(), room(longest), scratch_for(lexed), np.empty(FEW), counts, entropy)
     return dict(zip(names, counts, strict=True)), entropy
 
 
@@ -126,24 +126,24 @@ def count_lorem_ipsum(data: Any, words: Words, first: Any, last: Any, tables: Ta
 
 @inner
 def count_phrases(words: Words, first: Any, last: Any, phrases: Phrases, language: Any) -> Any:
-    """Occurrences of the phrases of a list, overlapping ones too."""
-    count = 0
+    """Occurrences of the phrases of a list as they are written and folded, overlapping ones too."""
+    exact, folded = 0, 0
     for w in range(first, last):
         if words.normal_characters[w] == 0:
             continue
         key, at = words.hash[w], w
         found = role(phrases, language, key)
-        count += found & ENDS
-        while found & GOES_ON:
+        while found:
+            exact += found & ENDS != 0
+            folded += found & FOLDED_ENDS != 0
             at += 1
             while at < last and words.normal_characters[at] == 0:
                 at += 1
-            if at == last:
+            if at == last or not found & GOES_ON:
                 break
             key = extend(key, words.hash[at])
             found = role(phrases, language, key)
-            count += found & ENDS
-    return count
+    return exact, folded
 
 
 @inner
@@ -157,12 +157,14 @@ def count_curly_brackets(data: Any, begin: Any, end: Any) -> Any:
 
 
 @inner
-def entropy_of(n: Any, distinct: Any, scratch: Scratch) -> Any:
+def entropy_of(n: Any, distinct: Any, scratch: Scratch, terms: Any) -> Any:
     """Shannon's entropy of the words in nats, summed in the order in which they first appear."""
     total = 0.0
+    for uses in range(min(n + 1, len(terms))):
+        terms[uses] = -(uses / n) * math.log(uses / n) if uses else 0.0
     for k in range(distinct):
-        part = scratch.uses[k] / n
-        total += -part * math.log(part)
+        uses = scratch.uses[k]
+        total += terms[uses] if uses < len(terms) else -(uses / n) * math.log(uses / n)
     return total
 
 
@@ -187,6 +189,7 @@ def measure(
     tables: Tables,
     folded: Any,
     scratch: Scratch,
+    terms: Any,
     counts: Any,
     entropy: Any,
 ) -> None:
@@ -199,9 +202,8 @@ def measure(
         counts[CURLY, d] = count_curly_brackets(data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))
         counts[LOREM_IPSUM, d] = count_lorem_ipsum(data, words, first, last, tables, folded)
         if language != NO_LIST:
-            counts[BAD, d] = count_phrases(words, first, last, bad_words.exact, language)
-            counts[FOLDED_BAD, d] = count_phrases(words, first, last, bad_words.folded, language)
-        entropy[d] = entropy_of(n, distinct, scratch)
+            counts[BAD, d], counts[FOLDED_BAD, d] = count_phrases(words, first, last, bad_words.lists, language)
+        entropy[d] = entropy_of(n, distinct, scratch, terms)
         if with_grams:
             count_grams(n, scratch, counts, d)
 
@@ -237,7 +239,8 @@ def count_class(data: Any, begin: Any, end: Any, own: Any, low: Any, high: Any, 
 def measure_words(lexed: Lexed, k: Any, javascript: Any, tables: Tables, out: LineCounts) -> None:
     """Fill what is counted in the words of line k."""
     words, data = lexed.words, lexed.data
-    n, characters, scripts, numeric, upper = 0, 0, 0, 0, 0
+    n: Any = 0
+    characters, scripts, numeric, upper = n, n, n, n
     for w in range(lexed.lines.words[k], lexed.lines.words[k + 1]):
         flags, length = words.flags[w], np.int64(words.normal_characters[w])
         n += length > 0

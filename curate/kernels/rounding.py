@@ -9,7 +9,7 @@ LOW = np.int64((1 << 27) - 1)
 
 
 def rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    """The nearest multiple of 10**-digits of the exact value, ties to the even one; for values below 2**51 / 10**digits.
+    """The nearest multiples of 10**-digits, ties to the even one; values are below 2**51 / 10**digits.
 
     >>> rounded(np.array([0.5, 0.125, 2.675]), 2).tolist()
     [0.5, 0.12, 2.67]

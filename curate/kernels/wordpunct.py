@@ -14,7 +14,7 @@ from curate.kernels.bits import popcount
 from curate.kernels.folding import digest, fold_word, load_upto8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.phrases import ENDS, NO_LIST, Phrases, role
+from curate.kernels.phrases import ENDS, FOLDED_ENDS, NO_LIST, Phrases, role
 from curate.kernels.text import decode, entry
 from curate.kernels.unicode import ALPHA, OTHER_CASE, REWRITTEN, UPPER, WIDE, WORD, Tables, tables
 
@@ -22,7 +22,7 @@ TOKENS, UPPER_TOKENS, LATIN_TOKENS, ALPHA_TOKENS, STOP_TOKENS, FOLDED_STOP_TOKEN
 LATIN = 1 << 15  # of a token: it has one of [a-zA-Z]; no class of a code point
 
 
-def count_tokens(lexed: Lexed, languages: np.ndarray, exact: Phrases, folded: Phrases) -> np.ndarray:
+def count_tokens(lexed: Lexed, languages: np.ndarray, stop_words: Phrases) -> np.ndarray:
     """How many tokens each document has, and of these how many are upper case (`str.isupper`), have a letter of
     [a-zA-Z], have any letter, are stop words as they are written, and are when folded: int64[6, documents].
 
@@ -31,14 +31,13 @@ def count_tokens(lexed: Lexed, languages: np.ndarray, exact: Phrases, folded: Ph
     >>> from curate.kernels.lexer import lex
     >>> from curate.kernels.phrases import phrases
     >>> import pyarrow as pa
-    >>> lists = {"en": ["the"]}
     >>> text = lex(pa.array(["The CAT didn't eat the да!"]))
-    >>> count_tokens(text, np.zeros(1, np.int64), phrases(lists, False), phrases(lists, True))[:, 0].tolist()
+    >>> count_tokens(text, np.zeros(1, np.int64), phrases({"en": ["the"]}))[:, 0].tolist()
     [9, 1, 6, 7, 1, 2]
     """
     counts = np.zeros((6, len(lexed.offsets) - 1), np.int64)
     longest = int(np.diff(lexed.words.span, axis=1).max(initial=0))
-    tally(lexed, languages, exact, folded, tables(), room(longest), counts)
+    tally(lexed, languages, stop_words, tables(), room(longest), counts)
     return counts
 
 
@@ -62,10 +61,13 @@ def tally_token(classes: Any, counts: Any, d: Any) -> None:
 
 
 @inner
-def tally_stop_word(exact: Phrases, folded: Phrases, language: Any, own: Any, normal: Any, counts: Any, d: Any) -> None:
+def tally_stop_word(stop_words: Phrases, language: Any, own: Any, folded: Any, counts: Any, d: Any) -> None:
     """Count a token that is in a list, given the hash of its bytes and that of its folded form."""
-    counts[STOP_TOKENS, d] += role(exact, language, own) & ENDS
-    counts[FOLDED_STOP_TOKENS, d] += role(folded, language, normal) & ENDS
+    found = role(stop_words, language, own)
+    counts[STOP_TOKENS, d] += found & ENDS != 0
+    if own != folded:
+        found = role(stop_words, language, folded)
+    counts[FOLDED_STOP_TOKENS, d] += found & FOLDED_ENDS != 0
 
 
 @inner
@@ -74,48 +76,47 @@ def tally_parts(
     begin: Any,
     end: Any,
     language: Any,
-    exact: Phrases,
-    folded: Phrases,
+    stop_words: Phrases,
     tables: Tables,
     scratch: Any,
     counts: Any,
     d: Any,
 ) -> None:
     """Count the tokens of a word of any kind, character by character."""
-    first, classes, i = begin, 0, begin
-    while i < end:
-        point, i = decode(data, i, end)
-        own = np.int64(tables.classes[entry(tables, point)])
+    first, before, classes, i = begin, np.int64(0), np.int64(0), begin
+    while first < end:
+        at, own = i, ~before  # at the end of the word another token seems to begin
+        point: Any = 0
+        if i < end:
+            point, i = decode(data, i, end)
+            own = np.int64(tables.classes[entry(tables, point)])
+        if (own ^ before) & WORD and at > first:
+            tally_token(classes, counts, d)
+            if language != NO_LIST and before & WORD:
+                hashed, _ = digest(data, first, at)
+                folded = hashed
+                if classes & REWRITTEN:
+                    start = np.int64(0)
+                    folded, _ = digest(scratch, start, fold_word(data, first, at, tables, scratch, start))
+                tally_stop_word(stop_words, language, hashed, folded, counts, d)
+            first, classes = at, np.int64(0)
         classes |= own | LATIN * (0x61 <= point | 0x20 <= 0x7A)
-        more = i < end and (tables.classes[entry(tables, decode(data, i, end)[0])] ^ own) & WORD == 0
-        if more:
-            continue
-        tally_token(classes, counts, d)
-        if language != NO_LIST and own & WORD:
-            hashed, _ = digest(data, first, i)
-            normal = hashed
-            if classes & REWRITTEN:
-                start = np.int64(0)
-                normal, _ = digest(scratch, start, fold_word(data, first, i, tables, scratch, start))
-            tally_stop_word(exact, folded, language, hashed, normal, counts, d)
-        first, classes = i, 0
+        before = own
 
 
 @kernel(allocates=False)
-def tally(
-    lexed: Lexed, languages: Any, exact: Phrases, folded: Phrases, tables: Tables, scratch: Any, counts: Any
-) -> None:
+def tally(lexed: Lexed, languages: Any, stop_words: Phrases, tables: Tables, scratch: Any, counts: Any) -> None:
     """Add to the counts, from zero."""
     words, data = lexed.words, lexed.data
     for d in range(len(lexed.offsets) - 1):
         language = languages[d]
         for w in range(lexed.word_splits[d], lexed.word_splits[d + 1]):
-            begin, end, flags = np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), words.flags[w]
+            begin, end, flags = np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), np.int64(words.flags[w])
             whole = not flags & WIDE and words.normal_characters[w] == end - begin
             if not (whole and is_plain(data, begin, end)):
-                tally_parts(data, begin, end, language, exact, folded, tables, scratch, counts, d)
+                tally_parts(data, begin, end, language, stop_words, tables, scratch, counts, d)
                 continue
-            tally_token(np.int64(flags) | LATIN * (flags & ALPHA != 0), counts, d)
+            tally_token(flags | LATIN * (flags & ALPHA != 0), counts, d)
             if language != NO_LIST:
                 own = digest(data, begin, end)[0] if flags & UPPER else words.hash[w]
-                tally_stop_word(exact, folded, language, own, words.hash[w], counts, d)
+                tally_stop_word(stop_words, language, own, words.hash[w], counts, d)

@@ -97,7 +97,7 @@ def test_mended_signals_differ_where_the_published_are_wrong() -> None:
 
 def test_phrases_may_overlap_and_cross_lines_and_punctuation() -> None:
     text = "piff\n-- paff piff paff pouf, piff"
-    assert ALL({"text": text, "language": "en", "url": None})["rps_doc_ldnoobw_words"] == 3
+    assert ALL({"text": text, "language": "en", "url": ""})["rps_doc_ldnoobw_words"] == 3
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_lorem_ipsum(text: str, count: int) -> None:
 def test_texts_of_nothing() -> None:
     found = RedpajamaSignals()({"text": ["", " \n", "!", None]})
     per_word = ["rps_doc_mean_word_length", "rps_doc_frac_unique_words", "rps_doc_unigram_entropy"]
-    assert [found[name].to_pylist() for name in per_word] == [[None] * 4] * 3
-    assert found["rps_doc_frac_all_caps_words"].to_pylist() == [None, None, 0.0, None]
-    assert found["rps_doc_frac_lines_end_with_ellipsis"].to_pylist() == [None, 0.0, 0.0, None]
-    assert found["rps_doc_lorem_ipsum"].to_pylist() == [0.0, 0.0, 0.0, None]
-    assert found["rps_lines_end"].to_pylist() == [[], [2], [1], None]
+    assert [found[name] for name in per_word] == [[None] * 4] * 3
+    assert found["rps_doc_frac_all_caps_words"] == [None, None, 0.0, None]
+    assert found["rps_doc_frac_lines_end_with_ellipsis"] == [None, 0.0, 0.0, None]
+    assert found["rps_doc_lorem_ipsum"] == [0.0, 0.0, 0.0, None]
+    assert found["rps_lines_end"] == [[], [2], [1], None]
 
 
 def test_columns_that_need_a_list_are_written_when_it_is_given() -> None:
@@ -148,8 +148,8 @@ def test_columns_that_need_a_list_are_written_when_it_is_given() -> None:
     ],
 )
 def test_a_column_without_its_list_names_the_parameter(column: str, parameter: str) -> None:
-    with pytest.raises(RecipeError, match=f"{column} needs a list: give the parameter `{parameter}`"):
-        Recipe.loads(f"input: x.jsonl\nsteps:\n- redpajama_signals: {{signals: [{column}]}}\n")
+    with pytest.raises(RecipeError, match=f"{column} needs a list: give the parameter {parameter}"):
+        Recipe.parse(f"name: x\nsteps:\n- redpajama_signals: {{signals: [{column}]}}\n")
 
 
 def test_an_unknown_signal_is_answered_with_the_nearest() -> None:
