@@ -19,7 +19,7 @@ def warm() -> None:
     import numpy as np
     import pyarrow as pa
 
-    from curate.kernels import components, gopher, hashing, lexer, minhash, phrases, redpajama, wordpunct
+    from curate.kernels import components, gopher, hashing, lexer, minhash, phrases, redpajama, rounding, wordpunct
 
     text = pa.array(["One two three, four Füße and the rest."])
     lexed = lexer.lex_buffers(*lexer.buffers(text))
@@ -28,6 +28,7 @@ def warm() -> None:
     lists, rows = phrases.phrases({"en": ["one", "two three"]}), np.zeros(1, np.int64)
     redpajama.count_document(lexed, redpajama.BadWords(lists, rows), with_grams=True)
     redpajama.count_lines(lexed)
+    rounding.rounded(np.zeros(1), 8)
     wordpunct.count_tokens(lexed, rows, lists)
     values, _ = minhash.signatures(lexed)
     minhash.shingles(lexed)

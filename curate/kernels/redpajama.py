@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.kernels.bits import load8, popcount, u64
-from curate.kernels.folding import EACH, fold_wide, load_upto8, room, within
+from curate.kernels.folding import EACH, HIGH, fold_wide, load_upto8, room, within
 from curate.kernels.gopher import DUPLICATE, TOP, is_bullet
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
@@ -147,12 +147,19 @@ def count_phrases(words: Words, first: Any, last: Any, phrases: Phrases, languag
 
 
 @inner
+def equal8(x: Any, byte: Any) -> Any:
+    """How many of eight bytes are this one."""
+    x ^= EACH * u64(byte)
+    return popcount(~(((x & ~HIGH) + ~HIGH) | x) & HIGH)
+
+
+@inner
 def count_curly_brackets(data: Any, begin: Any, end: Any) -> Any:
     """How many { and } there are."""
     count = 0
-    for i in range(begin, end):
-        byte = load8(data, i)
-        count += (byte == 0x7B) | (byte == 0x7D)
+    for i in range(begin, end, 8):
+        x = load_upto8(data, i, min(8, end - i))
+        count += equal8(x, 0x7B) + equal8(x, 0x7D)
     return count
 
 
