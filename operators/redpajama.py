@@ -84,7 +84,7 @@ HOST = r"^[\x00-\x20]*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?P<host>[^/?#]*)"
 
 
 class RedpajamaSignals(Family, frozen=True):
-    """RedPajama-V2's 31 rule signals, value for value, and mended forms of some under names of their own.
+    """RedPajama-V2's 29 rule signals, value for value, and mended forms of some under names of their own.
 
     Words are normalised: ASCII punctuation dropped, lower case, NFD, white space between. Raw words are the matches of
     `\\w+|[^\\w\\s]+` in the text as it is, punctuation too. Lines end at line feeds, blank ones count. Columns of
