@@ -16,7 +16,7 @@ from curate.operator import Signal
 
 COSTS = Path(__file__).resolve().parents[1] / "benchmarks" / "costs.json"  # column -> nanoseconds per byte of text
 RANGE = re.compile(r"\b0\.\.\d[\d.]*|\b0 and more")
-LADDER = re.compile(r"(.*_)(\d+)(gram_char_ratio)")
+LADDER = re.compile(r"(.*_)(\d+)(gram\w*)")
 PER_UNIT = re.compile(r"\bper (word|byte|character)\b|_top_\dgram_|^dolma_duplicate_\d+gram_|above 1")
 
 # Unit by the end of the name, or by words of the definition; the first that fits.
@@ -24,9 +24,12 @@ UNITS = (
     (r"\bin bits\b", "bits"),
     (r"\bin nats\b", "nats"),
     (r"probability", "probability"),
-    (r"^\w+_ratio .*\bper word", "per word"),
-    (r"^\w+_ratio ", "share"),
-    (r"^\w+(_count|_depth) ", "count"),
+    (r"\bid 0\.\.", "id"),
+    (r"_bucket ", "bucket"),
+    (r"^\w+_ratio .*\bper (raw )?word", "per word"),
+    (r"^\w+(_ratio|_fraction|_frac_\w+|_curly_bracket|_lorem_ipsum) ", "share"),
+    (r"^\w+(_count|_counts|_depth|_words|_num_\w+|_nlines|_mark|_bulletpoint) ", "count"),
+    (r"^rps_lines_(start|end) ", "characters"),
     (r"^\w+(_length|_longest\w*) ", "characters"),
     (r"^tokens ", "tokens"),
 )
@@ -63,7 +66,7 @@ def entries(cls: type[Signal]) -> list[Entry]:
             definition=said[name],
             unit=_unit(name, kind, said[name]),
             range=_range(name, kind, said[name]),
-            level="line" if "_lines_" in name or name.endswith("_lines") else "document",
+            level="line" if pa.types.is_list(kind) and kind.value_type != pa.string() else "document",
             cost=costs.get(name),
         )
         for name, kind in columns.items()
@@ -101,6 +104,8 @@ def _bare(text: str) -> str:
 
 
 def _unit(name: str, kind: pa.DataType, definition: str) -> str:
+    if pa.types.is_list(kind) and kind.value_type != pa.string():
+        return _unit(name, kind.value_type, definition)
     if pa.types.is_nested(kind):
         return "names" if kind == pa.list_(pa.string()) else "table"
     if pa.types.is_string(kind) or pa.types.is_boolean(kind):
@@ -109,6 +114,8 @@ def _unit(name: str, kind: pa.DataType, definition: str) -> str:
 
 
 def _range(name: str, kind: pa.DataType, definition: str) -> str:
+    if pa.types.is_list(kind):
+        return _range(name, kind.value_type, definition)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return "true, false" if pa.types.is_boolean(kind) else ""
     stated = RANGE.search(definition)

@@ -4,6 +4,9 @@ jit         compiles kernels and caches them            bits      bit operations
 unicode     tables of Unicode 15.0                      text      documents as bytes: code points, words, lines
 lexer       words, lines, sentences, hashes; shared     folding   lower case and NFD over bytes
 gopher      signals of the Gopher paper                 hashing   XXH3-128 of documents
+redpajama   signals of RedPajama-V2                     wordpunct tokens by word characters and punctuation
+ngrams      repeated n-grams                            phrases   lists of words by language
+rounding    as Python rounds
 minhash     signatures and band keys                    components  union-find and candidate pairs
 langid      language of a document                     traits    digits, marks and the sets of published rules
 landmarks   line breaks, phrases, links, sentence ends lines     lines as `str.splitlines` has them

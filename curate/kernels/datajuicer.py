@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from curate.kernels.bits import load8, u64
 from curate.kernels.folding import digest, fold_word, room
-from curate.kernels.gopher import FACTOR, Scratch, repeat_grams
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
+from curate.kernels.ngrams import FACTOR, Scratch, repeat_grams
 from curate.kernels.repetition import number_segments, numbering
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from curate.kernels.bits import load8
 from curate.kernels.folding import digest, fold_wide, room
-from curate.kernels.gopher import Numbering, empty, number
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import citation_end
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
+from curate.kernels.ngrams import Numbering, empty, number
 from curate.kernels.refinedweb import _SPLITS as CUT_SPLITS
 from curate.kernels.refinedweb import BOILERPLATE, IN_CART, SIGN_IN, is_text, read_more
 from curate.kernels.repetition import numbering

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from curate.kernels.bits import load8
 from curate.kernels.folding import digest
-from curate.kernels.gopher import Numbering, empty, number
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.lines import SplitLines, split_lines
+from curate.kernels.ngrams import Numbering, empty, number
 from curate.kernels.repetition import numbering
 from curate.kernels.segment import HAS_ALPHA, HAS_CONTENT, Segments
 from curate.kernels.text import buffers, decode, previous

@@ -1,21 +1,31 @@
 """The quality and repetition signals of the Gopher paper (Rae et al. 2021, arXiv 2112.11446, table A1).
 
-Words are those of the lexer. n-grams are counted on normalised words, exactly, given their 64-bit hashes: the id of an
-n-gram is that of the pair (id of its first n-1 words, id of its last word), and only positions where both (n-1)-grams
-inside it repeat are looked at, because no other n-gram can repeat.
+Words are those of the lexer; n-grams are counted on normalised words (`curate.kernels.ngrams`).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, u64
+from curate.kernels.bits import u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words, lex_buffers
+from curate.kernels.ngrams import (
+    FACTOR,
+    Scratch,
+    covered,
+    empty,
+    number,
+    number_words,
+    repeat_grams,
+    repeat_words,
+    scratch_for,
+    width,
+)
 from curate.kernels.text import buffers
 from curate.kernels.unicode import ALPHA
 
@@ -24,7 +34,6 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 BULLETS = "-\u2022\u2023\u25b6\u25c0\u25e6\u25a0\u25a1\u25aa\u25ab\u2013"
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)  # lengths of the n-grams
 LONGEST_STOP_WORD = max(map(len, STOP_WORDS))
-FACTOR = u64(0x9E3779B97F4A7C15)
 
 COUNTS = ("word_count", "stop_word_count")
 RATIOS = (
@@ -41,24 +50,6 @@ RATIOS = (
     *(f"top_{n}gram_char_ratio" for n in TOP),
     *(f"duplicate_{n}gram_char_ratio" for n in DUPLICATE),
 )
-
-
-class Numbering(NamedTuple):
-    """An open-addressing hash table that gives keys dense numbers. A new stamp empties it at no cost."""
-
-    slots: np.ndarray  # uint64[capacity, 2], key and stamp << 32 | number
-    stamp: np.ndarray  # uint64[1]
-
-
-class Scratch(NamedTuple):
-    """Room for the longest document of a batch."""
-
-    numbering: Numbering
-    word: np.ndarray  # int32, number of each normalised word
-    length: np.ndarray  # int32, its code points
-    gram: np.ndarray  # int32, number of the n-gram that begins at a word
-    at: np.ndarray  # int32, words at which a repeated n-gram begins
-    uses: np.ndarray  # int32, occurrences by number
 
 
 def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
@@ -78,7 +69,7 @@ def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
     """
     documents = len(lexed.offsets) - 1
     ratios, counts = np.empty((len(RATIOS), documents)), np.empty((len(COUNTS), documents), np.int32)
-    measure(lexed, _stop_words(), _scratch(lexed), counts, ratios)
+    measure(lexed, _stop_words(), scratch_for(lexed), counts, ratios)
     return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(RATIOS, ratios, strict=True))}
 
 
@@ -88,106 +79,16 @@ def _stop_words() -> np.ndarray:
     return lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
 
 
-def _scratch(lexed: Lexed) -> Scratch:
-    longest = max(int(np.diff(splits).max(initial=0)) for splits in (lexed.word_splits, lexed.line_splits))
-    capacity = 1 << max(2, (2 * longest - 1).bit_length())
-    numbering = Numbering(np.zeros((capacity, 2), np.uint64), np.zeros(1, np.uint64))
-    return Scratch(numbering, *(np.empty(longest + 1, np.int32) for _ in range(5)))
-
-
 @inner
-def empty(numbering: Numbering, size: Any) -> Any:
-    """Empty the table for up to `size` keys; returns the mask of the slots to use, few so that they stay in cache."""
-    numbering.stamp[0] += ONE
-    capacity = 4
-    while capacity < 2 * size:
-        capacity *= 2
-    return u64(capacity - 1)
-
-
-@inner
-def number(numbering: Numbering, mask: Any, key: Any, fresh: Any) -> Any:
-    """The number of a key: `fresh` when it is new."""
-    slots, stamp = numbering.slots, numbering.stamp[0]
-    mixed = key * FACTOR
-    i = (mixed ^ mixed >> u64(32)) & mask
-    while slots[i, 1] >> u64(32) == stamp:
-        if slots[i, 0] == key:
-            return np.int64(slots[i, 1] & u64(0xFFFFFFFF))
-        i = (i + ONE) & mask
-    slots[i, 0], slots[i, 1] = key, stamp << u64(32) | u64(fresh)
-    return np.int64(fresh)
-
-
-@inner
-def number_words(words: Words, first: Any, last: Any, stop_words: Any, scratch: Scratch) -> Any:
-    """Number the normalised words; returns how many there are, their code points, and how many stop words occur."""
-    mask = empty(scratch.numbering, last - first)
-    n, distinct, stops = 0, 0, 0
-    characters: Any = 0
-    for w in range(first, last):
-        length = np.int64(words.normal_characters[w])
-        if length == 0:
-            continue
-        key = words.hash[w]
-        k = number(scratch.numbering, mask, key, distinct)
-        if k == distinct:
-            distinct += 1
-            scratch.uses[k] = 0
-            if length <= LONGEST_STOP_WORD:
-                for s in range(len(stop_words)):
-                    stops += key == stop_words[s]
-        scratch.uses[k] += 1
-        scratch.word[n], scratch.length[n] = k, length
-        characters += length
-        n += 1
-    return n, characters, stops
-
-
-@inner
-def repeat_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
-    """From the words at which an (n-1)-gram that repeats begins, to those at which an n-gram that repeats does.
-
-    Returns (how many, occurrences of the most frequent n-gram, where it first begins).
-    """
-    at, gram, uses = scratch.at, scratch.gram, scratch.uses
-    mask = empty(scratch.numbering, candidates)
-    live, distinct = 0, 0
-    for j in range(candidates - 1):
-        i = at[j]
-        if at[j + 1] != i + 1:  # the (n-1)-gram that ends this n-gram occurs once
-            continue
-        key = u64(gram[i]) << u64(32) | u64(scratch.word[i + size - 1])
-        k = number(scratch.numbering, mask, key, distinct)
-        if k == distinct:
-            distinct += 1
-            uses[k] = 0
-        uses[k] += 1
-        gram[i] = k
-        at[live] = i
-        live += 1
-    kept, most, first = 0, 1, 0
-    for j in range(live):
-        i = at[j]
-        if uses[gram[i]] > 1:
-            at[kept] = i
-            kept += 1
-            if uses[gram[i]] > most:
-                most, first = uses[gram[i]], i
-    return kept, most, first
-
-
-@inner
-def covered(size: Any, kept: Any, scratch: Scratch) -> Any:
-    """Code points of the words in the n-grams that begin at `at[:kept]`, each word once."""
-    characters: Any = 0
-    done: Any = 0
-    for j in range(kept):
-        i = np.int64(scratch.at[j])
-        for w in range(max(i, done), i + size):
-            characters += scratch.length[w]
-        done = i + size
-    return characters
+def count_stop_words(words: Words, distinct: Any, stop_words: Any, scratch: Scratch) -> Any:
+    """How many of the stop words are among the numbered words."""
+    found = 0
+    for k in range(distinct):
+        w = scratch.gram[k]
+        if words.normal_characters[w] <= LONGEST_STOP_WORD:
+            for s in range(len(stop_words)):
+                found += words.hash[w] == stop_words[s]
+    return found
 
 
 @inner
@@ -195,12 +96,7 @@ def measure_repetition(n: Any, characters: Any, scratch: Scratch, ratios: Any, d
     """The n-gram ratios of a document of n numbered words, into the last rows of `ratios`."""
     row = len(ratios) - len(TOP) - len(DUPLICATE)
     ratios[row:, d] = 0.0
-    kept = 0
-    for i in range(n):
-        scratch.gram[i] = scratch.word[i]
-        if scratch.uses[scratch.word[i]] > 1:
-            scratch.at[kept] = i
-            kept += 1
+    kept = repeat_words(n, scratch)
     for size in range(TOP[0], DUPLICATE[-1] + 1):
         kept, most, first = repeat_grams(size, kept, scratch)
         if kept == 0:
@@ -208,10 +104,7 @@ def measure_repetition(n: Any, characters: Any, scratch: Scratch, ratios: Any, d
         if size > TOP[-1]:
             ratios[row, d] = covered(size, kept, scratch) / characters
         else:
-            length = 0
-            for w in range(first, first + size):
-                length += scratch.length[w]
-            ratios[row, d] = min(1.0, length * most / characters)
+            ratios[row, d] = min(1.0, width(first, size, scratch) * most / characters)
         row += 1
 
 
@@ -284,8 +177,8 @@ def measure(lexed: Lexed, stop_words: Any, scratch: Scratch, counts: Any, ratios
         ratios[1, d] = lexed.number_signs[d] / max(last - first, 1)
         ratios[2, d] = lexed.ellipses[d] / max(last - first, 1)
         ratios[3, d] = alphabetic / max(last - first, 1)
-        n, normal_characters, stops = number_words(words, first, last, stop_words, scratch)
-        counts[0, d], counts[1, d] = last - first, stops
+        n, normal_characters, distinct = number_words(words, first, last, scratch)
+        counts[0, d], counts[1, d] = last - first, count_stop_words(words, distinct, stop_words, scratch)
         measure_repetition(n, normal_characters, scratch, ratios, d)
         measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)
         measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)

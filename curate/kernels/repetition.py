@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.kernels.folding import digest
-from curate.kernels.gopher import DUPLICATE, TOP, Numbering, Scratch, covered, empty, number, repeat_grams
+from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.ngrams import Numbering, Scratch, covered, empty, number, repeat_grams
 from curate.kernels.segment import Segments
 from curate.kernels.text import splits
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.gopher import Numbering, empty, number
 from curate.kernels.jit import kernel
 from curate.kernels.landmarks import LINK, Landmarks, link_end
 from curate.kernels.lexer import Lexed
+from curate.kernels.ngrams import Numbering, empty, number
 from curate.kernels.repetition import numbering
 from curate.kernels.segment import Segments
 

@@ -478,6 +478,7 @@ def _plainly_equal(operator: Operator, expected: Columns, found: Mapping[str, An
     for name, array in expected.items():
         assert name in found, f"{operator.name()} does not return {name} {where}"
         for row, (want, got) in enumerate(zip(array.to_pylist(), found[name], strict=True)):
+            got = got.tolist() if isinstance(got, np.ndarray) else got  # a value that is a list
             assert got == want, f"{operator.name()}: {name} of row {row} is {got!r:.60}, not {want!r:.60}, {where}"
 
 

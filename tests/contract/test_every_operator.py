@@ -13,6 +13,7 @@ from curate.operators.dedup import DedupExact, DedupMinhash
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
+from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.sample import Sample
 from curate.operators.select import SelectTop
 from curate.operators.split import Split
@@ -28,6 +29,12 @@ RULES: dict[str, Any] = {
 }
 
 SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
+RPV2 = Path(__file__).resolve().parents[1] / "data/redpajama"
+RPV2_LISTS: dict[str, Any] = {
+    "stop_words": str(RPV2 / "stop_words.json"),
+    "bad_words": str(RPV2 / "bad_words"),
+    "ut1": str(RPV2 / "ut1"),
+}
 
 # Operators with required parameters, and second instances where parameters choose another way through the code.
 EXAMPLES: dict[type[Operator], list[Operator]] = {
@@ -36,6 +43,11 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
+    RedpajamaSignals: [
+        RedpajamaSignals(),
+        RedpajamaSignals(**RPV2_LISTS),
+        RedpajamaSignals(**RPV2_LISTS, language="de"),
+    ],
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
     UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],

@@ -180,3 +180,7 @@ def gopher(text: str) -> dict[str, float]:
         **{f"top_{n}gram_char_ratio": top_gram(normals, n) for n in (2, 3, 4)},
         **{f"duplicate_{n}gram_char_ratio": duplicate_gram(normals, n) for n in range(5, 11)},
     }
+
+
+def fold(word: str) -> str:
+    return unicodedata.normalize("NFD", word.lower())
