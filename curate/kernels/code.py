@@ -7,6 +7,7 @@ literals).
 
 from __future__ import annotations
 
+from string import ascii_letters, digits, hexdigits
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,16 @@ def _styles() -> Style:
 _STYLES = _styles()
 _TEXT = np.frombuffer("".join([*MARKERS, HEADER]).encode(), np.uint8)
 _SPLITS = np.cumsum([0, *map(len, MARKERS), len(HEADER)])
+# What a byte may be part of.
+IN_WORD, IN_BASE64, STARTS_BYTES = 1, 2, 4
+_KINDS = sum(
+    np.isin(np.arange(256), [*characters.encode()]).astype(np.uint8) * bit
+    for bit, characters in (
+        (IN_WORD, f"{ascii_letters}{digits}_"),
+        (IN_BASE64, f"{ascii_letters}{digits}+/=\n"),
+        (STARTS_BYTES, f"{hexdigits}\\"),
+    )
+)
 _FIRST = np.isin(np.arange(256), [ord(marker[0]) for marker in MARKERS])
 
 
@@ -234,27 +245,27 @@ def escapes_end(data: Any, i: Any, end: Any) -> Any:
 def encoded(data: Any, begin: Any, end: Any) -> Any:
     """Characters (all ASCII) in encoded runs, and in the longest."""
     total, longest, i, run_end = 0, 0, begin, begin
+    before: Any = np.int64(0)
     while i < end:
         byte, after = load8(data, i), i
+        kind = np.int64(_KINDS[byte])
         if i >= run_end:
             run_end = i
-            while run_end < end:
-                inside = load8(data, run_end)
-                is_base64 = (is_word(inside) and inside != 0x5F) or inside == 0x2B or inside == 0x2F or inside == 0x3D
-                if not is_base64 and inside != 0x0A:
-                    break
+            while run_end < end and _KINDS[load8(data, run_end)] & IN_BASE64:
                 run_end += 1
             if run_end - i >= BASE64:
                 after = run_end
         if after == i and byte == 0x5C:
             after = escapes_end(data, i, end)
-        if after == i and (byte == 0x5C or is_hex(data, i, 2, end) or byte == 0x30):
+        if after == i and kind & STARTS_BYTES and (kind ^ before) & IN_WORD:  # only at the edge of a word
             after = bytes_end(data, begin, i, end)
         if after > i:
             total, longest = total + after - i, max(longest, after - i)
             i = after
+            before = np.int64(_KINDS[load8(data, i - 1)])
         else:
             i += 1
+            before = kind
     return total, longest
 
 

@@ -73,11 +73,17 @@ def cut(data: Any, offsets: Any, span: Any, counts: Any) -> None:
 def strip_special(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
     """Where data[begin:end] begins and ends without outer special characters."""
     while begin < end:
+        byte = load8(data, begin)
+        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
+            break
         point, following = decode(data, begin, end)
         if not kind_of(traits, point) & SPECIAL:
             break
         begin = following
     while end > begin:
+        byte = load8(data, end - 1)
+        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
+            break
         last = previous(data, begin, end)
         if not kind_of(traits, decode(data, last, end)[0]) & SPECIAL:
             break
@@ -171,16 +177,16 @@ def count_gram(key: Any, mask: Any, keys: Any, uses: Any) -> Any:
 
 
 @inner
-def most_frequent(uses: Any, capacity: Any, k: Any) -> Any:
-    """The sum of the k largest counts, by halving the range in which the k-th lies."""
+def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
+    """The sum of the k largest of the first counts, by halving the range in which the k-th lies."""
     low: Any = np.int64(1)
     high: Any = np.int64(1)
-    for i in range(capacity):
+    for i in range(counts):
         high = max(high, np.int64(uses[i]))
     while low < high:
         middle = (low + high + 1) // 2
         above = np.int64(0)
-        for i in range(capacity):
+        for i in range(counts):
             above += uses[i] >= middle
         if above >= k:
             low = middle
@@ -188,7 +194,7 @@ def most_frequent(uses: Any, capacity: Any, k: Any) -> Any:
             high = middle - 1
     total: Any = np.int64(0)
     above = np.int64(0)
-    for i in range(capacity):
+    for i in range(counts):
         if uses[i] > low:
             total += uses[i]
             above += 1
@@ -223,8 +229,10 @@ def repeat_characters(
             if n >= size:
                 distinct += count_gram(hashed, mask, keys, uses)
         repeated = 0
-        for slot in range(capacity):
-            repeated += uses[slot] > 1
+        for slot in range(capacity):  # those that repeat move to the front: few are
+            count = uses[slot]
+            uses[repeated] = count
+            repeated += count > 1
         k = min(np.int64(np.sqrt(distinct)), repeated)
         if k:
-            ratios[d] = most_frequent(uses, capacity, k) / total
+            ratios[d] = most_frequent(uses, repeated, k) / total
