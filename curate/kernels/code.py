@@ -95,6 +95,7 @@ _KINDS = sum(
     )
 )
 _FIRST = np.isin(np.arange(256), [ord(marker[0]) for marker in MARKERS])
+_SECOND = np.isin(np.arange(256), [ord(marker[1]) for marker in MARKERS])
 
 
 def code(lexed: Lexed, lines: SplitLines, styles: np.ndarray) -> dict[str, np.ndarray]:
@@ -298,7 +299,7 @@ def measure(lexed: Lexed, lines: SplitLines, styles: Any, style: Style, counts: 
         for line in range(lines.splits[d], min(lines.splits[d] + HEAD_LINES, lines.splits[d + 1])):
             stop = np.int64(lines.span[line, 1])
             for at in range(np.int64(lines.span[line, 0]), stop):
-                if _FIRST[load8(data, at) | 0x20]:
+                if _FIRST[load8(data, at) | 0x20] and at + 1 < stop and _SECOND[load8(data, at + 1) | 0x20]:
                     for k in range(len(MARKERS)):
                         counts[3, d] |= is_text(data, at, stop, k)
         i: Any = begin
