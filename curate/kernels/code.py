@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8
+from curate.kernels.bits import load8, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
@@ -86,14 +86,13 @@ _TEXT = np.frombuffer("".join([*MARKERS, HEADER]).encode(), np.uint8)
 _SPLITS = np.cumsum([0, *map(len, MARKERS), len(HEADER)])
 # What a byte may be part of.
 IN_WORD, IN_BASE64, STARTS_BYTES = 1, 2, 4
-_KINDS = sum(
-    np.isin(np.arange(256), [*characters.encode()]).astype(np.uint8) * bit
-    for bit, characters in (
-        (IN_WORD, f"{ascii_letters}{digits}_"),
-        (IN_BASE64, f"{ascii_letters}{digits}+/=\n"),
-        (STARTS_BYTES, f"{hexdigits}\\"),
-    )
-)
+_KINDS = np.zeros(256, np.uint8)
+for _bit, _characters in (
+    (IN_WORD, f"{ascii_letters}{digits}_"),
+    (IN_BASE64, f"{ascii_letters}{digits}+/=\n"),
+    (STARTS_BYTES, f"{hexdigits}\\"),
+):
+    _KINDS[[*_characters.encode()]] |= _bit
 _FIRST = np.isin(np.arange(256), [ord(marker[0]) for marker in MARKERS])
 _SECOND = np.isin(np.arange(256), [ord(marker[1]) for marker in MARKERS])
 
@@ -249,10 +248,10 @@ def encoded(data: Any, begin: Any, end: Any) -> Any:
     before: Any = np.int64(0)
     while i < end:
         byte, after = load8(data, i), i
-        kind = np.int64(_KINDS[byte])
+        kind = np.int64(_KINDS[u64(byte)])
         if i >= run_end:
             run_end = i
-            while run_end < end and _KINDS[load8(data, run_end)] & IN_BASE64:
+            while run_end < end and _KINDS[u64(load8(data, run_end))] & IN_BASE64:
                 run_end += 1
             if run_end - i >= BASE64:
                 after = run_end
@@ -263,7 +262,7 @@ def encoded(data: Any, begin: Any, end: Any) -> Any:
         if after > i:
             total, longest = total + after - i, max(longest, after - i)
             i = after
-            before = np.int64(_KINDS[load8(data, i - 1)])
+            before = np.int64(_KINDS[u64(load8(data, i - 1))])
         else:
             i += 1
             before = kind
