@@ -287,8 +287,8 @@ def wide_landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
-    r"""Masks of data[i:i+64]: \w of ASCII, white space of ASCII, first bytes of what is not ASCII."""
-    masks = types.UniTuple(types.uint64, 3)
+    r"""Masks of data[i:i+64]: \w of ASCII, white space of ASCII, first bytes of what is not ASCII, low line, ASCII."""
+    masks = types.UniTuple(types.uint64, 5)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         block = _Block(context, builder, signature.args[0], *arguments)
@@ -297,6 +297,8 @@ def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
             block.any_of(upper, lower, block.between(0x30, 0x39), block.equals(0x5F)),
             block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
             block.between(0xC0, 0xFF),
+            block.equals(0x5F),
+            block.between(0x00, 0x7F),
         ]
         return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
 

@@ -7,11 +7,12 @@ literals).
 
 from __future__ import annotations
 
+from string import ascii_letters, digits, hexdigits
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8
+from curate.kernels.bits import load8, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
@@ -83,7 +84,17 @@ def _styles() -> Style:
 _STYLES = _styles()
 _TEXT = np.frombuffer("".join([*MARKERS, HEADER]).encode(), np.uint8)
 _SPLITS = np.cumsum([0, *map(len, MARKERS), len(HEADER)])
+# What a byte may be part of.
+IN_WORD, IN_BASE64, STARTS_BYTES = 1, 2, 4
+_KINDS = np.zeros(256, np.uint8)
+for _bit, _characters in (
+    (IN_WORD, f"{ascii_letters}{digits}_"),
+    (IN_BASE64, f"{ascii_letters}{digits}+/=\n"),
+    (STARTS_BYTES, f"{hexdigits}\\"),
+):
+    _KINDS[[*_characters.encode()]] |= _bit
 _FIRST = np.isin(np.arange(256), [ord(marker[0]) for marker in MARKERS])
+_SECOND = np.isin(np.arange(256), [ord(marker[1]) for marker in MARKERS])
 
 
 def code(lexed: Lexed, lines: SplitLines, styles: np.ndarray) -> dict[str, np.ndarray]:
@@ -234,27 +245,27 @@ def escapes_end(data: Any, i: Any, end: Any) -> Any:
 def encoded(data: Any, begin: Any, end: Any) -> Any:
     """Characters (all ASCII) in encoded runs, and in the longest."""
     total, longest, i, run_end = 0, 0, begin, begin
+    before: Any = np.int64(0)
     while i < end:
         byte, after = load8(data, i), i
+        kind = np.int64(_KINDS[u64(byte)])
         if i >= run_end:
             run_end = i
-            while run_end < end:
-                inside = load8(data, run_end)
-                is_base64 = (is_word(inside) and inside != 0x5F) or inside == 0x2B or inside == 0x2F or inside == 0x3D
-                if not is_base64 and inside != 0x0A:
-                    break
+            while run_end < end and _KINDS[u64(load8(data, run_end))] & IN_BASE64:
                 run_end += 1
             if run_end - i >= BASE64:
                 after = run_end
         if after == i and byte == 0x5C:
             after = escapes_end(data, i, end)
-        if after == i and (byte == 0x5C or is_hex(data, i, 2, end) or byte == 0x30):
+        if after == i and kind & STARTS_BYTES and (kind ^ before) & IN_WORD:  # only at the edge of a word
             after = bytes_end(data, begin, i, end)
         if after > i:
             total, longest = total + after - i, max(longest, after - i)
             i = after
+            before = np.int64(_KINDS[u64(load8(data, i - 1))])
         else:
             i += 1
+            before = kind
     return total, longest
 
 
@@ -287,7 +298,7 @@ def measure(lexed: Lexed, lines: SplitLines, styles: Any, style: Style, counts: 
         for line in range(lines.splits[d], min(lines.splits[d] + HEAD_LINES, lines.splits[d + 1])):
             stop = np.int64(lines.span[line, 1])
             for at in range(np.int64(lines.span[line, 0]), stop):
-                if _FIRST[load8(data, at) | 0x20]:
+                if _FIRST[load8(data, at) | 0x20] and at + 1 < stop and _SECOND[load8(data, at + 1) | 0x20]:
                     for k in range(len(MARKERS)):
                         counts[3, d] |= is_text(data, at, stop, k)
         i: Any = begin

@@ -73,11 +73,17 @@ def cut(data: Any, offsets: Any, span: Any, counts: Any) -> None:
 def strip_special(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
     """Where data[begin:end] begins and ends without outer special characters."""
     while begin < end:
+        byte = load8(data, begin)
+        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
+            break
         point, following = decode(data, begin, end)
         if not kind_of(traits, point) & SPECIAL:
             break
         begin = following
     while end > begin:
+        byte = load8(data, end - 1)
+        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
+            break
         last = previous(data, begin, end)
         if not kind_of(traits, decode(data, last, end)[0]) & SPECIAL:
             break
@@ -148,12 +154,34 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
     [0.667, 0.0, 0.0]
     """
     most = int(lexed.characters.max(initial=0))
-    capacity = 1 << max(2, (most * 4 // 3 + 1).bit_length())
     ratios = np.zeros(len(lexed.characters))
-    power = u64(pow(int(BASE), size - 1, 1 << 64))
-    ring, keys, uses = np.empty(size, np.uint64), np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
-    repeat_characters(lexed.data, lexed.offsets, lexed.characters, power, ring, keys, uses, ratios)
+    power = u64(pow(int(BASE), size, 1 << 64))
+    capacity = 1 << max(6, (4 * most).bit_length())
+    sums, seen = np.empty(most + 1, np.uint64), np.empty(capacity, np.uint8)
+    keys, uses = np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
+    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, power, sums, seen, keys, uses, ratios)
     return ratios
+
+
+@inner
+def table_size(items: Any) -> Any:
+    """Slots for so many items: 4/3 of them or more."""
+    capacity = np.int64(64)
+    while 3 * capacity < 4 * items:
+        capacity *= 2
+    return capacity
+
+
+@inner
+def sum_hashes(data: Any, begin: Any, end: Any, sums: Any) -> None:
+    """Hashes of all beginnings of the text; that of an n-gram is a difference."""
+    i, n, hashed = begin, 0, u64(0)
+    sums[0] = hashed
+    while i < end:
+        point, i = decode(data, i, end)
+        hashed = hashed * BASE + u64(point + 1) * FACTOR
+        n += 1
+        sums[n] = hashed
 
 
 @inner
@@ -171,16 +199,16 @@ def count_gram(key: Any, mask: Any, keys: Any, uses: Any) -> Any:
 
 
 @inner
-def most_frequent(uses: Any, capacity: Any, k: Any) -> Any:
-    """The sum of the k largest counts, by halving the range in which the k-th lies."""
+def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
+    """The sum of the k largest of the first counts, by halving the range in which the k-th lies."""
     low: Any = np.int64(1)
     high: Any = np.int64(1)
-    for i in range(capacity):
+    for i in range(counts):
         high = max(high, np.int64(uses[i]))
     while low < high:
         middle = (low + high + 1) // 2
         above = np.int64(0)
-        for i in range(capacity):
+        for i in range(counts):
             above += uses[i] >= middle
         if above >= k:
             low = middle
@@ -188,7 +216,7 @@ def most_frequent(uses: Any, capacity: Any, k: Any) -> Any:
             high = middle - 1
     total: Any = np.int64(0)
     above = np.int64(0)
-    for i in range(capacity):
+    for i in range(counts):
         if uses[i] > low:
             total += uses[i]
             above += 1
@@ -197,34 +225,46 @@ def most_frequent(uses: Any, capacity: Any, k: Any) -> Any:
 
 @kernel(allocates=False)
 def repeat_characters(
-    data: Any, offsets: Any, characters: Any, power: Any, ring: Any, keys: Any, uses: Any, ratios: Any
+    data: Any,
+    offsets: Any,
+    characters: Any,
+    size: Any,
+    power: Any,
+    sums: Any,
+    seen: Any,
+    keys: Any,
+    uses: Any,
+    ratios: Any,
 ) -> None:
-    """Fill the shares, which are zero: the hash rolls over the code points."""
-    size = len(ring)
+    """Fill the shares, which are zero. Only n-grams whose slot of a small table is met again are counted by key."""
     for d in range(len(ratios)):
         total = characters[d] - size + 1
         if total < 1:
             continue
-        capacity = np.int64(4)
-        while 3 * capacity < 4 * total:
-            capacity *= 2
+        sum_hashes(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), sums)
+        capacity = table_size(2 * total)
+        seen[:capacity] = 0
+        low = u64(capacity - 1)
+        for n in range(total):
+            mixed = (sums[n + size] - sums[n] * power) * FACTOR
+            slot = (mixed ^ mixed >> u64(32)) & low
+            seen[slot] = seen[slot] << np.uint8(1) | np.uint8(1)
+        met = 0  # n-grams that may repeat: over the sums that are read no more
+        for n in range(total):
+            key = sums[n + size] - sums[n] * power
+            mixed = key * FACTOR
+            sums[met] = key
+            met += seen[(mixed ^ mixed >> u64(32)) & low] > 1
+        capacity = table_size(met)
         uses[:capacity] = 0
-        mask, i, end = u64(capacity - 1), np.int64(offsets[d]), np.int64(offsets[d + 1])
-        hashed, n, place, distinct = u64(0), 0, 0, 0
-        while i < end:
-            point, i = decode(data, i, end)
-            own = u64(point + 1) * FACTOR
-            if n >= size:
-                hashed -= ring[place] * power
-            hashed = hashed * BASE + own
-            ring[place] = own
-            place = place + 1 if place + 1 < size else 0
-            n += 1
-            if n >= size:
-                distinct += count_gram(hashed, mask, keys, uses)
+        distinct = total - met
+        for n in range(met):
+            distinct += count_gram(sums[n], u64(capacity - 1), keys, uses)
         repeated = 0
-        for slot in range(capacity):
-            repeated += uses[slot] > 1
+        for slot in range(capacity):  # those that repeat move to the front
+            count = uses[slot]
+            uses[repeated] = count
+            repeated += count > 1
         k = min(np.int64(np.sqrt(distinct)), repeated)
         if k:
-            ratios[d] = most_frequent(uses, capacity, k) / total
+            ratios[d] = most_frequent(uses, repeated, k) / total

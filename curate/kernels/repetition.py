@@ -75,9 +75,8 @@ def number_segments(words: Segments, first: Any, last: Any, scratch: Scratch, su
     sums[last - first] = total
     kept = 0
     for n in range(last - first):
-        if scratch.uses[scratch.word[n]] > 1:
-            scratch.at[kept] = n
-            kept += 1
+        scratch.at[kept] = n  # no branch: which words repeat cannot be foreseen
+        kept += scratch.uses[scratch.word[n]] > 1
     return kept
 
 

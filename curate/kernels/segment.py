@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, load8, popcount, token_masks, trailing_zeros, u64
-from curate.kernels.folding import digest
+from curate.kernels.bits import BLOCK, ONE, REACH, below, popcount, token_masks, trailing_zeros, u64
+from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.sharing import shared
@@ -52,24 +52,22 @@ def segment(lexed: Lexed, rule: Rule) -> Segments:
 
 
 def _segment(lexed: Lexed, rule: int) -> Segments:
-    size = int(lexed.offsets[-1] - lexed.offsets[0])
-    capacity = len(lexed.words.span) if rule == WHITESPACE else size // 3 + 64
+    span, bounds = (lexed.words.span, lexed.word_splits) if rule == WHITESPACE else _spans(lexed, rule)
+    characters, hashes, flags = (np.empty(len(span), kind) for kind in (np.int32, np.uint64, np.uint8))
+    words = Segments(bounds, span, characters, hashes, flags)
+    describe(lexed.data, traits(), words)
+    return Segments(*map(read_only, words))
+
+
+def _spans(lexed: Lexed, rule: int) -> tuple[np.ndarray, np.ndarray]:
+    capacity = int(lexed.offsets[-1] - lexed.offsets[0]) // 3 + 64
     counts = np.empty(len(lexed.offsets) - 1, np.int64)
     while True:
-        span, characters = np.empty((capacity, 2), np.int32), np.empty(capacity, np.int32)
-        hashes, flags = np.empty(capacity, np.uint64), np.empty(capacity, np.uint8)
-        roles = ascii_roles(rule)
-        words = Segments(counts, span, characters, hashes, flags)
-        found = int(fill(lexed.data, lexed.offsets, rule, roles, traits(), words))
+        span = np.empty((capacity, 2), np.int32)
+        found = int(find_words(lexed.data, lexed.offsets, rule, np.empty(REACH, np.uint8), traits(), span, counts))
         if found <= capacity:
-            return Segments(*map(read_only, (splits(counts), *(array[:found] for array in words[1:]))))
+            return span[:found], splits(counts)
         capacity = found
-
-
-def ascii_roles(rule: int) -> np.ndarray:
-    """Roles of the ASCII characters (uint8[128]): role, and its flags in the higher bits."""
-    kinds = [int(kind) for kind in traits().ascii]
-    return np.array([role_of(kind, rule) | flags_of(kind) << 4 for kind in kinds], np.uint8)
 
 
 @inner
@@ -97,38 +95,120 @@ def flags_of(kind: Any) -> Any:
 
 
 @kernel(allocates=False)
-def fill(data: Any, offsets: Any, rule: Any, roles: Any, traits: Traits, words: Segments) -> Any:
-    """Fill the words, and their number per document into `splits`; returns how many there are, room or not."""
-    n = 0
-    for d in range(len(offsets) - 1):
-        i, end, before = np.int64(offsets[d]), np.int64(offsets[d + 1]), n
-        begin: Any = i
-        current: Any = np.int64(NONE)
+def describe(data: Any, traits: Traits, words: Segments) -> None:
+    """Fill characters, hashes and flags of the words; those of up to eight ASCII characters in a register."""
+    for w in range(len(words.hash)):
+        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+        size = end - begin
+        if size <= 8:
+            x = load_upto8(data, begin, size)
+            if not x & HIGH:
+                letters = within(x | EACH << u64(5), 0x61, 0x7A)
+                content = letters | within(x, 0x30, 0x39)
+                words.hash[w], words.characters[w] = hash8(x, size), size
+                words.flags[w] = HAS_ALPHA * (letters != 0) | HAS_CONTENT * (content != 0)
+                continue
+        words.hash[w], words.characters[w] = digest(data, begin, end)
         flags: Any = np.int64(0)
-        while i <= end:
-            role, own, at = np.int64(NONE), np.int64(0), i
-            if i < end:
-                byte = load8(data, i)
-                if byte < 0x80:
-                    both = np.int64(roles[byte])
-                    role, own, i = both & 15, both >> 4, i + 1
-                else:
-                    point, i = decode(data, i, end)
-                    kind = kind_of(traits, point)
-                    role, own = role_of(kind, rule), flags_of(kind)
+        while begin < end and flags != HAS_ALPHA | HAS_CONTENT:
+            point, begin = decode(data, begin, end)
+            flags |= flags_of(kind_of(traits, point))
+        words.flags[w] = flags
+
+
+@inner
+def load_masks(data: Any, i: Any, pad: Any) -> Any:
+    """`token_masks` of what there is of a block."""
+    if i + BLOCK <= len(data):
+        return token_masks(data, i)
+    pad[:] = 0
+    for k in range(len(data) - i):
+        pad[k] = data[i + k]
+    return token_masks(pad, 0)
+
+
+@inner
+def place(mask: Any, over: Any, bit: Any, size: Any) -> Any:
+    """Set `size` bits from a bit on, those beyond the block in `over`."""
+    mask |= below(size) << u64(bit)
+    if bit + size > BLOCK:
+        over |= below(size) >> u64(BLOCK - bit)
+    return mask, over
+
+
+@inner
+def wide_words(data: Any, i: Any, end: Any, leads: Any, starts: Any, rule: Any, traits: Traits) -> Any:
+    """Masks of what is not ASCII: bytes in words and where words begin whatever comes before; and of the next block."""
+    word, over_word, over_starts = u64(0), u64(0), u64(0)
+    while leads:
+        bit = trailing_zeros(leads)
+        leads &= leads - ONE
+        point, after = decode(data, i + bit, end)
+        size = after - i - bit
+        role = role_of(kind_of(traits, point), rule)
+        if role == NONE:
+            continue
+        word, over_word = place(word, over_word, bit, size)
+        here = ONE << u64(bit)
+        ends_here = role == ALONE or (role == JOINS and starts & here)  # a mark goes with what stands alone
+        if role == ALONE:
+            starts |= here
+        elif role == JOINS:
+            starts &= ~here
+        if ends_here and bit + size < BLOCK:
+            starts |= here << u64(size)
+        elif ends_here:
+            over_starts |= ONE << u64(bit + size - BLOCK)
+    return word, starts, over_word, over_starts
+
+
+@kernel(allocates=False)
+def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, span: Any, counts: Any) -> Any:
+    """Fill the spans, and how many each document has; returns how many there are, room or not."""
+    n, closed, room = 0, 0, len(span)
+    for d in range(len(counts)):
+        before, end = n, np.int64(offsets[d + 1])
+        inside, in_letters = u64(0), u64(0)
+        over_word, over_other = u64(0), u64(0)  # of a character that reaches into the next block: spaces, or starts
+        for i in range(np.int64(offsets[d]), end, BLOCK):
+            valid = ~u64(0) if end - i >= BLOCK else below(end - i)
+            letters, spaces, leads, low, ascii = load_masks(data, i, pad)
+            leads &= valid
+            if rule == WORDPUNCT:
+                letters, spaces = letters | over_word, spaces | over_other
+                over_word, over_other = u64(0), u64(0)
+                if leads:
+                    more, blank, over_word, over_other = spread(data, i, end, leads, traits)
+                    letters, spaces = letters | more, spaces | blank
+                word = ~spaces & valid
+                starts = letters ^ (letters << ONE | in_letters)
+                in_letters = letters >> u64(63)
             else:
-                i += 1
-            goes_on = (role == JOINS and current != NONE) or (role == current and role != ALONE)
-            if not goes_on:
-                if current != NONE:
-                    if n < len(words.hash):
-                        words.span[n, 0], words.span[n, 1], words.flags[n] = begin, at, flags
-                        words.hash[n], words.characters[n] = digest(data, begin, at)
-                    n += 1
-                begin, flags = at, 0
-                current = RUN if role == JOINS else role
-            flags |= own
-        words.splits[d] = n - before
+                word = (letters & ~low if rule == UNICODE else ascii & ~spaces) & valid
+                starts = over_other if rule == UNICODE else over_other | word
+                word, over_other = word | over_word, u64(0)
+                over_word = u64(0)
+                if leads:
+                    more, starts, over_word, over_other = wide_words(data, i, end, leads, starts, rule, traits)
+                    word |= more
+            follows = word << ONE | inside
+            begins, ends = word & (starts | ~follows), follows & (starts | ~word)
+            inside = word >> u64(63)
+            while begins:
+                if n < room:
+                    span[n, 0] = i + trailing_zeros(begins)
+                begins &= begins - ONE
+                n += 1
+            while ends:
+                if closed < room:
+                    span[closed, 1] = i + trailing_zeros(ends)
+                ends &= ends - ONE
+                closed += 1
+        if closed < n:
+            if closed < room:
+                span[closed, 1] = end
+            closed = n
+        counts[d] = n - before
     return n
 
 
@@ -186,13 +266,7 @@ def count_wordpunct(data: Any, offsets: Any, pad: Any, traits: Traits, counts: A
         carried_letters, carried_spaces = u64(0), u64(0)
         for i in range(begin, end, BLOCK):
             valid = ~u64(0) if end - i >= BLOCK else below(end - i)
-            if i + BLOCK <= len(data):
-                letters, spaces, leads = token_masks(data, i)
-            else:
-                pad[:] = 0
-                for k in range(len(data) - i):
-                    pad[k] = data[i + k]
-                letters, spaces, leads = token_masks(pad, 0)
+            letters, spaces, leads, _, _ = load_masks(data, i, pad)
             letters, spaces = letters | carried_letters, spaces | carried_spaces
             carried_letters, carried_spaces = u64(0), u64(0)
             if leads & valid:
