@@ -16,6 +16,7 @@ from curate.kernels.bits import load8, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
+from curate.kernels.text import spells
 
 # Marks of comments to the end of the line, of the beginning and end of longer ones, and of strings.
 STYLES: dict[str, tuple[tuple[str, ...], str, str, str]] = {
@@ -275,15 +276,7 @@ def encoded(data: Any, begin: Any, end: Any) -> Any:
 @inner
 def is_text(data: Any, begin: Any, end: Any, k: Any) -> Any:
     """Whether the k-th text is at `begin`, whatever the case of its letters."""
-    first, length = _SPLITS[k], _SPLITS[k + 1] - _SPLITS[k]
-    if begin + length > end:
-        return False
-    for j in range(length):
-        byte = load8(data, begin + j)
-        byte |= (0x41 <= byte <= 0x5A) << 5
-        if byte != _TEXT[first + j]:
-            return False
-    return True
+    return spells(data, begin, end, _TEXT, _SPLITS[k], _SPLITS[k + 1])
 
 
 @kernel(allocates=False)

@@ -30,7 +30,7 @@ from curate.kernels.bits import (
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.sharing import shared
-from curate.kernels.text import decode, previous, read_only, splits
+from curate.kernels.text import decode, previous, read_only, spells, splits
 from curate.kernels.traits import ALNUM, DECIMAL, Traits, kind_of, traits
 from curate.kernels.unicode import ALPHA, OTHER_CASE, SPACE, UPPER, WORD
 
@@ -102,15 +102,7 @@ def occurrences(found: Landmarks, kind: int) -> np.ndarray:
 @inner
 def is_text(data: Any, begin: Any, end: Any, k: Any) -> Any:
     """Whether the k-th of the phrases and citations is at `begin`, whatever the case of its letters."""
-    first, length = _SPLITS[k], _SPLITS[k + 1] - _SPLITS[k]
-    if begin + length > end:
-        return False
-    for j in range(length):
-        byte = load8(data, begin + j)
-        byte |= (0x41 <= byte <= 0x5A) << 5
-        if byte != _TEXT[first + j]:
-            return False
-    return True
+    return spells(data, begin, end, _TEXT, _SPLITS[k], _SPLITS[k + 1])
 
 
 @inner

@@ -15,7 +15,7 @@ from curate.kernels.bits import load8, u64
 from curate.kernels.folding import load_upto8
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words
-from curate.kernels.text import decode, previous
+from curate.kernels.text import decode, previous, spells
 from curate.kernels.traits import DECIMAL, DIGIT, Traits, kind_of, traits
 from curate.kernels.unicode import ALPHA, SPACE, UPPER, WORD
 
@@ -62,15 +62,7 @@ def refinedweb(lexed: Lexed) -> tuple[dict[str, np.ndarray], np.ndarray]:
 @inner
 def is_text(data: Any, begin: Any, end: Any, k: Any) -> Any:
     """Whether the k-th text is at `begin`, whatever the case of its letters."""
-    first, length = _SPLITS[k], _SPLITS[k + 1] - _SPLITS[k]
-    if begin + length > end:
-        return False
-    for j in range(length):
-        byte = load8(data, begin + j)
-        byte |= (0x41 <= byte <= 0x5A) << 5
-        if byte != _TEXT[first + j]:
-            return False
-    return True
+    return spells(data, begin, end, _TEXT, _SPLITS[k], _SPLITS[k + 1])
 
 
 @inner

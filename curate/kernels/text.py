@@ -250,3 +250,16 @@ def find_spans(data: np.ndarray, offsets: np.ndarray) -> Spans:
     spans.line_words[0] = 0
     fill_spans(data, offsets, np.empty(REACH, np.uint8), spans)
     return spans
+
+
+@inner
+def spells(data: Any, begin: Any, end: Any, text: Any, first: Any, last: Any) -> Any:
+    """Whether text[first:last], in lower case, is at byte `begin`, whatever the case of its letters."""
+    if begin + last - first > end:
+        return False
+    for j in range(last - first):
+        byte = load8(data, begin + j)
+        byte |= (0x41 <= byte <= 0x5A) << 5
+        if byte != text[first + j]:
+            return False
+    return True
