@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -115,11 +116,18 @@ class Local:
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back for a block. Processes that are started in it never see one: it is their driver's business."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # only there Python lets handlers be set
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number)) if is_main else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what new processes inherit
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if is_main:
+            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if came:
+        raise KeyboardInterrupt
 
 
 def interrupt(threads: Any) -> None:
@@ -140,8 +148,6 @@ def _on(task: Task) -> str:
 
 def prepare(driver: int) -> None:
     """In a new worker: one thread each, and no worker outlives its driver."""
-    import threading
-
     import pyarrow as pa
 
     pa.set_cpu_count(1)
