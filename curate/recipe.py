@@ -71,13 +71,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     path            folder; its `data`, `annotations` and `manifest.json` are what users read
     file_size       target size of a Parquet file (uncompressed bytes, e.g. 256MB)
-    row_group_rows  at most this many rows in a row group
+    row_group_rows  at most this many documents in a row group; trainers read whole groups, at random
     compression     ZSTD level
     """
 
     path: str | None = None
     file_size: str = "256MB"
-    row_group_rows: int = 10_000
+    row_group_rows: int = 2_000
     compression: int = 1
 
     def __post_init__(self) -> None:

@@ -20,8 +20,9 @@ from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
 from curate.plan import Plan, fingerprint
 
-LAYOUT = 3  # bump when the shape of the output changes
+LAYOUT = 4  # bump when the shape of the output changes
 ROW_GROUP_BYTES = 64_000_000
+WITHOUT_TEXT = 10  # times the rows in a row group of the annotations
 
 
 def export_key(plan: Plan) -> str:
@@ -63,13 +64,13 @@ def provenance(plan: Plan) -> dict[str, str]:
 def export_task(task: Task, plan: Plan) -> dict[str, Any]:
     """Write the files of one group of shards into the folder that is being made."""
     data_schema, annotation_schema = schemas(plan)
-    names = outcomes(plan)
+    names, rows = outcomes(plan), plan.recipe.output.row_group_rows
     folder = staging(task.store.root, plan)
     clock: dict[str, float] = defaultdict(float)
     began = time.perf_counter()
     with (
-        _sink(folder / "data", task.at, data_schema, plan) as data,
-        _sink(folder / "annotations", task.at, annotation_schema, plan) as annotations,
+        _sink(folder / "data", task.at, data_schema, plan, rows) as data,
+        _sink(folder / "annotations", task.at, annotation_schema, plan, WITHOUT_TEXT * rows) as annotations,
     ):
         for number in task.shards:
             walk = Walk(plan, task.store, task.config, number, len(plan.steps))
@@ -93,14 +94,14 @@ def staging(root: str, plan: Plan) -> Path:
     return Path(root, ".work", "export", export_key(plan))
 
 
-def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan) -> ParquetSink:
+def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan, rows: int) -> ParquetSink:
     output = plan.recipe.output
     return ParquetSink(
         folder,
         f"part-{group:05d}-{{}}.parquet",
         schema,
         file_bytes=size(output.file_size),
-        row_group_rows=output.row_group_rows,
+        row_group_rows=rows,
         row_group_bytes=ROW_GROUP_BYTES,
         compression_level=output.compression,
         metadata=provenance(plan),

@@ -124,7 +124,7 @@ def _zstd(raw: IO[bytes]) -> Iterator[bytes]:
             yield piece
             data = frame.unused_data if frame.eof else b""
             frame = None if frame.eof else frame
-        feed = max(feed >> 1, 1 << 10) if made > PIECE else min(feed << 1, 1 << 18)
+        feed = max(feed >> 1, 1 << 10) if made > PIECE else min(feed << 1, 1 << 15)
     if frame is not None or is_empty:
         raise EOFError("the archive is empty" if is_empty else "the last frame is incomplete")
 

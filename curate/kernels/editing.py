@@ -13,10 +13,9 @@ from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import citation_end
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
-from curate.kernels.ngrams import Numbering, empty, number
+from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.refinedweb import _SPLITS as CUT_SPLITS
 from curate.kernels.refinedweb import BOILERPLATE, IN_CART, SIGN_IN, is_text, read_more
-from curate.kernels.repetition import numbering
 from curate.kernels.text import decode, encode, previous
 from curate.kernels.traits import DECIMAL, Traits, kind_of, traits
 from curate.kernels.unicode import SPACE, Tables, tables
@@ -185,7 +184,7 @@ def paragraph_verdicts(lexed: Lexed) -> np.ndarray:
     most = int(np.diff(lexed.line_splits).max(initial=0))
     longest = int(np.diff(lexed.lines.span, axis=1).max(initial=0))
     folded, plain = room(longest), room(longest)
-    compare(lexed, traits(), tables(), DELETED, folded, plain, numbering(most), verdicts)
+    compare(lexed, traits(), tables(), DELETED, folded, plain, numbering_for(most), verdicts)
     return verdicts
 
 

@@ -12,8 +12,7 @@ from curate.kernels.folding import digest
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.lines import SplitLines, split_lines
-from curate.kernels.ngrams import Numbering, empty, number
-from curate.kernels.repetition import numbering
+from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.segment import HAS_ALPHA, HAS_CONTENT, Segments
 from curate.kernels.text import buffers, decode, previous
 from curate.kernels.traits import TERMINAL, Traits, kind_of, traits
@@ -32,7 +31,7 @@ def fineweb(lexed: Lexed, marks: str = "", short: int = 30) -> dict[str, np.ndar
     """
     counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
     most = int(np.diff(lexed.line_splits).max(initial=0))
-    measure(lexed, np.array([*map(ord, marks)], np.int32), short, traits(), numbering(most), counts)
+    measure(lexed, np.array([*map(ord, marks)], np.int32), short, traits(), numbering_for(most), counts)
     return dict(zip(COUNTS, counts, strict=True))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import u64
+from curate.kernels.bits import popcount, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words, lex_buffers
 from curate.kernels.ngrams import (
@@ -19,21 +19,20 @@ from curate.kernels.ngrams import (
     Scratch,
     covered,
     empty,
+    longest,
     number,
-    number_words,
+    perhaps_repeat,
     repeat_grams,
-    repeat_words,
     scratch_for,
     width,
 )
-from curate.kernels.text import buffers
+from curate.kernels.text import buffers, read_only
 from curate.kernels.unicode import ALPHA
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 # What begins a list item: the bullets of RedPajama-V2 and the hyphen.
 BULLETS = "-\u2022\u2023\u25b6\u25c0\u25e6\u25a0\u25a1\u25aa\u25ab\u2013"
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)  # lengths of the n-grams
-LONGEST_STOP_WORD = max(map(len, STOP_WORDS))
 
 COUNTS = ("word_count", "stop_word_count")
 RATIOS = (
@@ -69,34 +68,49 @@ def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
     """
     documents = len(lexed.offsets) - 1
     ratios, counts = np.empty((len(RATIOS), documents)), np.empty((len(COUNTS), documents), np.int32)
-    measure(lexed, _stop_words(), scratch_for(lexed), counts, ratios)
+    measure(lexed, *_stop_words(), scratch_for(longest(lexed)), counts, ratios)
     return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(RATIOS, ratios, strict=True))}
 
 
 @cache
-def _stop_words() -> np.ndarray:
-    """Hashes of the normalised stop words."""
-    return lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
+def _stop_words() -> tuple[np.ndarray, np.uint64]:
+    """Hashes of the normalised stop words in a table of 64, and the shift that gives each a place of its own."""
+    hashes = lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
+    shift = next(shift for shift in range(58) if len({*(hashes >> u64(shift) & u64(63))}) == len(hashes))
+    table = np.zeros(64, np.uint64)
+    table[hashes >> u64(shift) & u64(63)] = hashes
+    return read_only(table), u64(shift)
 
 
 @inner
-def count_stop_words(words: Words, distinct: Any, stop_words: Any, scratch: Scratch) -> Any:
-    """How many of the stop words are among the numbered words."""
-    found = 0
-    for k in range(distinct):
-        w = scratch.gram[k]
-        if words.normal_characters[w] <= LONGEST_STOP_WORD:
-            for s in range(len(stop_words)):
-                found += words.hash[w] == stop_words[s]
-    return found
+def name_words(words: Words, first: Any, last: Any, scratch: Scratch) -> Any:
+    """Name the normalised words by their hashes; returns (how many, their code points)."""
+    n: Any = 0
+    characters: Any = 0
+    for w in range(first, last):
+        length = np.int64(words.normal_characters[w])
+        scratch.name[n], scratch.length[n] = words.hash[w], length
+        characters += length
+        n += length > 0
+    return n, characters
+
+
+@inner
+def count_stop_words(n: Any, stop_words: Any, shift: Any, scratch: Scratch) -> Any:
+    """How many of the stop words are among n named words."""
+    found = u64(0)
+    for i in range(n):
+        place = scratch.name[i] >> shift & u64(63)
+        found |= u64(stop_words[place] == scratch.name[i]) << place
+    return popcount(found)
 
 
 @inner
 def measure_repetition(n: Any, characters: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
-    """The n-gram ratios of a document of n numbered words, into the last rows of `ratios`."""
+    """The n-gram ratios of a document of n named words, into the last rows of `ratios`."""
     row = len(ratios) - len(TOP) - len(DUPLICATE)
     ratios[row:, d] = 0.0
-    kept = repeat_words(n, scratch)
+    kept = perhaps_repeat(n, scratch)
     for size in range(TOP[0], DUPLICATE[-1] + 1):
         kept, most, first = repeat_grams(size, kept, scratch)
         if kept == 0:
@@ -164,7 +178,7 @@ def measure_paragraphs(lines: Lines, first: Any, last: Any, scratch: Scratch, ra
 
 
 @kernel(allocates=False)
-def measure(lexed: Lexed, stop_words: Any, scratch: Scratch, counts: Any, ratios: Any) -> None:
+def measure(lexed: Lexed, stop_words: Any, shift: Any, scratch: Scratch, counts: Any, ratios: Any) -> None:
     """Fill counts[COUNTS, documents] and ratios[RATIOS, documents]."""
     words, lines = lexed.words, lexed.lines
     for d in range(len(lexed.offsets) - 1):
@@ -177,8 +191,8 @@ def measure(lexed: Lexed, stop_words: Any, scratch: Scratch, counts: Any, ratios
         ratios[1, d] = lexed.number_signs[d] / max(last - first, 1)
         ratios[2, d] = lexed.ellipses[d] / max(last - first, 1)
         ratios[3, d] = alphabetic / max(last - first, 1)
-        n, normal_characters, distinct = number_words(words, first, last, scratch)
-        counts[0, d], counts[1, d] = last - first, count_stop_words(words, distinct, stop_words, scratch)
+        n, normal_characters = name_words(words, first, last, scratch)
+        counts[0, d], counts[1, d] = last - first, count_stop_words(n, stop_words, shift, scratch)
         measure_repetition(n, normal_characters, scratch, ratios, d)
         measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)
         measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)

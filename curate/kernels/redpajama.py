@@ -15,7 +15,16 @@ from curate.kernels.folding import EACH, HIGH, fold_wide, load_upto8, room, with
 from curate.kernels.gopher import DUPLICATE, TOP, is_bullet
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
-from curate.kernels.ngrams import Scratch, covered, number_words, repeat_grams, repeat_words, scratch_for, width
+from curate.kernels.ngrams import (
+    Scratch,
+    covered,
+    longest,
+    number_words,
+    repeat_grams,
+    repeat_words,
+    scratch_for,
+    width,
+)
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
 from curate.kernels.text import allocate, decode, entry
 from curate.kernels.unicode import NUMERIC, UPPER, WIDE, Tables, tables
@@ -67,8 +76,9 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     """
     names = COUNTS + GRAMS
     counts, entropy = np.zeros((len(names), len(lexed.offsets) - 1), np.int64), np.zeros(len(lexed.offsets) - 1)
-    longest = int(np.diff(lexed.words.span, axis=1).max(initial=0))
-    measure(lexed, bad_words, with_grams, tables(), room(longest), scratch_for(lexed), np.empty(FEW), counts, entropy)
+    folded = room(int(np.diff(lexed.words.span, axis=1).max(initial=0)))
+    scratch = scratch_for(longest(lexed))
+    measure(lexed, bad_words, with_grams, tables(), folded, scratch, np.empty(FEW), counts, entropy)
     return dict(zip(names, counts, strict=True)), entropy
 
 

@@ -17,7 +17,17 @@ from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.ngrams import Numbering, Scratch, covered, empty, number, repeat_grams
+from curate.kernels.ngrams import (
+    Numbering,
+    Scratch,
+    covered,
+    empty,
+    number,
+    numbering_for,
+    perhaps_repeat,
+    repeat_grams,
+    scratch_for,
+)
 from curate.kernels.segment import Segments
 from curate.kernels.text import splits
 
@@ -33,12 +43,6 @@ class Block(NamedTuple):
     characters: np.ndarray  # int64, code points
 
 
-def numbering(items: int) -> Numbering:
-    """A table for up to so many keys."""
-    capacity = 1 << max(2, (2 * items - 1).bit_length())
-    return Numbering(np.zeros((capacity, 2), np.uint64), np.zeros(1, np.uint64))
-
-
 def grams(words: Segments, characters: np.ndarray, convention: int) -> dict[str, np.ndarray]:
     """The shares of the most frequent and of duplicate n-grams (NAMES, float64), by one of the conventions above.
 
@@ -51,33 +55,22 @@ def grams(words: Segments, characters: np.ndarray, convention: int) -> dict[str,
     [0.737, 0.8, 0.8]
     """
     longest = int(np.diff(words.splits).max(initial=0))
-    scratch = Scratch(numbering(longest), *(np.empty(longest + 1, np.int32) for _ in range(5)))
+    scratch = scratch_for(longest)
     ratios = np.zeros((len(NAMES), len(words.splits) - 1))
     measure_grams(words, characters, convention, scratch, np.empty(longest + 2, np.int64), ratios)
     return dict(zip(NAMES, ratios, strict=True))
 
 
 @inner
-def number_segments(words: Segments, first: Any, last: Any, scratch: Scratch, sums: Any) -> Any:
-    """Number the words and sum their lengths; returns at how many of them a word that repeats is."""
-    mask = empty(scratch.numbering, last - first)
-    distinct, total = 0, np.int64(0)
+def name_segments(words: Segments, first: Any, last: Any, scratch: Scratch, sums: Any) -> Any:
+    """Name the words by their hashes and sum their lengths; returns at how many of them a word that may repeat is."""
+    total = np.int64(0)
     for n in range(last - first):
-        k = number(scratch.numbering, mask, words.hash[first + n], distinct)
-        if k == distinct:
-            distinct += 1
-            scratch.uses[k] = 0
-        scratch.uses[k] += 1
-        scratch.word[n] = scratch.gram[n] = k
-        scratch.length[n] = words.characters[first + n]
+        scratch.name[n], scratch.length[n] = words.hash[first + n], words.characters[first + n]
         sums[n] = total
         total += words.characters[first + n]
     sums[last - first] = total
-    kept = 0
-    for n in range(last - first):
-        scratch.at[kept] = n  # no branch: which words repeat cannot be foreseen
-        kept += scratch.uses[scratch.word[n]] > 1
-    return kept
+    return perhaps_repeat(last - first, scratch)
 
 
 @inner
@@ -117,7 +110,7 @@ def measure_grams(words: Segments, characters: Any, way: Any, scratch: Scratch, 
     for d in range(len(words.splits) - 1):
         first, last = words.splits[d], words.splits[d + 1]
         total = last - first
-        kept = number_segments(words, first, last, scratch, sums)
+        kept = name_segments(words, first, last, scratch, sums)
         whole = max(sums[total], 1) if way != FINEWEB else max(characters[d], 1)
         tail, head = np.int64(0), np.int64(0)  # sums of sums[n:] and of sums[:total - n + 1]
         for n in range(total + 1):
@@ -223,7 +216,7 @@ def duplicates(block: Block) -> np.ndarray:
     """
     most = int(np.diff(block.splits).max(initial=0))
     counts = np.zeros((6, len(block.splits) - 1), np.int64)
-    measure_duplicates(block, numbering(most), np.empty((most, 2), np.int64), counts)
+    measure_duplicates(block, numbering_for(most), np.empty((most, 2), np.int64), counts)
     return counts
 
 

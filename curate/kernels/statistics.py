@@ -9,8 +9,7 @@ import numpy as np
 from curate.kernels.jit import kernel
 from curate.kernels.landmarks import LINK, Landmarks, link_end
 from curate.kernels.lexer import Lexed
-from curate.kernels.ngrams import Numbering, empty, number
-from curate.kernels.repetition import numbering
+from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.segment import Segments
 
 
@@ -25,7 +24,7 @@ def distribution(words: Segments) -> tuple[np.ndarray, np.ndarray]:
     """
     longest = int(np.diff(words.splits).max(initial=0))
     distinct, entropy = np.empty(len(words.splits) - 1, np.int64), np.empty(len(words.splits) - 1)
-    distribute(words, numbering(longest), np.empty(longest, np.int64), distinct, entropy)
+    distribute(words, numbering_for(longest), np.empty(longest, np.int64), distinct, entropy)
     return distinct, entropy
 
 

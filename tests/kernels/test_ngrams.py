@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.kernels.datajuicer import word_repetition
 from curate.kernels.lexer import lex
 from curate.kernels.phrases import NO_LIST, phrases
 from curate.kernels.redpajama import BadWords, count_document
+from curate.kernels.segment import segment
 from tests.kernels import twins
 
 
@@ -63,3 +65,14 @@ def test_grams_are_counted_when_they_are_wanted() -> None:
     counts, _ = count_document(lex(pa.array(["a b a b"])), none, with_grams=False)
     assert counts["words"][0] == 4
     assert counts["top_2gram"][0] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(twins.repetitive.map("".join), max_size=3), st.integers(1, 4))
+def test_word_repetition_of_any_size(documents: list[str], size: int) -> None:
+    expected = []
+    for document in documents:
+        counts = Counter(twins.grams(document.split(), size))
+        expected.append(sum(c for c in counts.values() if c > 1) / max(counts.total(), 1))
+    words = segment(lex(pa.array(documents, pa.string())), "whitespace")
+    assert word_repetition(words, size).tolist() == pytest.approx(expected)
