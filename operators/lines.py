@@ -36,6 +36,18 @@ def account(prefix: str, old: pa.Array, new: pa.Array, counts: Mapping[str, np.n
     }
 
 
+def edited(
+    prefix: str, text: pa.Array, verdicts: np.ndarray, rules: tuple[str, ...], cut: bool = False
+) -> dict[str, pa.Array]:
+    """What a mapper writes whose rules judge the lexer's lines: bit k of a verdict is that of rules[k]."""
+    from curate.kernels import editing
+    from curate.kernels.lexer import lex
+
+    lexed = lex(text)
+    counts = {rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(rules)}
+    return account(prefix, text, editing.join(lexed, editing.raw_pieces(lexed), verdicts, cut=cut), counts)
+
+
 class C4Lines(Mapper, frozen=True):
     """Keep the lines that C4 keeps (Raffel et al. 2020), without citations; the document is dropped by rules elsewhere.
 
@@ -107,16 +119,10 @@ class RefinedwebLines(Mapper, frozen=True):
         return written("refinedweb_lines", (*WEB_RULES, "cut"))
 
     def compute(self, text: pa.StringArray) -> dict[str, pa.Array]:
-        from curate.kernels import editing
         from curate.kernels.lexer import lex
         from curate.kernels.refinedweb import refinedweb
 
-        lexed = lex(text)
-        _, verdicts = refinedweb(lexed)
-        new = editing.join(lexed, editing.raw_pieces(lexed), verdicts, cut=True)
-        counts = {rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(WEB_RULES)}
-        counts["cut"] = editing.removed(verdicts, len(WEB_RULES), lexed.line_splits)
-        return account("refinedweb_lines", text, new, counts)
+        return edited("refinedweb_lines", text, refinedweb(lex(text))[1], (*WEB_RULES, "cut"), cut=True)
 
 
 class CcnetParagraphs(Mapper, frozen=True):
@@ -141,13 +147,7 @@ class CcnetParagraphs(Mapper, frozen=True):
         return written("ccnet_paragraphs", ("blank", "duplicate"))
 
     def compute(self, text: pa.StringArray) -> dict[str, pa.Array]:
-        from curate.kernels import editing
+        from curate.kernels.editing import paragraph_verdicts
         from curate.kernels.lexer import lex
 
-        lexed = lex(text)
-        verdicts = editing.paragraph_verdicts(lexed)
-        new = editing.join(lexed, editing.raw_pieces(lexed), verdicts)
-        counts = {
-            rule: editing.removed(verdicts, k, lexed.line_splits) for k, rule in enumerate(("blank", "duplicate"))
-        }
-        return account("ccnet_paragraphs", text, new, counts)
+        return edited("ccnet_paragraphs", text, paragraph_verdicts(lex(text)), ("blank", "duplicate"))

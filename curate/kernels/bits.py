@@ -6,6 +6,7 @@ Nothing here checks bounds: callers keep `i + 8` (or `i + 66`) within the array.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,11 @@ class _Block:
         return result
 
 
+def _blocks(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Iterator[_Block]:
+    """The blocks that begin at a byte and at the two after it, for characters of up to three bytes."""
+    return (_Block(context, builder, kind, array, builder.add(index, ir.Constant(_WORD, k))) for k in range(3))
+
+
 @intrinsic
 def byte_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     """Masks of data[i:i+64]: ASCII white space, line feed, full stop, number sign, continuation byte, not ASCII."""
@@ -193,11 +199,7 @@ def wide_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     masks = types.UniTuple(types.uint64, 3)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        array, index = arguments
-        first, second, third = (
-            _Block(context, builder, signature.args[0], array, builder.add(index, ir.Constant(_WORD, k)))
-            for k in range(3)
-        )
+        first, second, third = _blocks(context, builder, signature.args[0], *arguments)
         both, either = first.all_of, first.any_of
         e2, e2_80 = first.equals(0xE2), both(first.equals(0xE2), second.equals(0x80))
         found = [
@@ -225,11 +227,7 @@ def landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     masks = types.UniTuple(types.uint64, 7)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        array, index = arguments
-        first, second, third = (
-            _Block(context, builder, signature.args[0], array, builder.add(index, ir.Constant(_WORD, k)))
-            for k in range(3)
-        )
+        first, second, third = _blocks(context, builder, signature.args[0], *arguments)
         both, either, lower = first.all_of, first.any_of, [block.lowered() for block in (first, second, third)]
         triples = [
             both(*(block.equals(ord(char)) for block, char in zip(lower, triple, strict=True)))
@@ -261,11 +259,7 @@ def wide_landmark_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     masks = types.UniTuple(types.uint64, 2)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        array, index = arguments
-        first, second, third = (
-            _Block(context, builder, signature.args[0], array, builder.add(index, ir.Constant(_WORD, k)))
-            for k in range(3)
-        )
+        first, second, third = _blocks(context, builder, signature.args[0], *arguments)
         both, either = first.all_of, first.any_of
         e2_80, ef = both(first.equals(0xE2), second.equals(0x80)), first.equals(0xEF)
         found = [

@@ -19,7 +19,7 @@ from curate.kernels.landmarks import (
     POLICY,
     SENTENCE,
     Landmarks,
-    citation_end,
+    copy_uncited,
     is_text,
     landmarks,
 )
@@ -86,15 +86,7 @@ def ends_well(data: Any, begin: Any, end: Any, marks: Any) -> Any:
 @inner
 def judge_cited(data: Any, begin: Any, end: Any, limits: Limits, traits: Traits, scratch: Any) -> Any:
     """The rules on a line's end and phrases, for a line that has citations: it is copied without them."""
-    size, i = 0, begin
-    while i < end:
-        if load8(data, i) == 0x5B:
-            after = citation_end(data, i, end, traits)
-            if after > i:
-                i = after
-                continue
-        scratch[size] = load8(data, i)
-        size, i = size + 1, i + 1
+    size = copy_uncited(data, begin, end, traits, scratch, np.int64(0))
     verdict = 0 if ends_well(scratch, np.int64(0), size, limits.marks) else NO_MARK
     for j in range(size):
         for k in range(len(PHRASES)):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from curate.kernels.bits import load8
 from curate.kernels.folding import digest, fold_wide, room
 from curate.kernels.jit import inner, kernel
-from curate.kernels.landmarks import citation_end
+from curate.kernels.landmarks import copy_uncited
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
 from curate.kernels.ngrams import Numbering, empty, number, numbering_for
@@ -55,21 +55,6 @@ def join(lexed: Lexed, pieces: Pieces, verdicts: np.ndarray, cite: bool = False,
     offsets = np.zeros(documents + 1, np.int32)
     copy(lexed.data, pieces, verdicts, cite, cut, traits(), out, offsets)
     return pa.StringArray.from_buffers(documents, pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]]))
-
-
-@inner
-def copy_uncited(data: Any, begin: Any, end: Any, traits: Traits, out: Any, o: Any) -> Any:
-    """Copy without citations; returns the index after."""
-    i = begin
-    while i < end:
-        if load8(data, i) == 0x5B:
-            after = citation_end(data, i, end, traits)
-            if after > i:
-                i = after
-                continue
-        out[o] = load8(data, i)
-        o, i = o + 1, i + 1
-    return o
 
 
 @inner

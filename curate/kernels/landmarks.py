@@ -127,6 +127,21 @@ def citation_end(data: Any, i: Any, end: Any, traits: Traits) -> Any:
 
 
 @inner
+def copy_uncited(data: Any, begin: Any, end: Any, traits: Traits, out: Any, o: Any) -> Any:
+    """Copy data[begin:end] without citations to out[o:]; returns the index after."""
+    i = begin
+    while i < end:
+        if load8(data, i) == 0x5B:
+            after = citation_end(data, i, end, traits)
+            if after > i:
+                i = after
+                continue
+        out[o] = load8(data, i)
+        o, i = o + 1, i + 1
+    return o
+
+
+@inner
 def link_end(data: Any, i: Any, end: Any) -> Any:
     """Where a link that has begun ends: at white space, at one of < > " ` { } | \\ ^ or at what is not ASCII."""
     while i < end:
