@@ -17,6 +17,7 @@ from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
 INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no source and no step may have
+KEPT = "kept"  # what funnel and report call documents without a reason
 
 Looked = tuple[list[Shard], dict[str, pa.Schema]]
 
@@ -188,6 +189,8 @@ class _Builder:
             types[name] = kind
         reasons = step.reasons_given()
         for reason in reasons.values():
+            if reason == KEPT:
+                raise PlanError(f"a reason cannot be called {KEPT!r}, as documents without one are: rename it")
             if reason in self.reasons:
                 raise PlanError(f"reason {reason!r} is already given by {self.reasons[reason]}: name a step with `as:`")
         return names | reasons, types

@@ -11,8 +11,10 @@ import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ def _postpone_blas() -> None:
 _postpone_blas()
 config: Any = numba.core.config  # its attributes are made when it is imported
 _SOURCES = Path(__file__).parent
+UNUSED = 30 * 24 * 3600
 
 
 def _stamp() -> str:
@@ -75,6 +78,15 @@ def _is_private(folder: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == _user() and not others_write
 
 
+def _forget_others(folder: Path) -> None:
+    """Delete what other versions of the kernels left that was not used for UNUSED seconds; note that this one is."""
+    os.utime(folder)
+    for other in folder.parent.glob("kernels-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.lstat().st_mtime > UNUSED:
+                shutil.rmtree(other, ignore_errors=True)
+
+
 @functools.cache
 def cache_folder() -> Path | None:
     """The folder of the compiled kernels (mode 0700), or None where no safe one can be written.
@@ -89,6 +101,7 @@ def cache_folder() -> Path | None:
             folder.mkdir(mode=0o700, exist_ok=True)
             if _is_private(root) and _is_private(folder):
                 tempfile.TemporaryFile(dir=folder).close()
+                _forget_others(folder)
                 return folder
         except OSError:
             continue

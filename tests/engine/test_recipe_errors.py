@@ -138,6 +138,7 @@ CASES = {
     "two steps give one reason": Case(
         GOPHER + "  - keep: {rules: {score: {min: 1}}}\n  - keep: {rules: {score: {max: 5}}}\n"
     ),
+    "rule called kept": Case(GOPHER + "  - keep: {rules: {kept: {column: gopher_word_count, min: 1}}}\n"),
     "sources with different types": Case(
         HEAD.replace("steps:", "  more: {path: more.jsonl, columns: {score: score}}\nsteps:") + "  - gopher\n",
         {"more.jsonl": '{"text": "one", "score": "high"}\n'},

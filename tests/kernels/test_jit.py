@@ -49,6 +49,17 @@ def test_folders_that_others_can_write_or_redirect_are_not_used(fresh, tmp_path,
     assert fresh() is None
 
 
+def test_folders_of_other_versions_go_when_they_are_no_longer_used(fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    old, recent = (tmp_path / "curate" / f"kernels-{name}" for name in ("old", "recent"))
+    for folder in (old, recent):
+        folder.mkdir(parents=True)
+        (folder / "code").touch()
+    os.utime(old, (0, 0))
+    assert fresh().exists()
+    assert not old.exists() and recent.exists()
+
+
 def test_any_changed_source_means_another_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(jit, "_SOURCES", tmp_path)
     (tmp_path / "caller.py").write_text("1")
