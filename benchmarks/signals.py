@@ -3,9 +3,9 @@
     python -m benchmarks.signals [--megabytes 20] [--datatrove PYTHON] [--redpajama CHECKOUT --lists FOLDER]
 
 One core, the same documents for all, CPU time, the best of a few runs. `--datatrove` is the Python of an environment
-with datatrove; `--redpajama` a checkout of RedPajama-Data, run by the same Python, with `--lists` its folder of
-artifacts (bad_urls, bad_words). A peer that is not given is left out. `--costs FILE` writes what each signal costs, in
-nanoseconds per byte: that of its family, shared evenly among its columns.
+with datatrove, `--data-juicer` that of one with py-data-juicer; `--redpajama` a checkout of RedPajama-Data, run by the
+Python of datatrove, with `--lists` its folder of artifacts (bad_urls, bad_words). A peer that is not given is left out.
+`--costs FILE` writes what each signal costs, in nanoseconds per byte: that of its family, shared among its columns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from curate.result import table_text
 BATCH = 4_000_000  # bytes of text in a batch
 PEERS = Path(__file__).with_name("peers.py")
 LEFT_OUT = ("url_signals", "url_categories")  # they read addresses, not text
-SETS = {"gopher + c4 + fineweb": ("gopher", "c4_signals", "fineweb_signals"), "redpajama": ("redpajama_signals",)}
+WEB, JUICER = ("gopher", "c4_signals", "fineweb_signals"), ("datajuicer_signals",)
+SETS = {"gopher + c4 + fineweb": WEB, "redpajama": ("redpajama_signals",)}
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--peer-megabytes", type=float, default=4, help="how much of that peers get: they are slow")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--datatrove", metavar="PYTHON")
+    parser.add_argument("--data-juicer", metavar="PYTHON")
     parser.add_argument("--redpajama", metavar="CHECKOUT")
     parser.add_argument("--lists", metavar="FOLDER")
     parser.add_argument("--costs", type=Path)
@@ -54,7 +56,7 @@ def main() -> None:
     seconds = by_family(operators, texts, given.runs)
     print(families_table(seconds, operators, texts))
     print(f"\n{shapes_table(operators, texts, given.runs)}")
-    if given.datatrove:
+    if given.datatrove or given.data_juicer:
         print(f"\n{peers_table(given, operators, texts)}")
     if given.costs:
         given.costs.write_text(json.dumps(costs(seconds, operators, size(texts)), indent=1) + "\n")
@@ -179,23 +181,25 @@ def peers_table(given: argparse.Namespace, operators: dict[str, Family], texts: 
     """Ours and the peers' over the same documents, one after the other."""
     some = texts[:: max(1, round(given.megabytes / given.peer_megabytes))]
     parts, bytes = batches(some), size(some)
-    rows = [["peer", "its MB/s", "ours, MB/s", "ratio"]]
-    runs: dict[str, tuple[str, ...]] = {"datatrove": ("gopher", "c4_signals", "fineweb_signals")}
-    if given.redpajama and "redpajama_signals" in operators:
-        runs["redpajama"] = ("redpajama_signals",)
-    for peer, ours in runs.items():
-        found = run_peer(given, peer, some)
-        taken = best(lambda names=ours: once([operators[name] for name in names], parts), given.runs)  # type: ignore[misc]
-        rate = bytes / found["seconds"] / 1e6
-        rows.append([found["name"], f"{rate:.2f}", f"{bytes / taken / 1e6:.0f}", f"{found['seconds'] / taken:.0f}x"])
-    return f"{bytes / 1e6:.1f} MB, {len(some):,} documents\n\n{table_text(rows, left=1)}"
+    rows = [["peer", "ours", "its MB/s", "ours, MB/s", "ratio"]]
+    compared: dict[str, list[tuple[str, ...]]] = {"datatrove": [WEB], "data-juicer": [JUICER, WEB]}
+    for peer, sets in (compared | {"redpajama": [SETS["redpajama"]]}).items():
+        python = given.data_juicer if peer == "data-juicer" else given.datatrove
+        if not python or (peer == "redpajama" and not given.redpajama):
+            continue
+        found = run_peer(given, python, peer, some)
+        for ours in sets:
+            taken = best(lambda names=ours: once([operators[name] for name in names], parts), given.runs)  # type: ignore[misc]
+            rate, ratio = bytes / found["seconds"] / 1e6, found["seconds"] / taken
+            rows.append([found["name"], ", ".join(ours), f"{rate:.2f}", f"{bytes / taken / 1e6:.0f}", f"{ratio:.0f}x"])
+    return f"{bytes / 1e6:.1f} MB, {len(some):,} documents\n\n{table_text(rows, left=2)}"
 
 
-def run_peer(given: argparse.Namespace, peer: str, texts: list[str]) -> dict[str, Any]:
+def run_peer(given: argparse.Namespace, python: str, peer: str, texts: list[str]) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(texts, file)
         file.flush()
-        command = [given.datatrove, str(PEERS), peer, file.name, given.redpajama or "", given.lists or ""]
+        command = [python, str(PEERS), peer, file.name, given.redpajama or "", given.lists or ""]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
