@@ -46,7 +46,7 @@ def train(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, r
             model_file.write(read_table(part))
     for part in parts:
         part.unlink()
-    return {"sketch_rows": rows, "model_rows": found}
+    return {"model_rows": found}
 
 
 def fit_task(task: Task, plan: Plan) -> dict[str, Any]:
