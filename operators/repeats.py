@@ -116,7 +116,7 @@ class DedupLines(Trainer, frozen=True):
         return {**text, "dedup_lines_count": pa.int32(), **counts, **shares}
 
     def sketch(self, text: pa.StringArray, row: pa.Int64Array, source: pa.StringArray | None = None) -> pa.Table:
-        _, hashes, rows, at, _, _ = self._seen(text, row, source)
+        _, hashes, rows, at, _ = self._seen(text, row, source)
         long = hashes.characters >= self.min_length
         return sketched(hashes.low[long], hashes.high[long], rows[long], at[long])
 
@@ -129,18 +129,16 @@ class DedupLines(Trainer, frozen=True):
     def apply(
         self, text: pa.StringArray, row: pa.Int64Array, model: pa.Table, source: pa.StringArray | None = None
     ) -> Columns:
-        from curate.kernels.lexer import lex
         from curate.kernels.spans import covered, cut_out, find
 
-        units, hashes, rows, at, first, _ = self._seen(text, row, source)
+        units, hashes, rows, at, first = self._seen(text, row, source)
         is_there, first_row, first_at = find(chunks(model), hashes.low, hashes.high)
-        is_there &= hashes.characters >= self.min_length
         is_later = is_there & ((first_row != rows) | (first_at != at))
         total = len(units.span)
         repeated = covered(first[is_there], self.span, total)
         removed = repeated if self.keep == "none" else covered(first[is_later], self.span, total)
         spans, bounds = cuts(units, removed)
-        new = cut_out(lex(text), spans, bounds)
+        new = cut_out(text, spans, bounds)
         counts = {"repeated": repeated, "removed": removed}
         made = {f"dedup_lines_{name}_count": per_document(which, units.splits) for name, which in counts.items()}
         made["dedup_lines_count"] = pa.array(np.diff(units.splits), pa.int32())
@@ -148,14 +146,14 @@ class DedupLines(Trainer, frozen=True):
 
     def _seen(
         self, text: pa.Array, row: pa.Array, source: pa.Array | None
-    ) -> tuple[Units, Hashes, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Units, and the spans of them: hashes, address, place in the document, first unit; documents' splits."""
+    ) -> tuple[Units, Hashes, np.ndarray, np.ndarray, np.ndarray]:
+        """Units, and the spans of them: hashes, address, place in the document, first unit."""
         from curate.kernels.hashing import xxh3_128
-        from curate.kernels.lexer import lex
+        from curate.kernels.lexer import outline
         from curate.kernels.mixing import mix
         from curate.kernels.spans import hash_units, units, windows
 
-        lexed = lex(text)
+        lexed = outline(text)
         found = units(lexed, self.unit)
         hashes = hash_units(lexed, found.span, self.by == "raw", self.by != "unaccented")
         hashes, bounds, first = windows(hashes, found.splits, self.span)
@@ -164,7 +162,7 @@ class DedupLines(Trainer, frozen=True):
         if self.within != "corpus":
             group = mix((addresses >> 32).astype(np.uint64), 1) if source is None else xxh3_128(source)[0]
             hashes = hashes._replace(low=hashes.low ^ np.repeat(group, counts))
-        return found, hashes, np.repeat(addresses, counts), at, first, bounds
+        return found, hashes, np.repeat(addresses, counts), at, first
 
 
 def cuts(units: Units, removed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -249,8 +247,8 @@ class DedupSubstrings(Trainer, frozen=True):
         return repeats(sketches, self.min_count)
 
     def apply(self, text: pa.StringArray, row: pa.Int64Array, model: pa.Table) -> Columns:
-        from curate.kernels.lexer import lex
         from curate.kernels.spans import covered, cut_out, find
+        from curate.kernels.text import buffers
 
         words, runs = self._runs(text)
         first, low, high, address, at = self._repeating(words, runs, row.to_numpy(), model)
@@ -259,11 +257,10 @@ class DedupSubstrings(Trainer, frozen=True):
         total = len(words.span)
         repeated = covered(first[is_there], self.min_tokens, total)
         removed = repeated if self.keep == "none" else covered(first[is_later], self.min_tokens, total)
-        lexed = lex(text)
-        offsets = lexed.offsets.astype(np.int64)
+        offsets = buffers(text)[1].astype(np.int64)
         spans, bounds, until = stretches(words, removed, offsets)
         again, again_bounds, _ = stretches(words, repeated, offsets)
-        new = cut_out(lexed, np.stack([spans[:, 0], until], axis=1), bounds)
+        new = cut_out(text, np.stack([spans[:, 0], until], axis=1), bounds)
         starts = np.repeat(offsets[:-1], np.diff(bounds))
         size = np.maximum(np.diff(offsets), 1)
         return {
@@ -275,11 +272,11 @@ class DedupSubstrings(Trainer, frozen=True):
         }
 
     def _runs(self, text: pa.Array) -> tuple[Segments, Runs]:
-        from curate.kernels.lexer import lex
+        from curate.kernels.lexer import outline
         from curate.kernels.segment import segment
         from curate.kernels.spans import runs
 
-        words = segment(lex(text), self.tokens)
+        words = segment(outline(text), self.tokens)
         return words, runs(words, self.min_tokens)
 
     def _repeating(

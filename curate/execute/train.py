@@ -16,7 +16,7 @@ from curate.operator import Trainer
 from curate.plan import Pass, Plan, PlannedStep
 from curate.store import Store
 
-ROWS_PER_RANGE = 4_000_000  # rows of sketches that `fit` is given at a time by a trainer with a key
+ROWS_PER_RANGE = 1_000_000  # rows of sketches that `fit` is given at a time by a trainer with a key
 Map = Callable[[Iterable[Task]], Iterable[tuple[Task, dict[str, Any]]]]
 
 

@@ -23,7 +23,7 @@ from curate.kernels.landmarks import SENTENCE, Landmarks, landmarks, sentence
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import count_characters
 from curate.kernels.segment import Segments
-from curate.kernels.text import decode, read_only, splits
+from curate.kernels.text import buffers, decode, read_only, splits
 from curate.kernels.traits import Traits, kind_of, traits
 from curate.kernels.unicode import SPACE, Tables, tables
 
@@ -464,21 +464,19 @@ def join(chunk: Seen, key: np.ndarray, check: np.ndarray, row: np.ndarray, at: n
 # ---------------------------------------------------------------- texts with some cut out
 
 
-def cut_out(lexed: Lexed, spans: np.ndarray, bounds: np.ndarray) -> pa.StringArray:
+def cut_out(text: pa.Array, spans: np.ndarray, bounds: np.ndarray) -> pa.StringArray:
     """The texts without some spans of bytes (int[spans, 2], ascending; those of document d: `bounds[d]:bounds[d + 1]`).
 
     A text of which something is cut also loses its outer white space; others stay as they are.
 
-    >>> from curate.kernels.lexer import lex
-    >>> import pyarrow as pa
-    >>> cut_out(lex(pa.array(["one two three", " four"])), np.array([[4, 8]]), np.array([0, 1, 1])).to_pylist()
+    >>> cut_out(pa.array(["one two three", " four"]), np.array([[4, 8]]), np.array([0, 1, 1])).to_pylist()
     ['one three', ' four']
     """
-    documents = len(lexed.offsets) - 1
-    out = np.empty(int(lexed.offsets[-1] - lexed.offsets[0]), np.uint8)
-    offsets = np.zeros(documents + 1, np.int32)
-    copy_rest(lexed.data, lexed.offsets, np.ascontiguousarray(spans, np.int64), bounds, traits(), out, offsets)
-    return pa.StringArray.from_buffers(documents, pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]]))
+    data, bytes_at = buffers(text)
+    out = np.empty(int(bytes_at[-1] - bytes_at[0]), np.uint8)
+    offsets = np.zeros(len(text) + 1, np.int32)
+    copy_rest(data, bytes_at, np.ascontiguousarray(spans, np.int64), bounds, traits(), out, offsets)
+    return pa.StringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]]))
 
 
 @inner

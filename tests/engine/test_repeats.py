@@ -75,7 +75,7 @@ def test_a_run_does_what_the_operators_do_to_one_table(first: Any, pages: list[d
     assert found["id"].to_pylist() == table["id"].to_pylist()
     for name in ("text", "dedup_lines_removed_count", "dedup_substrings_start", "dedup_substrings_repeated_ratio"):
         assert found[name].to_pylist() == table[name].to_pylist(), name
-    assert sum(map(len, found["dedup_substrings_start"].to_pylist())) > 100
+    assert sum(map(len, found["dedup_substrings_start"].to_pylist())) > 30
 
 
 def test_every_document_has_its_account(first: Any, pages: list[dict[str, str]]) -> None:
@@ -120,7 +120,7 @@ def test_shards_do_not_matter(first: Any, pages: list[dict[str, str]], tmp_path:
 
 def test_the_order_of_documents_decides_only_who_is_first(lab: Any, pages: list[dict[str, str]]) -> None:
     """Where none is kept, every document is left with the same text, whatever the order."""
-    texts = []
+    texts: list[dict[str, str]] = []
     for order in (pages, random.Random(1).sample(pages, len(pages))):
         lay_out(lab, order, (60, 60))
         lab.run(RECIPE, keep="none", out=f"out-{len(texts)}")

@@ -167,5 +167,5 @@ def test_texts_are_cut_as_python_cuts_them(documents: list[str], data: st.DataOb
         spans += [(start + a, start + b) for a, b in pairs]
         bounds.append(len(spans))
         start += len(text)
-    found = cut_out(lex(pa.array(documents, pa.string())), np.array(spans).reshape(-1, 2), np.array(bounds))
+    found = cut_out(pa.array(documents, pa.string()), np.array(spans).reshape(-1, 2), np.array(bounds))
     assert found.to_pylist() == expected
