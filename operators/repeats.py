@@ -183,8 +183,8 @@ class DedupSubstrings(Trainer, frozen=True):
 
     A word is cut when it lies in a run of `min_tokens` words, within one document, that occurs at least `min_count`
     times; with `keep: first` the first of these occurrences does not count. So every repeated stretch of `min_tokens`
-    words or more is found, from its first word to its last, and none that is shorter. Runs are told apart by 128 bits
-    made of the words' bytes: white space (and, with `unicode`, punctuation) between words may differ.
+    words or more is found, from its first word to its last, and none that is shorter. Words are compared as they are
+    (by 61 bits, runs by 122), what lies between them is not.
 
     The corpus is read once more than for other operators: first anchors of runs are collected, one for every
     `min_tokens` / 4 words or so, then the runs whose anchor occurs more than once. Time and disk grow with the corpus
@@ -192,7 +192,7 @@ class DedupSubstrings(Trainer, frozen=True):
 
     min_tokens  words in a run; the paper: 50 tokens of its model
     tokens      what is a word: whitespace, wordpunct, unicode (Han, Thai and the like by letter), characters (all but
-                white space)
+                white space), or bytes (all, but characters are cut whole; slower and larger in memory)
     min_count   occurrences from which a run repeats, counting overlaps and those within a document
     keep        first: all but the first occurrence is cut; none: all
     edit        cut, with what is between the last word and the next; or leave the text and only report
@@ -217,7 +217,7 @@ class DedupSubstrings(Trainer, frozen=True):
     rounds: ClassVar[int] = 2
 
     min_tokens: Positive = 50
-    tokens: Literal["whitespace", "wordpunct", "unicode", "characters"] = "unicode"
+    tokens: Literal["whitespace", "wordpunct", "unicode", "characters", "bytes"] = "unicode"
     min_count: Twice = 2
     keep: Literal["first", "none"] = "first"
     edit: bool = True
@@ -247,7 +247,7 @@ class DedupSubstrings(Trainer, frozen=True):
         return repeats(sketches, self.min_count)
 
     def apply(self, text: pa.StringArray, row: pa.Int64Array, model: pa.Table) -> Columns:
-        from curate.kernels.spans import covered, cut_out, find
+        from curate.kernels.spans import covered, cut_out, find, within_characters
         from curate.kernels.text import buffers
 
         words, runs = self._runs(text)
@@ -257,8 +257,11 @@ class DedupSubstrings(Trainer, frozen=True):
         total = len(words.span)
         repeated = covered(first[is_there], self.min_tokens, total)
         removed = repeated if self.keep == "none" else covered(first[is_later], self.min_tokens, total)
-        offsets = buffers(text)[1].astype(np.int64)
+        data, offsets = buffers(text)
         spans, bounds, until = stretches(words, removed, offsets)
+        if self.tokens == "bytes":
+            spans = within_characters(data, spans)
+            until = spans[:, 1]
         again, again_bounds, _ = stretches(words, repeated, offsets)
         new = cut_out(text, np.stack([spans[:, 0], until], axis=1), bounds)
         starts = np.repeat(offsets[:-1], np.diff(bounds))
@@ -274,9 +277,10 @@ class DedupSubstrings(Trainer, frozen=True):
     def _runs(self, text: pa.Array) -> tuple[Segments, Runs]:
         from curate.kernels.lexer import outline
         from curate.kernels.segment import segment
-        from curate.kernels.spans import runs
+        from curate.kernels.spans import bytes_of, runs
 
-        words = segment(outline(text), self.tokens)
+        lexed = outline(text)
+        words = bytes_of(lexed) if self.tokens == "bytes" else segment(lexed, self.tokens)
         return words, runs(words, self.min_tokens)
 
     def _repeating(
@@ -288,10 +292,10 @@ class DedupSubstrings(Trainer, frozen=True):
         key = runs.anchor_hash
         wanted = find(chunks(model), key, np.zeros_like(key))[0][runs.anchor]
         low, high = hash_runs(words, runs, self.min_tokens, wanted)
-        counts = np.diff(runs.splits)
-        at = (np.arange(len(wanted)) - np.repeat(runs.splits[:-1], counts))[wanted]
-        first = at + np.repeat(words.splits[:-1], counts)[wanted]
-        return first, low, high, np.repeat(rows, counts)[wanted], at
+        places = np.flatnonzero(wanted)
+        document = np.searchsorted(runs.splits, places, side="right") - 1
+        at = places - runs.splits[document]
+        return at + words.splits[document], low, high, rows[document], at
 
 
 def stretches(words: Segments, which: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

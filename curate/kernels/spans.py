@@ -227,10 +227,10 @@ def covered(first: np.ndarray, size: int, units: int) -> np.ndarray:
     >>> covered(np.array([1, 2]), 2, 5).tolist()
     [False, True, True, True, False]
     """
-    change = np.zeros(units + 1, np.int64)
+    change = np.zeros(units + 1, np.int8)
     change[first] += 1
     change[first + size] -= 1
-    return np.cumsum(change[:-1]) > 0
+    return np.cumsum(change[:-1], dtype=np.int32) > 0
 
 
 # ---------------------------------------------------------------- runs of tokens
@@ -244,6 +244,31 @@ class Runs(NamedTuple):
     anchor_hash: np.ndarray  # uint64[anchors]
     anchor_token: np.ndarray  # int32[anchors], first token, counted in the document
     anchor_splits: np.ndarray  # int64[documents + 1]
+
+
+def bytes_of(lexed: Lexed) -> Segments:
+    """Every byte of a batch as a word."""
+    first, last = int(lexed.offsets[0]), int(lexed.offsets[-1])
+    span = np.arange(first, last, dtype=np.int32)[:, None] + np.arange(2, dtype=np.int32)
+    splits, none = lexed.offsets.astype(np.int64) - first, np.empty(0, np.int32)
+    hashes = lexed.data[first:last].astype(np.uint64)
+    return Segments(read_only(splits), read_only(span), none, read_only(hashes), none)
+
+
+def within_characters(data: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Spans of bytes (int64[spans, 2]) without characters that lie only partly in them.
+
+    >>> within_characters(np.frombuffer("aéb".encode(), np.uint8), np.array([[0, 2], [2, 4]])).tolist()
+    [[0, 1], [3, 4]]
+    """
+    spans = spans.copy()
+    for edge, step in ((0, 1), (1, -1)):
+        for _ in range(3):  # a character has at most three more bytes
+            inside = spans[:, edge] < len(data)
+            inside[inside] = data[spans[inside, edge]] & 0xC0 == 0x80
+            spans[inside, edge] += step
+    spans[:, 1] = np.maximum(spans[:, 0], spans[:, 1])
+    return spans
 
 
 def runs(words: Segments, size: int) -> Runs:

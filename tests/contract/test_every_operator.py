@@ -48,6 +48,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     DedupSubstrings: [
         DedupSubstrings(min_tokens=8),
         DedupSubstrings(min_tokens=5, tokens="characters", keep="none", edit=False),
+        DedupSubstrings(min_tokens=20, tokens="bytes"),
     ],
     DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
     Keep: [Keep(rules=RULES)],

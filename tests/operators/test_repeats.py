@@ -220,6 +220,14 @@ def test_kinds_of_words(tokens: Any, text: str) -> None:
     assert found["text"][1] == "s t"
 
 
+def test_bytes_are_cut_by_whole_characters() -> None:
+    texts = ["aöb, and so on.", "aÖb, and so on!", "xyz"]  # ö and Ö begin with the same byte and end with another
+    found = apply(DedupSubstrings(min_tokens=5, tokens="bytes"), texts)
+    assert found["text"] == [texts[0], "aÖ!", "xyz"]
+    assert found["dedup_substrings_start"][1] == [3]
+    assert apply(DedupSubstrings(min_tokens=2, tokens="bytes"), ["aö", "aÖ"])["text"] == ["aö", "Ö"]
+
+
 def test_between_words_anything_that_is_no_word_may_differ() -> None:
     found = apply(DedupSubstrings(min_tokens=3), ["one two three", "zero one,\n two -- three! four"])
     assert found["text"][1] == "zero four"
