@@ -12,11 +12,11 @@ import pyarrow as pa
 from curate import sql
 from curate.errors import CurateError, DataError, PlanError, nearest
 from curate.io.source import Shard
-from curate.operator import Deduplicator, Expander, Mapper, Operator, Selector, Trainer
+from curate.operator import ROW, Deduplicator, Expander, Operator, Selector, Trainer, edits
 from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
-INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no source and no step may have
+INTERNAL = ("dropped_by", "failed_rules", ROW)  # columns of the annotations that no source and no step may have
 KEPT = "kept"  # what funnel and report call documents without a reason
 
 Looked = tuple[list[Shard], dict[str, pa.Schema]]
@@ -88,7 +88,7 @@ class _Builder:
         scope = self._scope(step)
         inputs = self._inputs(step)
         self._check_files(operator)
-        operator.check({own: self.types[name] for own, name in inputs.items()})
+        operator.check({own: self._known(operator)[name] for own, name in inputs.items()})
         outputs, types = self._outputs(step)
         planned = self._fingerprinted(step, scope, inputs, outputs, types)
         self._remember(planned)
@@ -162,12 +162,20 @@ class _Builder:
         for own in step.columns:
             if own not in reads:
                 raise PlanError(f"columns: {step.operator.name()} does not read {own!r}{nearest(own, reads)}")
-        inputs = {own: self._require(step.columns.get(own, own), step.operator.name()) for own in reads}
+        given = [ROW] if ROW in self._known(step.operator) else []
+        inputs = {
+            own: own if own in given else self._require(step.columns.get(own, own), step.operator.name())
+            for own in reads
+        }
         for own, kind in reads.items():
-            found = self.types[inputs[own]]
+            found = self._known(step.operator)[inputs[own]]
             if kind is not None and found != kind:
                 raise PlanError(f"{step.operator.name()} needs {inputs[own]} as {kind}, but it is {found}")
         return inputs
+
+    def _known(self, operator: Operator) -> dict[str, pa.DataType]:
+        """Types of the columns an operator may read: rows' addresses too, if its results belong to this corpus."""
+        return {**self.types, ROW: pa.int64()} if isinstance(operator, Trainer) else self.types
 
     def _check_files(self, operator: Operator) -> None:
         for path in operator.files():
@@ -179,9 +187,8 @@ class _Builder:
         names, types = step.columns_written(), {}
         for own, kind in step.operator.writes().items():
             name = names[own]
-            edits = isinstance(step.operator, Mapper) and own in step.operator.reads()
-            edits = edits or isinstance(step.operator, Expander)
-            if name in INTERNAL or (name in self.types and not edits):
+            is_edited = edits(step.operator, own) or isinstance(step.operator, Expander)
+            if name in INTERNAL or (name in self.types and not is_edited):
                 owner = self.writer.get(name, "curate itself")
                 raise PlanError(
                     f"{step.operator.name()} writes {name!r}, which {owner} already writes: name this step with `as:`"
@@ -199,7 +206,7 @@ class _Builder:
         self, step: Step, scope: Scope, inputs: dict[str, str], outputs: dict[str, str], types: dict[str, pa.DataType]
     ) -> PlannedStep:
         operator = step.operator
-        keys = {own: self.keys[name] for own, name in inputs.items()}
+        keys = {own: self.keys.get(name, name) for own, name in inputs.items()}
         identity = operator.identity()
         value_key = fingerprint(operator.sketch_identity() if isinstance(operator, Deduplicator) else identity, keys)
         corpus_key = ""
@@ -235,11 +242,12 @@ class _Builder:
         self.steps.append(planned)
         self.names.setdefault(planned.step.name, planned.index)
         if isinstance(planned.operator, Deduplicator | Selector | Trainer | Expander):
-            self._close(planned)
+            for round in range(getattr(planned.operator, "rounds", 1)):
+                self._close(planned, round)
         if not isinstance(planned.operator, Deduplicator | Selector | Expander):
             self.pending.append(planned.index)
 
-    def _close(self, end: PlannedStep | None) -> None:
+    def _close(self, end: PlannedStep | None, round: int = 0) -> None:
         done = [self.steps[at] for at in self.pending]
         about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]
         if end is None:
@@ -252,9 +260,8 @@ class _Builder:
             key = fingerprint(
                 about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
             )
-        self.passes.append(
-            Pass(index=len(self.passes), steps=tuple(self.pending), end=end.index if end else None, key=key)
-        )
+        at = end.index if end else None
+        self.passes.append(Pass(index=len(self.passes), steps=tuple(self.pending), end=at, round=round, key=key))
         self.pending = []
 
     def _references(self) -> list[str]:

@@ -104,6 +104,8 @@ def keeps_to_its_kind(operator: Operator) -> None:
     edited = sorted(set(reads) & set(writes))
     if isinstance(operator, Mapper):
         assert edited and len(writes) > len(edited), f"{name}: a Mapper edits a column and writes one that says how"
+    elif isinstance(operator, Trainer):
+        assert len(writes) > len(edited), f"{name}: a Trainer that edits a column writes one that says how"
     elif not isinstance(operator, Expander):
         assert not edited, f"{name}: a {operator.kind} does not edit columns, but this one writes {edited}"
     assert not (isinstance(operator, Filter) and writes), f"{name}: a Filter writes reasons only, not {sorted(writes)}"
