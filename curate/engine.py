@@ -148,7 +148,7 @@ class _Run:
         unreadable, rows = sum(f["bad"] for f in facts), sum(f["rows"] for f in facts)
         bad, records = unreadable + sum(len(f.get("quarantined", [])) for f in facts), unreadable + rows
         if bad > self.config.quarantine_share * records:
-            self._write_quarantine(facts)
+            self._write_quarantine(this, facts)
             raise DataError(
                 f"{bad} of {records} records are quarantined, above the share that the config allows"
                 f" (quarantine_share: {self.config.quarantine_share:g}); see {self.store.path('quarantine.jsonl')}"
@@ -159,13 +159,14 @@ class _Run:
         pairs = zip(self.plan.shards, facts, strict=True)
         funnel = Funnel(self.plan, [(shard.source, fact) for shard, fact in pairs if self.plan.exported(shard)])
         funnel.check()
-        self._write_quarantine(facts)
+        self._write_quarantine(self.plan.passes[-1], facts)
         return funnel
 
-    def _write_quarantine(self, facts: list[dict[str, Any]]) -> None:
-        """All quarantined records of the run, in corpus order."""
+    def _write_quarantine(self, this: Pass, facts: list[dict[str, Any]]) -> None:
+        """All quarantined records that a pass has met, in corpus order."""
         lines = []
-        for shard, fact in zip(self.plan.shards[: len(facts)], facts, strict=True):
+        for number, fact in zip(self.plan.taking_part(this), facts, strict=True):
+            shard = self.plan.shards[number]
             for line in self.store.bad(shard.key).read_text().splitlines():
                 lines.append(json.dumps({"source": shard.source, **json.loads(line)}, ensure_ascii=False))
             for record in fact.get("quarantined", []):

@@ -203,20 +203,35 @@ class Selector(Operator, frozen=True):
 
 
 class Trainer(Operator, frozen=True):
-    """Fits a small model on the corpus and applies it row by row.
+    """Fits a small model on the corpus and applies it row by row; it may edit columns, and then says what it changed.
 
     sketch(columns) per batch -> table;  fit(table) once -> model table;  apply(columns, model) per batch -> columns
+
+    One that is fitted on other sources (`fitted_on`) finds in the table it fits a column `source`, the recipe's name of
+    the source that each row of a sketch is of. One that drops has `reasons` and decides from what `apply` has made.
     """
 
     kind: ClassVar[str] = "Trainer"
     scope: ClassVar[Literal["document", "corpus"]] = "corpus"
     work: ClassVar[str] = "sketch"
 
+    def fitted_on(self) -> tuple[str, ...]:
+        """Names of the sources it is fitted on; none: the rows it is applied to."""
+        return ()
+
+    def value_identity(self) -> dict[str, Any]:
+        """What decides the model and the columns: not the parameters that only `decide` looks at."""
+        return self.identity()
+
     def sketch_schema(self) -> pa.Schema:
         raise NotImplementedError
 
     def fit(self, sketches: pa.Table) -> pa.Table:
         raise NotImplementedError
+
+    def decide(self, made: Columns) -> Columns:
+        """For each reason, true where a row fails, from the columns that `apply` has made (but those it edits)."""
+        return {}
 
 
 KINDS: tuple[type[Operator], ...] = (Signal, Mapper, Filter, Expander, Deduplicator, Selector, Trainer)
@@ -265,6 +280,11 @@ def scatter(array: pa.Array, mask: np.ndarray) -> pa.Array:
         return array
     positions = pa.array(np.cumsum(mask) - 1, mask=~mask)
     return array.take(positions)
+
+
+def edits(operator: Operator, column: str) -> bool:
+    """Whether the operator writes a column anew that it reads: the column keeps its name."""
+    return isinstance(operator, Mapper | Trainer) and column in operator.reads() and column in operator.writes()
 
 
 def declared(operator: Operator) -> Types:
@@ -360,7 +380,8 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
         return {"dropped_by": pc.if_else(pa.array(keep), pa.scalar(None, pa.string()), operator.name())}
     if isinstance(operator, Trainer):
         model = operator.fit(operator.sketch(**complete(columns)))  # type: ignore[attr-defined]
-        return evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
+        made = evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
+        return {**made, "dropped_by": first_reason(operator.decide(made))} if operator.reasons() else made
     if isinstance(operator, Expander):
         raise PlanError(f"{operator.name()} changes the number of rows: call its expand() or use it in a recipe")
     return evaluate(operator, columns)

@@ -16,7 +16,7 @@ from curate.convert import convert, size
 from curate.document import Document, Place, at_line, read_document
 from curate.errors import RecipeError, nearest
 from curate.io.source import Source
-from curate.operator import Mapper, Operator
+from curate.operator import Operator, edits
 
 Catalogue = dict[str, type[Operator]]
 
@@ -46,7 +46,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Columns the step writes: the operator's own name -> the name in the corpus (`as:` prefixes new ones)."""
         prefix = f"{self.as_}_" if self.as_ else ""
         names = {own: prefix + own for own in self.operator.writes()}
-        edited = [own for own in names if isinstance(self.operator, Mapper) and own in self.operator.reads()]
+        edited = [own for own in names if edits(self.operator, own)]
         return names | {own: self.columns.get(own, own) for own in edited}
 
     def reasons_given(self) -> dict[str, str]:
