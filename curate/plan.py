@@ -97,7 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def taking_part(self, this: Pass) -> list[int]:
-        """Numbers of the shards that a pass reads: those that are there and, before a trainer, those it is fitted on."""
+        """Numbers of the shards that a pass reads: all that are there, or those that a trainer is fitted on."""
         only = self.steps[this.end].fitted_on if this.end is not None else ()
         numbers = [number for number, born in enumerate(self.born) if born < this.index]
         return [number for number in numbers if not only or self.shards[number].source in only]

@@ -1,6 +1,6 @@
 """Overlap with test sets by word n-grams: as GPT-3 (Brown et al. 2020), Dolma (Soldaini et al. 2024), Tulu 3 did."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -74,7 +74,7 @@ class Decontaminate(Trainer, frozen=True):
     (0.8333333333333334, [8, 27])
     """
 
-    example = {"against": ("quiz",)}  # noqa: RUF012
+    example: ClassVar = {"against": ("quiz",)}
 
     against: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     preset: Literal["gpt-3", "dolma", "tulu-3"] = "gpt-3"

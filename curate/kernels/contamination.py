@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.editing import Pieces
@@ -84,6 +83,7 @@ def find(lexed: Lexed, index: Index) -> Found:
     """What each document of a batch shares with the items.
 
     >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
     >>> items = lex(pa.array(["one two three four", "five six"]))
     >>> index = build(*word_hashes(items), ngram=3, min_words=2)
     >>> found = find(lex(pa.array(["zero one two, three! nine", "Five: six"])), index)
@@ -114,6 +114,7 @@ def remaining(lexed: Lexed, found: Found, chosen: np.ndarray, margin: int, min_p
     White space at a cut goes too, and so do pieces of fewer than `min_piece` characters (at least 1).
 
     >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
     >>> text = lex(pa.array(["keep this, one two three, and this"]))
     >>> found = find(text, build(*word_hashes(lex(pa.array(["one two three"]))), ngram=3, min_words=3))
     >>> [bytes(text.data[a:b]) for a, b in remaining(text, found, np.array([True]), margin=0, min_piece=1).span]
@@ -160,10 +161,10 @@ def put(sieve: Any, key: Any) -> None:
 @inner
 def is_same(one: Any, i: Any, other: Any, j: Any, size: Any) -> Any:
     """Whether one[i:i + size] and other[j:j + size] are equal."""
-    for k in range(size):
-        if one[i + k] != other[j + k]:
-            return False
-    return True
+    k = 0
+    while k < size and one[i + k] == other[j + k]:
+        k += 1
+    return k == size
 
 
 @inner
@@ -275,7 +276,8 @@ def search(words: Any, splits: Any, index: Index, hashes: Any, at: Any, reach: A
 @inner
 def cover(lexed: Lexed, d: Any, reach: Any, spans: Any, many: Any) -> Any:
     """Write the spans of a document's grams from spans[many] on; returns (words in them, how many spans)."""
-    n, until, covered, found = 0, 0, 0, 0
+    n, covered, found = 0, 0, 0
+    until: Any = 0
     is_open = False
     start = lexed.offsets[d]
     for w in range(lexed.word_splits[d], lexed.word_splits[d + 1]):
@@ -297,7 +299,8 @@ def cover(lexed: Lexed, d: Any, reach: Any, spans: Any, many: Any) -> Any:
 @inner
 def share_of(index: Index, item: Any, seen: Any, d: Any) -> Any:
     """The share of an item's words that are in grams seen in document d."""
-    until, covered = np.int64(0), 0
+    until: Any = 0
+    covered = 0
     for w in range(index.splits[item], index.splits[item + 1]):
         g = index.gram[w]
         if g >= 0 and seen[g] == d + 1:
