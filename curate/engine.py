@@ -16,6 +16,7 @@ import curate
 from curate.config import Config
 from curate.errors import DataError
 from curate.execute import corpus, export
+from curate.execute.batches import read_table
 from curate.execute.tasks import Task, save_plan
 from curate.execute.warm import is_cold, warm
 from curate.funnel import Funnel
@@ -81,7 +82,8 @@ def _is_done(plan: Plan, store: Store, config: Config) -> bool:
     if manifest["quarantined"] > config.quarantine_share * manifest["records"]:
         return False
     files = [file["path"] for part in ("data", "annotations") for file in manifest[part]]
-    return all(store.path(name).exists() for name in (*files, "report.html", "README.md"))
+    made = ["report.html", "README.md", *(["contamination.parquet"] if "contamination" in manifest else [])]
+    return all(store.path(name).exists() for name in (*files, *made))
 
 
 class _Run:
@@ -218,6 +220,7 @@ class _Run:
             "rules": dict(funnel.failed),
             "funnel": funnel.to_plain(),
             "corpus": self._corpus_facts(),
+            **self._contamination(),
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
@@ -232,6 +235,19 @@ class _Run:
         """What the corpus-wide steps found."""
         ends = [self.plan.steps[this.end] for this in self.plan.passes if this.end is not None]
         return {end.step.name: self.store.receipt(end.corpus_key, "all") for end in ends}
+
+    def _contamination(self) -> dict[str, Any]:
+        """Which items of test sets the documents hold, if a step has looked for them."""
+        from curate.operators.decontaminate import Decontaminate
+
+        steps = [step for step in self.plan.steps if isinstance(step.operator, Decontaminate)]
+        if not steps:
+            self.store.path("contamination.parquet").unlink(missing_ok=True)
+            return {}
+        from curate.contamination import write_contamination
+
+        models = [(step.step, read_table(self.store.model(step.corpus_key))) for step in steps]
+        return {"contamination": write_contamination(self.store.path(), models)}
 
     def _add_clock(self, clock: dict[str, float]) -> None:
         for part, seconds in clock.items():

@@ -229,6 +229,10 @@ class Trainer(Operator, frozen=True):
     def fit(self, sketches: pa.Table) -> pa.Table:
         raise NotImplementedError
 
+    def facts(self, model: pa.Table) -> dict[str, Any]:
+        """What the manifest says of a model."""
+        return {"model_rows": len(model)}
+
     def decide(self, made: Columns) -> Columns:
         """For each reason, true where a row fails, from the columns that `apply` has made (but those it edits)."""
         return {}

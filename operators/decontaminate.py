@@ -141,6 +141,9 @@ class Decontaminate(Trainer, frozen=True):
         columns = {"id": ids, "source": sources, **arrays}
         return pa.table({name: _listed(array) for name, array in columns.items()})
 
+    def facts(self, model: pa.Table) -> dict[str, Any]:
+        return {"items": len(model["id"][0]), "ngrams": len(model["start"][0])}
+
     def apply(self, text: pa.StringArray, id: pa.StringArray, model: pa.Table) -> dict[str, pa.Array]:
         from curate.kernels.contamination import Index, find
         from curate.kernels.lexer import lex
@@ -196,13 +199,8 @@ class Decontaminate(Trainer, frozen=True):
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
-    return (
-        column.chunk(0)
-        if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks)
-        if column.num_chunks
-        else pa.array([], column.type)
-    )
+    """The column as one array; one that is one already is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _listed(array: pa.Array) -> pa.Array:

@@ -172,7 +172,7 @@ def _train(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str,
     with blamed(step, "corpus-wide"):
         model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
     write_table(store.model(step.corpus_key), model)
-    return {"model_rows": len(model)}
+    return step.operator.facts(model)
 
 
 def _members(store: Store, this: Pass, shard: str) -> pa.Table:
