@@ -178,7 +178,9 @@ def _test_sets(found: list[dict[str, Any]]) -> str:
         f" | {row['mostly_found']:,} | {_code(row['step'])} |"
         for row in found
     ]
-    return "\n".join([*lines, "", "Items in all documents that the step has seen; `contamination.parquet` has each item."])
+    return "\n".join(
+        [*lines, "", "Items in all documents that the step has seen; `contamination.parquet` has each item."]
+    )
 
 
 def _quarantine(manifest: dict[str, Any]) -> str:

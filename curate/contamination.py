@@ -1,4 +1,4 @@
-"""Test sets found in a finished run, item by item: contamination.parquet, and a summary for manifest, report and card."""
+"""Test sets found in a finished run, item by item: contamination.parquet, and a summary by test set."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from curate.execute.tasks import Task, save_plan
 from curate.execute.warm import is_cold, warm
 from curate.funnel import Funnel
 from curate.io.parquet import remove_unfinished
+from curate.operator import Deduplicator
 from curate.plan import Pass, Plan
 from curate.planner import look_at_sources, make_plan
 from curate.progress import Progress
@@ -224,8 +225,9 @@ class _Run:
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
+        write_text(self.store.work("stored.json"), json.dumps(self._stored()))
         began = time.perf_counter()
-        write_report(self.store.path("report.html"), manifest, self.plan.recipe)
+        write_report(self.store.path("report.html"), manifest, self.plan.recipe, self._shared(manifest))
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
         self._add_clock({"report and card": time.perf_counter() - began})
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
@@ -235,6 +237,19 @@ class _Run:
         """What the corpus-wide steps found."""
         ends = [self.plan.steps[this.end] for this in self.plan.passes if this.end is not None]
         return {end.step.name: self.store.receipt(end.corpus_key, "all") for end in ends}
+
+    def _shared(self, manifest: dict[str, Any]) -> Any:
+        """What sources share by clusters, for the report."""
+        if not any(isinstance(step.operator, Deduplicator) for step in self.plan.steps):
+            return None
+        from curate.overlap import copies
+
+        return copies(Result(self.store.path(), manifest))
+
+    def _stored(self) -> dict[str, Any]:
+        """Where what was kept of each document is, to compare sources by: keys of shards and of sketches."""
+        sketches = {s.step.name: s.value_key for s in self.plan.steps if isinstance(s.operator, Deduplicator)}
+        return {"shards": [shard.key for shard in self.plan.shards], "sketches": sketches}
 
     def _contamination(self) -> dict[str, Any]:
         """Which items of test sets the documents hold, if a step has looked for them."""

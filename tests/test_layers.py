@@ -39,8 +39,9 @@ words:     contamination facts card report      | facts recipe flow store numpy 
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
-                                                  errors curate msgspec \
-                                                  | kernels operators contamination report card
+                                                  operator errors curate msgspec \
+                                                  | kernels operators contamination overlap report card
+overlap:   overlap                              | execute operator recipe result store errors numpy polars | kernels
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
