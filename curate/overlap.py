@@ -25,7 +25,7 @@ from curate.store import Store
 
 SAMPLE = 4096  # documents of a source whose resemblance is estimated, chosen by a hash of their addresses
 BANDS, ROWS = 64, 2  # a pair of resemblance J is compared with probability 1 - (1 - J**ROWS)**BANDS
-SHARED = 64  # sampled documents compared for a band they share; more hold one boilerplate
+SHARED = 8  # sampled documents compared for one band of a document; of more, some chosen by its address
 SHOWN = 12  # sources in a matrix on the screen
 ESTIMATES = ("near", "near_words", "resemblance", "resemblance_error", "containment", "containment_error")
 MEASURES = ("exact", "exact_words", *ESTIMATES)
@@ -254,15 +254,20 @@ def _sampled(batches: Iterator[Signatures], sources: int) -> Signatures:
 def _compare(sample: Signatures, batch: Signatures, best: np.ndarray, is_one: bool) -> None:
     """Raise `best` (resemblance and containment by sampled document and source) by what a batch of documents holds."""
     from curate.kernels.minhash import band_keys, estimate
+    from curate.kernels.mixing import mix
 
     bands = min(BANDS, sample.values.shape[1] // ROWS)
     keys = band_keys(sample.values, bands, ROWS)
+    chance = (mix(batch.row.astype(np.uint64), 1) >> np.uint64(32)).astype(np.int64)
     for at, others in enumerate(band_keys(batch.values, bands, ROWS)):
         order = np.argsort(keys[at], kind="stable")
         first, last = (np.searchsorted(keys[at][order], others, side) for side in ("left", "right"))
-        counts = np.minimum(last - first, SHARED)
+        sizes = last - first
+        counts = np.minimum(sizes, SHARED)
         right = np.repeat(np.arange(len(others)), counts)
-        left = order[np.repeat(first, counts) + np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)]
+        turn = np.arange(len(right)) - np.repeat(np.cumsum(counts) - counts, counts)
+        turn = (turn + np.repeat(chance % np.maximum(sizes, 1), counts)) % np.repeat(sizes, counts)
+        left = order[np.repeat(first, counts) + turn]
         if is_one:
             left, right = left[sample.row[left] != batch.row[right]], right[sample.row[left] != batch.row[right]]
         alike = estimate(sample.values[left], batch.values[right])

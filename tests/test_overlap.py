@@ -100,7 +100,7 @@ def test_resemblance_and_containment_are_near_the_truth(one: Result) -> None:
             truth = sum(best(text, texts[b], how) for text in texts[a]) / len(texts[a])
             assert row[name] == pytest.approx(truth, abs=0.03), (a, b, name)
     assert pair(table, "a", "b")["containment"] > pair(table, "b", "a")["containment"] + 0.1
-    assert pair(table, "a", "c")["containment"] == 0
+    assert pair(table, "a", "c")["containment"] == 0.1
 
 
 def test_two_runs(one: Result, tmp_path: Path) -> None:
