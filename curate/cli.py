@@ -193,6 +193,25 @@ def show(run_folder: str, id_: str) -> None:
     click.echo(open_run(run_folder).show(id_))
 
 
+@main.command()
+@click.argument("run_folder", metavar="RUN")
+@click.argument("other", metavar="RUN_B", required=False)
+@click.option("--save", multiple=True, metavar="FILE", help="Write all pairs as .parquet or .json; may be repeated.")
+def overlap(run_folder: str, other: str | None, save: tuple[str, ...]) -> None:
+    """Tell what share of each source has copies in each other one, of one run or of two.
+
+    \b
+    Example:
+      curate overlap out/quickstart --save overlap.parquet
+    """
+    from curate.overlap import overlap as compare
+
+    found = compare(run_folder, other)
+    for path in save:
+        found.save(path)
+    click.echo(str(found))
+
+
 @main.group()
 def assets() -> None:
     """Word lists and models that recipes name: list them, get them, check them.

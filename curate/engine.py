@@ -16,10 +16,12 @@ import curate
 from curate.config import Config
 from curate.errors import DataError
 from curate.execute import corpus, export
+from curate.execute.batches import read_table
 from curate.execute.tasks import Task, save_plan
 from curate.execute.warm import is_cold, warm
 from curate.funnel import Funnel
 from curate.io.parquet import remove_unfinished
+from curate.operator import Deduplicator
 from curate.plan import Pass, Plan
 from curate.planner import look_at_sources, make_plan
 from curate.progress import Progress
@@ -81,7 +83,8 @@ def _is_done(plan: Plan, store: Store, config: Config) -> bool:
     if manifest["quarantined"] > config.quarantine_share * manifest["records"]:
         return False
     files = [file["path"] for part in ("data", "annotations") for file in manifest[part]]
-    return all(store.path(name).exists() for name in (*files, "report.html", "README.md"))
+    made = ["report.html", "README.md", *(["contamination.parquet"] if "contamination" in manifest else [])]
+    return all(store.path(name).exists() for name in (*files, *made))
 
 
 class _Run:
@@ -148,7 +151,7 @@ class _Run:
         unreadable, rows = sum(f["bad"] for f in facts), sum(f["rows"] for f in facts)
         bad, records = unreadable + sum(len(f.get("quarantined", [])) for f in facts), unreadable + rows
         if bad > self.config.quarantine_share * records:
-            self._write_quarantine(facts)
+            self._write_quarantine(this, facts)
             raise DataError(
                 f"{bad} of {records} records are quarantined, above the share that the config allows"
                 f" (quarantine_share: {self.config.quarantine_share:g}); see {self.store.path('quarantine.jsonl')}"
@@ -159,13 +162,14 @@ class _Run:
         pairs = zip(self.plan.shards, facts, strict=True)
         funnel = Funnel(self.plan, [(shard.source, fact) for shard, fact in pairs if self.plan.exported(shard)])
         funnel.check()
-        self._write_quarantine(facts)
+        self._write_quarantine(self.plan.passes[-1], facts)
         return funnel
 
-    def _write_quarantine(self, facts: list[dict[str, Any]]) -> None:
-        """All quarantined records of the run, in corpus order."""
+    def _write_quarantine(self, this: Pass, facts: list[dict[str, Any]]) -> None:
+        """All quarantined records that a pass has met, in corpus order."""
         lines = []
-        for shard, fact in zip(self.plan.shards[: len(facts)], facts, strict=True):
+        for number, fact in zip(self.plan.taking_part(this), facts, strict=True):
+            shard = self.plan.shards[number]
             for line in self.store.bad(shard.key).read_text().splitlines():
                 lines.append(json.dumps({"source": shard.source, **json.loads(line)}, ensure_ascii=False))
             for record in fact.get("quarantined", []):
@@ -217,11 +221,13 @@ class _Run:
             "rules": dict(funnel.failed),
             "funnel": funnel.to_plain(),
             "corpus": self._corpus_facts(),
+            **self._contamination(),
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
+        write_text(self.store.work("stored.json"), json.dumps(self._stored()))
         began = time.perf_counter()
-        write_report(self.store.path("report.html"), manifest, self.plan.recipe)
+        write_report(self.store.path("report.html"), manifest, self.plan.recipe, self._shared(manifest))
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
         self._add_clock({"report and card": time.perf_counter() - began})
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
@@ -231,6 +237,32 @@ class _Run:
         """What the corpus-wide steps found."""
         ends = [self.plan.steps[this.end] for this in self.plan.passes if this.end is not None]
         return {end.step.name: self.store.receipt(end.corpus_key, "all") for end in ends}
+
+    def _shared(self, manifest: dict[str, Any]) -> Any:
+        """What sources share by clusters, for the report."""
+        if not any(isinstance(step.operator, Deduplicator) for step in self.plan.steps):
+            return None
+        from curate.overlap import copies
+
+        return copies(Result(self.store.path(), manifest))
+
+    def _stored(self) -> dict[str, Any]:
+        """Where what was kept of each document is, to compare sources by: keys of shards and of sketches."""
+        sketches = {s.step.name: s.value_key for s in self.plan.steps if isinstance(s.operator, Deduplicator)}
+        return {"shards": [shard.key for shard in self.plan.shards], "sketches": sketches}
+
+    def _contamination(self) -> dict[str, Any]:
+        """Which items of test sets the documents hold, if a step has looked for them."""
+        from curate.operators.decontaminate import Decontaminate
+
+        steps = [step for step in self.plan.steps if isinstance(step.operator, Decontaminate)]
+        if not steps:
+            self.store.path("contamination.parquet").unlink(missing_ok=True)
+            return {}
+        from curate.contamination import write_contamination
+
+        models = [(step.step, read_table(self.store.model(step.corpus_key))) for step in steps]
+        return {"contamination": write_contamination(self.store.path(), models)}
 
     def _add_clock(self, clock: dict[str, float]) -> None:
         for part, seconds in clock.items():

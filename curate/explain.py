@@ -21,9 +21,12 @@ def plan_text(plan: Plan, store: Store | None = None) -> str:
 
 
 def _pass(plan: Plan, this: Pass, store: Store | None) -> list[str]:
-    done = sum(store.receipt(this.key, shard.key) is not None for shard in plan.shards) if store else 0
-    reuse = f", {done} of {len(plan.shards)} shards reused" if done else ""
-    lines = [f"pass {this.index + 1}: every shard is read once{reuse}"]
+    part = [plan.shards[number] for number in plan.taking_part(this)]
+    done = sum(store.receipt(this.key, shard.key) is not None for shard in part) if store else 0
+    reuse = f", {done} of {len(part)} shards reused" if done else ""
+    only = plan.steps[this.end].fitted_on if this.end is not None else ()
+    which = f"every shard of {' and '.join(only)}" if only else "every shard"
+    lines = [f"pass {this.index + 1}: {which} is read once{reuse}"]
     lines += [_step(plan.steps[at]) for at in this.steps]
     if this.end is not None:
         end = plan.steps[this.end]

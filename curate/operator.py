@@ -209,7 +209,9 @@ class Trainer(Operator, frozen=True):
     sketch(columns) per batch -> table;  fit(table) once -> model table;  apply(columns, model) per batch -> columns
 
     A column `row` among those it reads is the address of each row, by which the first of several can be told; outside
-    a recipe its position.
+    a recipe its position. One that is fitted on other sources (`fitted_on`) finds in the table it fits a column
+    `source`, the recipe's name of the source that each row of a sketch is of. One that drops has `reasons` and decides
+    from what `apply` has made.
 
     key     a uint64 column of the sketch, for models of any size: `fit` is called for one range of keys after the
             other, with all rows of the range; the model is what it returns, in that order, a chunk per range
@@ -223,11 +225,27 @@ class Trainer(Operator, frozen=True):
     key: ClassVar[str] = ""
     rounds: ClassVar[int] = 1
 
+    def fitted_on(self) -> tuple[str, ...]:
+        """Names of the sources it is fitted on; none: the rows it is applied to."""
+        return ()
+
+    def value_identity(self) -> dict[str, Any]:
+        """What decides the model and the columns: not the parameters that only `decide` looks at."""
+        return self.identity()
+
     def sketch_schema(self) -> pa.Schema:
         raise NotImplementedError
 
     def fit(self, sketches: pa.Table) -> pa.Table:
         raise NotImplementedError
+
+    def facts(self, model: pa.Table) -> dict[str, Any]:
+        """What the manifest says of a model."""
+        return {"model_rows": len(model)}
+
+    def decide(self, made: Columns) -> Columns:
+        """For each reason, true where a row fails, from the columns that `apply` has made (but those it edits)."""
+        return {}
 
 
 KINDS: tuple[type[Operator], ...] = (Signal, Mapper, Filter, Expander, Deduplicator, Selector, Trainer)
@@ -398,7 +416,8 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
         return {"dropped_by": pc.if_else(pa.array(keep), pa.scalar(None, pa.string()), operator.name())}
     if isinstance(operator, Trainer):
         model = fitted(operator, [complete(columns)])
-        return evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
+        made = evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
+        return {**made, "dropped_by": first_reason(operator.decide(made))} if operator.reasons() else made
     if isinstance(operator, Expander):
         raise PlanError(f"{operator.name()} changes the number of rows: call its expand() or use it in a recipe")
     return evaluate(operator, columns)

@@ -54,6 +54,11 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     def drops(self) -> bool:
         return bool(self.operator.reasons())
 
+    @property
+    def fitted_on(self) -> tuple[str, ...]:
+        """Sources that a trainer is fitted on, when they are not those of its scope."""
+        return self.operator.fitted_on() if isinstance(self.operator, Trainer) else ()
+
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
     """One read of every shard: `steps` are computed, then the sketch of the corpus-wide step `end`.
@@ -94,8 +99,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def taking_part(self, this: Pass) -> list[int]:
-        """Numbers of the shards that a pass reads."""
-        return [number for number, born in enumerate(self.born) if born < this.index]
+        """Numbers of the shards that a pass reads: all that are there, or those that a trainer is fitted on."""
+        only = self.steps[this.end].fitted_on if this.end is not None else ()
+        numbers = [number for number, born in enumerate(self.born) if born < this.index]
+        return [number for number in numbers if not only or self.shards[number].source in only]
 
     def first_step(self, number: int) -> int:
         """The first step that the rows of a shard go through."""

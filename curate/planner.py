@@ -88,6 +88,7 @@ class _Builder:
         scope = self._scope(step)
         inputs = self._inputs(step)
         self._check_files(operator)
+        self._check_fitted_on(step, scope)
         operator.check({own: self._known(operator)[name] for own, name in inputs.items()})
         outputs, types = self._outputs(step)
         planned = self._fingerprinted(step, scope, inputs, outputs, types)
@@ -182,6 +183,19 @@ class _Builder:
             if not Path(path).is_file():
                 raise PlanError(f"{operator.name()} needs the file {path}, which does not exist")
 
+    def _check_fitted_on(self, step: Step, scope: Scope) -> None:
+        operator = step.operator
+        names = operator.fitted_on() if isinstance(operator, Trainer) else ()
+        for name in names:
+            if name not in self.recipe.sources:
+                known = nearest(name, self.recipe.sources) or f"; there are {', '.join(self.recipe.sources)}"
+                raise PlanError(f"{operator.name()} is fitted on {name!r}, which is no source of this recipe{known}")
+            if operator.reasons() and name in scope.sources:
+                raise PlanError(
+                    f"{operator.name()} would drop documents of {name!r}, on which it is fitted: mark that source"
+                    " `reference: true`, or name the others under `from:`"
+                )
+
     def _outputs(self, step: Step) -> tuple[dict[str, str], dict[str, pa.DataType]]:
         """Names in the corpus of what the step writes, and their types."""
         names, types = step.columns_written(), {}
@@ -212,7 +226,15 @@ class _Builder:
         corpus_key = ""
         if operator.scope == "corpus" or isinstance(operator, Expander):
             corpus_key = fingerprint(identity, keys, self.alive_key, self._scope_key(scope), self.shards_key)
-            value_key = fingerprint(value_key, corpus_key) if isinstance(operator, Trainer) else value_key
+        if isinstance(operator, Trainer):
+            values = operator.value_identity()
+            seen = [keys, self.alive_key, self._scope_key(scope), self.shards_key]
+            sources = operator.fitted_on()
+            if sources:
+                fitted = [shard.key for shard in self.shards if shard.source in sources]
+                seen = [self._lineage_of(sources, inputs, self.steps), fitted]
+            corpus_key = fingerprint(values, seen)
+            value_key = fingerprint(values, keys, corpus_key)
         return PlannedStep(
             index=len(self.steps),
             step=step,
@@ -223,6 +245,17 @@ class _Builder:
             value_key=value_key,
             corpus_key=corpus_key,
         )
+
+    def _lineage_of(self, sources: tuple[str, ...], inputs: dict[str, str], steps: list[PlannedStep]) -> list[Any]:
+        """What columns of some sources depend on: the steps that edited or dropped their rows, no others."""
+        keys, drops = dict(inputs), []
+        for step in _touching(sources, steps):
+            scope_key = self._scope_key(step.scope)
+            for own, name in inputs.items():
+                if name in step.types:
+                    keys[own] = fingerprint(keys[own], _lineage(step), name, scope_key)
+            drops += [_drops(step), scope_key] if step.drops else []
+        return [sources, keys, drops, self.recipe.annotate]
 
     def _scope_key(self, scope: Scope) -> str:
         return fingerprint(scope.sources, scope.conditions, [self._condition_keys(c) for c in scope.conditions])
@@ -237,7 +270,7 @@ class _Builder:
             self.types[name], self.writer[name] = kind, who
         if planned.drops:
             self.reasons |= {reason: who for reason in planned.outputs.values() if reason not in planned.types}
-            drops = [_lineage(planned), scope_key, planned.outputs]
+            drops = [_drops(planned), scope_key, planned.outputs]
             self.alive_key = fingerprint(self.alive_key, drops, self.recipe.annotate)
         self.steps.append(planned)
         self.names.setdefault(planned.step.name, planned.index)
@@ -248,48 +281,68 @@ class _Builder:
             self.pending.append(planned.index)
 
     def _close(self, end: PlannedStep | None, round: int = 0) -> None:
-        done = [self.steps[at] for at in self.pending]
+        # All sources, or those that a trainer is fitted on: then the others go on as they are.
+        sources = end.fitted_on if end else ()
+        done = _touching(sources, [self.steps[at] for at in self.pending])
         about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]
         if end is None:
             # The receipts of this pass count documents by fate (reasons in order, names of steps) and by language.
             fates = [*self.reasons, *(s.step.name for s in self.steps)]
             counted = [self.keys.get("language"), fates, self._references()]
             key = fingerprint(about, self.alive_key, counted, [p.key for p in self.passes])
+        elif sources:
+            values = end.operator.value_identity()  # type: ignore[attr-defined]
+            key = fingerprint(values, self._lineage_of(sources, end.inputs, self.steps[: end.index]))
         else:
             # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.
             key = fingerprint(
                 about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
             )
-        at = end.index if end else None
-        self.passes.append(Pass(index=len(self.passes), steps=tuple(self.pending), end=at, round=round, key=key))
-        self.pending = []
+        at, steps = end.index if end else None, tuple(s.index for s in done)
+        self.passes.append(Pass(index=len(self.passes), steps=steps, end=at, round=round, key=key))
+        self.pending = self.pending if sources else []
 
     def _references(self) -> list[str]:
         return [name for name, source in self.recipe.sources.items() if source.reference]
 
+    def _reads_all(self, this: Pass) -> bool:
+        return this.end is None or not self.steps[this.end].fitted_on
+
     def _ahead(self, this: Pass) -> tuple[int, ...]:
         """Sketches for later barriers, in the first pass in which their columns are as they will be."""
-        if this.end is None:
+        if this.end is None or not self._reads_all(this):
             return ()
-        start = self.passes[this.index - 1].end or 0 if this.index else 0
+        before = [earlier for earlier in self.passes[: this.index] if self._reads_all(earlier)]
+        start = before[-1].end or 0 if before else 0
         made_later = {name for s in self.steps[this.end :] for name in s.types}
         found = []
         for step in self.steps[this.end + 1 :]:
             needs = {*step.inputs.values(), *(c for condition in step.scope.conditions for c in sql.columns(condition))}
-            early = needs & {name for s in self.steps[start : this.end] for name in s.types} or this.index == 0
+            early = needs & {name for s in self.steps[start : this.end] for name in s.types} or not before
             if isinstance(step.operator, Deduplicator | Selector) and early and not needs & made_later:
                 found.append(step.index)
         return tuple(found)
 
     def _before(self, end: PlannedStep) -> list[Any]:
         """What decides which rows reach a corpus-wide step: every step before it that drops, and its own scope."""
-        drops = [(_lineage(s), self._scope_key(s.scope)) for s in self.steps[: end.index] if s.drops]
+        drops = [(_drops(s), self._scope_key(s.scope)) for s in self.steps[: end.index] if s.drops]
         return [drops, self._scope_key(end.scope), self.recipe.annotate]
 
 
 def _lineage(planned: PlannedStep) -> str:
     """What a step's columns and decisions depend on: the whole corpus, or one document at a time."""
-    return planned.value_key if isinstance(planned.operator, Expander) else planned.corpus_key or planned.value_key
+    is_by_row = isinstance(planned.operator, Expander | Trainer)
+    return planned.value_key if is_by_row else planned.corpus_key or planned.value_key
+
+
+def _touching(sources: tuple[str, ...], steps: list[PlannedStep]) -> list[PlannedStep]:
+    """Of some steps those that work on rows of the sources; with no sources all."""
+    return [step for step in steps if not sources or set(sources) & set(step.scope.sources)]
+
+
+def _drops(planned: PlannedStep) -> list[Any]:
+    """What it depends on whom a step drops: what it has seen, and how it decides."""
+    return [_lineage(planned), planned.operator.identity() if isinstance(planned.operator, Trainer) else None]
 
 
 def union_schema(schemas: dict[str, pa.Schema]) -> pa.Schema:

@@ -17,8 +17,8 @@ GROUPS = 30
 LONGEST = 200  # characters of one value
 
 
-def write_report(path: Path, manifest: dict[str, Any], recipe: Recipe) -> None:
-    """Write the page of a finished run beside its `data` and `annotations`.
+def write_report(path: Path, manifest: dict[str, Any], recipe: Recipe, shared: Any = None) -> None:
+    """Write the page of a finished run beside its `data` and `annotations`; `shared`: the matrix of its sources.
 
     The same run gives the same bytes, wherever its folder is.
     """
@@ -40,6 +40,8 @@ def write_report(path: Path, manifest: dict[str, Any], recipe: Recipe) -> None:
         examples=facts.examples(path.parent, recipe, taken),
         found=duplicates(manifest["corpus"]),
         clusters=facts.largest_clusters(path.parent),
+        shared=shared,
+        shade=shade,
         graph=svg(recipe),
     )
     write_text(path, page)
@@ -80,6 +82,15 @@ def megabytes(size: int) -> str:
     ('43.81', '<0.01', '0.00')
     """
     return "<0.01" if 0 < size < 5000 else f"{size / 1e6:,.2f}"
+
+
+def shade(part: float) -> str:
+    """How dark a share is in a heat map, in per cent; by its square root, so that small shares are seen.
+
+    >>> shade(0.0), shade(0.01), shade(1.0)
+    ('0', '8', '80')
+    """
+    return f"{80 * sqrt(part):.0f}"
 
 
 def with_rest(groups: list[dict[str, Any]], most: int = GROUPS) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from curate import sql
 from curate.operator import Deduplicator, Selector
+from curate.operators.decontaminate import Decontaminate
 from curate.operators.keep import Keep
 from curate.operators.sample import Sample
 from curate.recipe import Recipe, Step
@@ -62,9 +63,22 @@ def _story(step: Step, row: dict[str, Any]) -> list[str]:
         if twin is not None:
             return [f"{step.name}: a copy of {twin}, which comes first in cluster {cluster}"]
         return [f"{step.name}: " + ("the first of its cluster" if cluster is not None else "no copy found")]
+    if isinstance(operator, Decontaminate):
+        return [f"{step.name}: {_match(step, row)}"]
     if isinstance(operator, Sample | Selector):
         return [f"{step.name}: {'not chosen' if _dropped_here(step, row['dropped_by']) else 'chosen'}"]
     return []
+
+
+def _match(step: Step, row: dict[str, Any]) -> str:
+    """What a document has in common with test items."""
+    names = step.columns_written()
+    item, source, share = (row.get(names[f"decontaminate_{what}"]) for what in ("item", "source", "item_coverage"))
+    if item is None:
+        return "no test item found"
+    covered = row[names["decontaminate_coverage"]]
+    fate = ", dropped" if _dropped_here(step, row["dropped_by"]) else ""
+    return f"holds {share:.0%} of item {item} of {source}; {covered:.1%} of its words are in test items{fate}"
 
 
 def _rule_line(verdict: dict[str, Any]) -> str:

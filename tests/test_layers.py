@@ -34,11 +34,14 @@ recipe:    recipe rules                         | recipe family registry operato
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value
-words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
+words:     contamination facts card report      | facts recipe flow store numpy polars pyarrow yaml \
+                                                  | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
-                                                  errors curate msgspec | kernels report card
+                                                  operator errors curate msgspec \
+                                                  | kernels operators contamination overlap report card
+overlap:   overlap                              | execute operator recipe result store errors numpy polars | kernels
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |

@@ -15,7 +15,19 @@ import pyarrow as pa
 from curate import sql
 from curate.errors import CurateError, OperatorError
 from curate.execute.overlay import BYTES, choose, one
-from curate.operator import ROW, Columns, Deduplicator, Expander, Filter, Selector, Trainer, evaluate, plain, scatter
+from curate.operator import (
+    ROW,
+    Columns,
+    Deduplicator,
+    Expander,
+    Filter,
+    Selector,
+    Trainer,
+    edits,
+    evaluate,
+    plain,
+    scatter,
+)
 from curate.plan import PIECES, PlannedStep
 
 if TYPE_CHECKING:
@@ -118,6 +130,10 @@ class Batch:
             return
         for own in step.operator.writes():
             self._push(step.outputs[own], Version(partial(values, own), rows))
+        if isinstance(step.operator, Trainer) and step.drops:
+            made = {own: values(own) for own in step.operator.writes() if not edits(step.operator, own)}
+            for own, fails in step.operator.decide(made).items():
+                self._drop(step.outputs[own], fails.fill_null(False).to_numpy(zero_copy_only=False) & rows)
 
     def values(self, step: PlannedStep, rows: np.ndarray) -> Callable[[str], pa.Array]:
         """A step's row-aligned values for these rows, from the overlay or computed now."""

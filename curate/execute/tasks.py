@@ -119,6 +119,7 @@ def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractConte
     row = ("row", pa.uint32())
     if isinstance(end.operator, Trainer):
         kind = end.operator.sketch_schema()
+        kind = kind.append(pa.field("source", pa.string())) if end.fitted_on else kind
     else:
         kind = pa.schema([("key", pa.uint64()), row] if isinstance(end.operator, Deduplicator) else [row])
     return BatchWriter(store.members(this.key, shard.key), kind)
@@ -126,7 +127,7 @@ def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractConte
 
 def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
     """What a batch gives to a corpus-wide step: a deduplicator's keys, a selector's rows, a trainer's sketch."""
-    rows = batch.scope(end)
+    rows = batch.open if end.fitted_on else batch.scope(end)
     operator = end.operator
     part, where = f"step {end.step.name}", f"shard {batch.walk.shard.name}"
     if isinstance(operator, Trainer):
@@ -134,7 +135,9 @@ def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
         if operator.rounds > 1:
             inputs["model"] = read_model(batch.walk.store, end, round - 1) if round else None
         with batch.walk.timed(part), blamed(end, where):
-            return by_key(operator, operator.sketch(**inputs))  # type: ignore[attr-defined]
+            sketch = by_key(operator, operator.sketch(**inputs))  # type: ignore[attr-defined]
+        source = pa.repeat(batch.walk.shard.source, len(sketch))
+        return sketch.append_column("source", source) if end.fitted_on else sketch
     values = batch.values(end, rows)
     positions = np.flatnonzero(rows) + batch.start
     if not isinstance(operator, Deduplicator):

@@ -34,7 +34,7 @@ def train(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, r
         with blamed(step, "corpus-wide"):
             model = step.operator.fit(pa.concat_tables([read_table(file) for file in files]).combine_chunks())
         write_table(path, model)
-        return {"model_rows": len(model)}
+        return step.operator.facts(model)
     rows = sum(len(batch) for file in files for batch in BatchFile(file))
     count = max(1, -(-rows // ROWS_PER_RANGE))
     pattern = msgspec.structs.replace(task, kind="fit", at=this.index)
@@ -59,9 +59,10 @@ def fit_task(task: Task, plan: Plan) -> dict[str, Any]:
         return {"rows": len(read_table(path))}
     part, count = task.shards
     low, high = (2**64 * at // count for at in (part, part + 1))
-    slices = [step.operator.sketch_schema().empty_table()]
-    for number in plan.taking_part(this):
-        for batch in BatchFile(task.store.members(this.key, plan.shards[number].key)):
+    files = [BatchFile(task.store.members(this.key, plan.shards[number].key)) for number in plan.taking_part(this)]
+    slices = [file.schema.empty_table() for file in files[:1]]
+    for file in files:
+        for batch in file:
             keys = batch[step.operator.key].to_numpy()
             start = int(np.searchsorted(keys, np.uint64(low)))
             stop = len(keys) if part + 1 == count else int(np.searchsorted(keys, np.uint64(high)))

@@ -22,6 +22,7 @@ from curate.operator import (
     Types,
     declared,
     evaluate,
+    first_reason,
     fitted,
 )
 from curate.testing.examples import example_columns
@@ -86,7 +87,8 @@ def added(operator: Operator, columns: Columns) -> Columns:
         kept = decisions(operator, [columns])["keep"]
         return {"dropped_by": pa.array([None if keep else operator.name() for keep in kept.to_pylist()], pa.string())}
     if isinstance(operator, Trainer):
-        return decisions(operator, [columns])
+        made = decisions(operator, [columns])
+        return {**made, "dropped_by": first_reason(operator.decide(made))} if operator.reasons() else made
     if isinstance(operator, Deduplicator):
         heads = decisions(operator, [columns])["cluster"]
         drops = [head not in (None, row) for row, head in enumerate(heads.to_pylist())]
