@@ -301,13 +301,17 @@ def edits(operator: Operator, column: str) -> bool:
     return isinstance(operator, Mapper | Trainer) and column in operator.reads() and column in operator.writes()
 
 
-def fitted(trainer: Trainer, shards: Sequence[Columns], ranges: int = 1) -> pa.Table:
-    """The model of a Trainer, fitted in memory; if it has a key, in so many ranges of it."""
+def fitted(trainer: Trainer, shards: Sequence[Columns], ranges: int = 1, backwards: bool = False) -> pa.Table:
+    """The model of a Trainer, fitted in memory; if it has a key, in so many ranges of it.
+
+    `backwards`: shards are worked on last to first; their sketches come in the order of the corpus all the same.
+    """
+    step = -1 if backwards else 1
     model: pa.Table | None = None
     for _ in range(trainer.rounds):
         before = {"model": model} if trainer.rounds > 1 else {}
-        tables = [trainer.sketch(**columns, **before) for columns in shards]  # type: ignore[attr-defined]
-        sketches = pa.concat_tables(tables).combine_chunks()
+        tables = [trainer.sketch(**columns, **before) for columns in shards[::step]]  # type: ignore[attr-defined]
+        sketches = pa.concat_tables(tables[::step]).combine_chunks()
         held = _ranges(sketches[trainer.key], ranges) if trainer.key else [np.ones(len(sketches), bool)]
         parts = [sketches.filter(pa.array(rows)).combine_chunks() for rows in held]
         model = pa.concat_tables([trainer.fit(part) for part in parts])

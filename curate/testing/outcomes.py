@@ -104,8 +104,8 @@ def _by_shard(shards: Sequence[Any], work: Callable[[Any], Any], backwards: bool
 
 
 def _applied(operator: Any, shards: Sequence[Columns], columns: Columns, backwards: bool = False) -> Columns:
-    """A Trainer fitted on shards (backwards: in ranges of its key, if it has one) and applied to columns."""
-    model = fitted(operator, [*reversed(shards)], ranges=3) if backwards else fitted(operator, shards)
+    """A Trainer fitted on shards (backwards: and in ranges of its key, if it has one) and applied to columns."""
+    model = fitted(operator, shards, ranges=3 if backwards else 1, backwards=backwards)
     return evaluate(operator, columns, lambda **given: operator.apply(**given, model=model))
 
 
