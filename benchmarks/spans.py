@@ -1,6 +1,6 @@
 """Lines and runs of words that repeat: speed of each step, what is cut, cost of what repeats without end, peak memory.
 
-    python -m benchmarks.spans [--documents mix_150mb.jsonl.zst] [--megabytes 40] [--whole]
+    python -m benchmarks.spans [--documents mix_150mb.jsonl.zst] [--megabytes 20] [--whole]
 
 One process, one core, CPU time; the text is in memory in batches of 8 MB, as a run holds it. `--whole` also runs
 recipes over the whole file with one worker, each in a process of its own, and says how much memory that took.
@@ -49,11 +49,15 @@ ENDLESS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=Path, default=MIX)
-    parser.add_argument("--megabytes", type=float, default=40)
+    parser.add_argument("--megabytes", type=float, default=20)
     parser.add_argument("--whole", action="store_true")
     given = parser.parse_args()
     if not given.documents.exists():
         sys.exit(f"no documents at {given.documents}: give a .jsonl.zst file with --documents")
+    if given.whole:  # before this process grows: a child counts what its parent held
+        heads = ["recipe over the whole file", "CPU s", "MB/s", "peak MB"]
+        runs = [[name, *whole(given.documents, name)] for name in ("dedup_lines", "dedup_substrings")]
+        print(table_text([heads, *runs], left=1) + "\n")
     shards = [*batches(read(given.documents, given.megabytes * 1e6))]
     print(f"{size(shards) / 1e6:.1f} MB, {sum(len(shard['text']) for shard in shards):,} documents\n")
     heads = ["operator", "sketch MB/s", "fit MB/s", "apply MB/s", "all MB/s", "sketch bytes per byte", "cut"]
@@ -62,10 +66,6 @@ def main() -> None:
     sizes = [1_000_000, 4_000_000, 16_000_000]
     rows = [[name, *(endless(make(n)) for n in sizes)] for name, make in ENDLESS.items()]
     print(table_text([["text", *(f"{n // 1_000_000} MB" for n in sizes)], *rows], left=1))
-    if given.whole:
-        heads = ["recipe over the whole file", "CPU s", "MB/s", "peak MB"]
-        runs = [[name, *whole(given.documents, name)] for name in ("dedup_lines", "dedup_substrings")]
-        print("\n" + table_text([heads, *runs], left=1))
 
 
 def read(path: Path, limit: float) -> Iterator[str]:
