@@ -1,9 +1,9 @@
 """Stretches of text that repeat across a corpus: units such as lines, runs of tokens, and texts with some cut out.
 
-A unit or run is known by 128 bits. What occurs more than once is found by grouping those (`collapse`, `repeated`) and
-looked up by them (`find`). Runs of n tokens are first thinned out by winnowing (Schleimer et al. 2003): of the hashes
-of the k-grams in a run the least is its anchor, so equal runs have equal anchors, and a run whose anchor occurs once
-cannot repeat.
+A unit is known by 128 bits, a run by 122. What occurs more than once is found by grouping those (`collapse`,
+`repeated`) and looked up by them (`find`). Runs of n tokens are first thinned out by winnowing (Schleimer et al. 2003):
+of the hashes of the k-grams in a run the least is its anchor, so equal runs have equal anchors, and a run whose anchor
+occurs once cannot repeat.
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ def runs(words: Segments, size: int) -> Runs:
 
 
 def hash_runs(words: Segments, found: Runs, size: int, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """128 bits of each wanted run (bool[runs]): two polynomials modulo 2^61 - 1, mixed."""
+    """The hash of each wanted run (bool[runs]) in two parts: polynomials in its tokens modulo 2^61 - 1, mixed."""
     total = int(wanted.sum())
     low, high = np.empty(total, np.uint64), np.empty(total, np.uint64)
     write_runs(words.hash, words.splits, found.splits, size, wanted, low, high)
