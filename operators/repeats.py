@@ -286,7 +286,7 @@ class DedupSubstrings(Trainer, frozen=True):
     def _repeating(
         self, words: Segments, runs: Runs, rows: np.ndarray, model: pa.Table
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Runs whose anchor repeats: first word in the batch, 128 bits, address, first word in the document."""
+        """Runs whose anchor repeats: first word in the batch, hash, address, first word in the document."""
         from curate.kernels.spans import find, hash_runs
 
         key = runs.anchor_hash

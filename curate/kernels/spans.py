@@ -1,9 +1,9 @@
 """Stretches of text that repeat across a corpus: units such as lines, runs of tokens, and texts with some cut out.
 
-A unit or run is known by 128 bits. What occurs more than once is found by grouping those (`collapse`, `repeated`) and
-looked up by them (`find`). Runs of n tokens are first thinned out by winnowing (Schleimer et al. 2003): of the hashes
-of the k-grams in a run the least is its anchor, so equal runs have equal anchors, and a run whose anchor occurs once
-cannot repeat.
+A unit is known by 128 bits, a run by 122. What occurs more than once is found by grouping those (`collapse`,
+`repeated`) and looked up by them (`find`). Runs of n tokens are first thinned out by winnowing (Schleimer et al. 2003):
+of the hashes of the k-grams in a run the least is its anchor, so equal runs have equal anchors, and a run whose anchor
+occurs once cannot repeat.
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ def runs(words: Segments, size: int) -> Runs:
 
 
 def hash_runs(words: Segments, found: Runs, size: int, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """128 bits of each wanted run (bool[runs]): two polynomials modulo 2^61 - 1, mixed."""
+    """The hash of each wanted run (bool[runs]) in two parts: polynomials in its tokens modulo 2^61 - 1, mixed."""
     total = int(wanted.sum())
     low, high = np.empty(total, np.uint64), np.empty(total, np.uint64)
     write_runs(words.hash, words.splits, found.splits, size, wanted, low, high)
@@ -432,18 +432,49 @@ def collapse(seen: Seen) -> Seen:
     >>> found.key.tolist(), found.row.tolist(), found.times.tolist()
     ([3, 5], [8, 7], [1, 2])
     """
-    if not len(seen.key):
-        return seen
-    order = np.argsort(seen.key)
-    is_same = np.diff(seen.key[order]) == 0
-    tied = np.flatnonzero(np.concatenate([[False], is_same]) | np.concatenate([is_same, [False]]))
-    few = order[tied]  # most are alone: spares sorting all by four keys
-    order[tied] = few[np.lexsort((seen.at[few], seen.row[few], seen.check[few], seen.key[few]))]
-    key, check = seen.key[order], seen.check[order]
-    is_new = np.concatenate([[True], (key[1:] != key[:-1]) | (check[1:] != check[:-1])])
-    heads = np.flatnonzero(is_new)
-    first = order[heads]
-    return Seen(key[heads], check[heads], seen.row[first], seen.at[first], np.add.reduceat(seen.times[order], heads))
+    total = len(seen.key)
+    table = np.zeros(1 << max(4, (2 * total - 1).bit_length()), np.int32)
+    first, times = np.empty(total, np.int64), np.empty(total, np.int64)
+    found = int(number_seen(Seen(*(read_only(np.ascontiguousarray(array)) for array in seen)), table, first, times))
+    first, times = first[:found], times[:found]
+    order = _sorted(seen.key[first], seen.check[first])
+    return Seen(*(array[first[order]] for array in seen))._replace(times=times[order])
+
+
+def _sorted(key: np.ndarray, check: np.ndarray) -> np.ndarray:
+    """The order by key, then by check, which hardly ever matters."""
+    order = np.argsort(key)
+    is_same = np.diff(key[order]) == 0
+    if is_same.any():
+        tied = np.flatnonzero(np.concatenate([[False], is_same]) | np.concatenate([is_same, [False]]))
+        few = order[tied]
+        order[tied] = few[np.lexsort((check[few], key[few]))]
+    return order
+
+
+@kernel(allocates=False)
+def number_seen(seen: Seen, table: Any, first: Any, times: Any) -> Any:
+    """Fill where each is first and how often it was seen; returns how many there are; `table` is empty."""
+    mask, n = u64(len(table) - 1), 0
+    for i in range(len(seen.key)):
+        mixed = (seen.key[i] ^ seen.check[i]) * MIX_1
+        slot = (mixed ^ mixed >> u64(32)) & mask
+        while table[slot]:
+            k = first[table[slot] - 1]
+            if seen.key[k] == seen.key[i] and seen.check[k] == seen.check[i]:
+                break
+            slot = (slot + u64(1)) & mask
+        if not table[slot]:
+            first[n], times[n] = i, seen.times[i]
+            n += 1
+            table[slot] = n
+            continue
+        k = np.int64(table[slot]) - 1
+        times[k] += seen.times[i]
+        was = first[k]
+        if seen.row[i] < seen.row[was] or (seen.row[i] == seen.row[was] and seen.at[i] < seen.at[was]):
+            first[k] = i
+    return n
 
 
 def repeated(seen: Seen, least: int) -> Seen:
@@ -455,35 +486,41 @@ def repeated(seen: Seen, least: int) -> Seen:
 
 
 def find(chunks: list[Seen], key: np.ndarray, check: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Look up what repeats: (whether it is there, address and position of the first one, -1 where it is not).
+    """Look up what repeats: (whether it is there, address and position of the first one, 0 where it is not).
 
     The keys of each chunk are sorted, and no key is in two chunks. Lookups go through each in order, so that one
     on disk is read from front to back.
     """
     order = np.argsort(key)
-    key, check = key[order], check[order]
-    row, at = np.full(len(key), -1), np.full(len(key), -1)
+    wanted = read_only(key[order])
+    is_there, row, at = (np.zeros(len(key), kind) for kind in (bool, np.int64, np.int64))
     for chunk in chunks:
         if len(chunk.key):
-            low, high = np.searchsorted(key, chunk.key[0]), np.searchsorted(key, chunk.key[-1], side="right")
-            join(chunk, key[low:high], check[low:high], row[low:high], at[low:high])
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return row[back] >= 0, row[back], at[back]
+            low, high = np.searchsorted(wanted, chunk.key[0]), np.searchsorted(wanted, chunk.key[-1], side="right")
+            join(Seen(*map(read_only, chunk)), wanted[low:high], check, order[low:high], is_there, row, at)
+    return is_there, row, at
 
 
-def join(chunk: Seen, key: np.ndarray, check: np.ndarray, row: np.ndarray, at: np.ndarray) -> None:
-    """Fill where each of the sorted keys was first seen, if it is in the chunk."""
-    place = np.searchsorted(chunk.key, key)
-    left = np.arange(len(key))
-    while len(left):  # mostly once: two of one key but another check are rare
-        left = left[place[left] < len(chunk.key)]
-        left = left[chunk.key[place[left]] == key[left]]
-        is_it = chunk.check[place[left]] == check[left]
-        hit = left[is_it]
-        row[hit], at[hit] = chunk.row[place[hit]], chunk.at[place[hit]]
-        left = left[~is_it]
-        place[left] += 1
+@kernel(allocates=False)
+def join(chunk: Seen, key: Any, check: Any, order: Any, is_there: Any, row: Any, at: Any) -> None:
+    """Fill, at the places `order`, where each of the sorted keys was first seen, if it is in the chunk."""
+    p, end = 0, len(chunk.key)
+    for i in range(len(key)):
+        high, step = p, 1
+        while high < end and chunk.key[high] < key[i]:  # in ever longer strides, then in halves
+            p, high, step = high + 1, high + step, 2 * step
+        high = min(high, end)
+        while p < high:
+            middle = (p + high) // 2
+            if chunk.key[middle] < key[i]:
+                p = middle + 1
+            else:
+                high = middle
+        q = p
+        while q < end and chunk.key[q] == key[i]:  # mostly one: two of one key but another check are rare
+            if chunk.check[q] == check[order[i]]:
+                is_there[order[i]], row[order[i]], at[order[i]] = True, chunk.row[q], chunk.at[q]
+            q += 1
 
 
 # ---------------------------------------------------------------- texts with some cut out

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.kernels import lexer, unicode
-from curate.kernels.lexer import Lexed, count_words, filtered, lex
+from curate.kernels.lexer import Lexed, count_words, filtered, lex, outline
 from curate.kernels.text import buffers
 from tests.kernels.twins import digest, lines, normal, sentences, texts
 
@@ -202,3 +202,16 @@ def test_a_filtered_batch_is_lexed_as_on_its_own(documents: list[str], data: st.
             assert mine.dtype == other.dtype and not mine.flags.writeable
             if name != "data":
                 np.testing.assert_array_equal(mine, other, err_msg=name)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(texts, max_size=3))
+def test_an_outline_has_the_places_that_the_lexer_finds(documents: list[str]) -> None:
+    text = pa.array(documents, pa.string())
+    found, lexed = outline(text), lex(text)
+    assert outline(text) is lexed
+    for one, two in ((found.words.span, lexed.words.span), (found.lines.span, lexed.lines.span)):
+        assert one.tolist() == two.tolist()
+    for name in ("word_splits", "line_splits", "characters", "number_signs", "ellipses"):
+        assert getattr(found, name).tolist() == getattr(lexed, name).tolist()
+    assert found.lines.words.tolist() == lexed.lines.words.tolist()
