@@ -44,12 +44,11 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @staticmethod
     def from_recipe(recipe: Recipe) -> Corpus:
-        return Corpus(recipe=recipe, on=tuple(recipe.sources))
+        return Corpus(recipe=recipe, on=_everything(recipe.sources))
 
     def then(self, operator: Operator, as_: str | None = None, columns: dict[str, str] | None = None) -> Corpus:
         """This corpus after one more operator; `as_` names the instance, `columns` renames what it reads."""
-        everything = tuple(name for name, source in self.recipe.sources.items() if not source.reference)
-        from_ = () if self.on == everything else self.on
+        from_ = () if self.on == _everything(self.recipe.sources) else self.on
         step = Step(operator=operator, as_=as_, from_=from_, where=self.condition, columns=columns or {})
         return self._with(steps=(*self.recipe.steps, step))
 
@@ -69,18 +68,19 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return msgspec.structs.replace(self, condition=both)
 
     def everything(self) -> Corpus:
-        """All rows again, after a branch."""
-        return msgspec.structs.replace(self, on=tuple(self.recipe.sources), condition=None)
+        """All rows again, after a branch; but for references."""
+        return msgspec.structs.replace(self, on=_everything(self.recipe.sources), condition=None)
 
     def __add__(self, other: Corpus) -> Corpus:
-        """Both corpora, or two branches of one joined again."""
+        """Both corpora, or two branches of one joined again. A reference that joins is there to be fitted on."""
         ours, theirs = self.recipe.sources, other.recipe.sources
         clash = next((name for name in ours if name in theirs and ours[name] != theirs[name]), None)
         if clash:
             raise PlanError(f"two different sources are called {clash!r}: give one another name in read(...)")
         steps = _joined(_scoped(self, ours | theirs), _scoped(other, ours | theirs))
         joined = msgspec.structs.replace(self.recipe, sources=ours | theirs, steps=tuple(steps))
-        return Corpus(recipe=joined, on=tuple(dict.fromkeys((*self.on, *other.on))))
+        on = tuple(dict.fromkeys((*self.on, *other.on)))
+        return Corpus(recipe=joined, on=tuple(name for name in on if not joined.sources[name].reference) or on)
 
     def named(self, name: str) -> Corpus:
         return self._with(name=name)
@@ -122,12 +122,17 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.draw()
 
 
+def _everything(sources: dict[str, Source]) -> tuple[str, ...]:
+    """The sources that are exported."""
+    return tuple(name for name, source in sources.items() if not source.reference)
+
+
 def _scoped(corpus: Corpus, sources: dict[str, Source]) -> list[Step]:
     """The steps of a corpus that stood alone, kept to its own sources now that it is joined with others."""
     steps = list(corpus.recipe.steps)
     if corpus.recipe.sources.keys() == sources.keys():
         return steps
-    own = tuple(name for name, source in corpus.recipe.sources.items() if not source.reference)
+    own = _everything(corpus.recipe.sources)
     return [step if step.from_ else msgspec.structs.replace(step, from_=own) for step in steps]
 
 

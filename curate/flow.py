@@ -6,6 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from curate.errors import RecipeError
+from curate.operator import Trainer
 from curate.planner import in_order
 from curate.recipe import Recipe, Step
 
@@ -37,6 +38,8 @@ def flow(recipe: Recipe) -> Flow:
         reach[step.name] = sources
         parents = list(dict.fromkeys(tips[name] for name in sources))
         edges += [Edge(parent, key, step.where or "") for parent in parents]
+        fitted_on = step.operator.fitted_on() if isinstance(step.operator, Trainer) else ()
+        edges += [Edge(tips[name], key, "fitted on") for name in fitted_on if name in tips]
         tips.update(dict.fromkeys(sources, key))
     nodes["out"] = "kept documents"
     edges += [Edge(tip, "out", "") for tip in dict.fromkeys(tips[name] for name in exported)]

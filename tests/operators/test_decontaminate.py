@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from curate import Config, Recipe, engine
+from curate import Config, Recipe, engine, read
 from curate.operators.decontaminate import PRESETS, Decontaminate
 from curate.result import Result
 
@@ -196,3 +196,11 @@ def test_planted_items_of_gsm8k_are_found_in_real_pages() -> None:
         hit = {n: int(item) for n, item in enumerate(made["decontaminate_item"].to_pylist()) if item}
         assert {page: hit.get(page) for page in at} == at, preset
         assert len(hit) <= len(at) + (1 if preset == "tulu-3" else 0)
+
+
+def test_in_a_notebook_a_reference_that_joins_is_there_to_be_fitted_on() -> None:
+    quiz = read({"id": ["q1"], "text": [ITEM]}, name="quiz", reference=True)
+    pages = read({"id": ["a", "b"], "text": [PROSE, f"{PROSE}{ITEM}"]}, name="pages")
+    corpus = (pages + quiz) | Decontaminate(against=("quiz",), action="drop")
+    assert corpus.sample(10)["dropped_by"].to_pylist() == [None, "decontaminate"]
+    assert corpus.everything().on == ("pages",)
