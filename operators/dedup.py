@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from curate.operator import Deduplicator
+from curate.operator import Deduplicator, plain
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -16,10 +16,18 @@ class DedupExact(Deduplicator, frozen=True):
 
     Texts are compared by 128-bit XXH3, so a false match is not a practical concern.
 
-    by   normalised: lower case, NFD, white space folded, punctuation kept; raw: byte for byte
+    by        normalised: lower case, NFD, white space folded, punctuation kept; raw: byte for byte
+    keep      which copy stays: first (in corpus order), longest, {highest: column}, {lowest: column}, {sources: [a, b]}
+              (the best source first); all: nothing is dropped. Ties: the first
+    link      components; for copies, which are all alike, representative means the same
+    against   an earlier run (its folder): its documents take part, before all others, without being read again
 
     dedup_exact_cluster        row address of the copy that stays; null for documents without a copy
+    dedup_exact_cluster_size   how many copies there are with the one that stays, 2 and more
+    dedup_exact_is_duplicate   whether another copy stays
     dedup_exact_duplicate_of   id of the copy that stays; null for it and for documents without a copy
+    dedup_exact_twin           its row address
+    dedup_exact_similarity     to it: 1.0
 
     >>> DedupExact()(pa.table({"text": ["One  text", "one text", "another"]}))["dropped_by"].to_pylist()
     [None, 'dedup_exact', None]
@@ -41,26 +49,38 @@ class DedupExact(Deduplicator, frozen=True):
     def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(len(sketch)), sketch["hash_low"].to_numpy()
 
-    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
-        return left["hash_high"].to_numpy() == right["hash_high"].to_numpy()
+    def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        same = [left[half].to_numpy() == right[half].to_numpy() for half in ("hash_low", "hash_high")]
+        return (same[0] & same[1]).astype(float)
 
 
 class DedupMinhash(Deduplicator, frozen=True):
     """Drop near-duplicates: documents whose word n-grams overlap by at least `threshold` (Jaccard).
 
-    Candidates share a band of their MinHash signature and count only when the signatures agree in at least
-    `threshold` of their slots. Clusters are connected components; the first document in corpus order stays.
+    Candidates share a band of their MinHash signature. The share of slots in which signatures agree estimates their
+    similarity; where it is within four standard errors of `threshold` (sqrt(t (1 - t) / slots), so 0.66 .. 0.94 by
+    default) the shingles of the two documents decide, unless `verify` says otherwise.
     Words are lower-cased, NFD, without ASCII punctuation; documents with fewer than `ngram` words are
     compared exactly. The signature is stored once: other bands, rows or thresholds do not read text again.
 
     ngram       words in a shingle
     slots       length of the signature
     bands,rows  bands of so many slots each (bands x rows <= slots)
-    threshold   estimated Jaccard similarity from which two documents are duplicates, 0..1
+    threshold   Jaccard similarity from which two documents are duplicates, 0..1
     seed        of the permutations
+    verify      exact: as above; estimate: by the signatures alone; none: all candidates are duplicates
+    keep        which document of a cluster stays: first (in corpus order), longest, {highest: column},
+                {lowest: column}, {sources: [a, b]} (the best source first); all: nothing is dropped. Ties: the first
+    link        components: all that is connected is a cluster, in which one stays; representative: a document is
+                dropped only when it is itself similar to one that stays
+    against     an earlier run (its folder): its documents take part, before all others, without being read again
 
     dedup_minhash_cluster        row address of the document that stays; null for documents in no cluster
+    dedup_minhash_cluster_size   documents in the cluster, 2 and more
+    dedup_minhash_is_duplicate   whether another document of the cluster stays
     dedup_minhash_duplicate_of   id of the document that stays; null for it and for documents in no cluster
+    dedup_minhash_twin           its row address
+    dedup_minhash_similarity     to it, 0..1: of the shingles where they decided, else estimated
 
     >>> texts = ["a b c d e f g h", "A b c, d e f g h.", "something else altogether is written here"]
     >>> DedupMinhash(ngram=3)(pa.table({"text": texts}))["dropped_by"].to_pylist()
@@ -73,10 +93,12 @@ class DedupMinhash(Deduplicator, frozen=True):
     slots: Positive = 128
     bands: Positive = 18
     rows: Positive = 7
-    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8  # type: ignore[misc]
     seed: int = 1
+    verify: Literal["exact", "estimate", "none"] = "exact"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.bands * self.rows > self.slots:
             raise ValueError(
                 f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} slots, not {self.slots}"
@@ -106,10 +128,34 @@ class DedupMinhash(Deduplicator, frozen=True):
         keys = band_keys(self._values(sketch), self.bands, self.rows)
         return np.tile(np.arange(len(sketch)), self.bands), keys.ravel()
 
-    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+    def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
         from curate.kernels.minhash import estimate
 
-        return estimate(self._values(left), self._values(right)) >= self.threshold
+        return estimate(self._values(left), self._values(right))
+
+    def standard_error(self) -> float:
+        return float(np.sqrt(self.threshold * (1 - self.threshold) / self.slots))
+
+    def evidences(self) -> dict[str, pa.DataType]:
+        return {"shingles": pa.list_(pa.uint64())} if self.verify == "exact" else {}
+
+    def evidence(self, text: pa.StringArray) -> dict[str, pa.Array]:
+        """The set of the document's shingles; of a document without any, its normalised text."""
+        from curate.kernels.hashing import normalised_hash
+        from curate.kernels.lexer import lex
+        from curate.kernels.minhash import shingles
+        from curate.kernels.sets import sets_of
+
+        values, offsets = shingles(lex(text), self.ngram)
+        is_short = np.diff(offsets) == 0
+        whole, _ = normalised_hash(text.filter(pa.array(is_short)))
+        values = np.insert(values.astype(np.uint64), offsets[:-1][is_short], whole)
+        return {"shingles": sets_of(values, offsets + np.concatenate([[0], np.cumsum(is_short)]))}
+
+    def measure(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        from curate.kernels.sets import jaccard
+
+        return jaccard(plain(left["shingles"]), plain(right["shingles"]))
 
     def _values(self, sketch: pa.Table) -> np.ndarray:
         column = sketch["signature"].combine_chunks()

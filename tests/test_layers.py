@@ -21,7 +21,7 @@ io:        io.*                                 | io errors msgspec numpy pyarro
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
-cluster:   cluster                              | numpy pyarrow | operator kernels
+cluster:   cluster                              | errors numpy pyarrow | operator kernels
 assets:    assets                               | errors msgspec yaml |
 operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
                                                   | fasttext kenlm publicsuffixlist tokenizers zstandard
