@@ -141,16 +141,10 @@ class DedupMinhash(Deduplicator, frozen=True):
 
     def evidence(self, text: pa.StringArray) -> dict[str, pa.Array]:
         """The set of the document's shingles; of a document without any, its normalised text."""
-        from curate.kernels.hashing import normalised_hash
-        from curate.kernels.lexer import lex
-        from curate.kernels.minhash import shingles
-        from curate.kernels.sets import sets_of
+        from curate.kernels.sets import as_lists
+        from curate.kernels.shingles import shingle_sets
 
-        values, offsets = shingles(lex(text), self.ngram)
-        is_short = np.diff(offsets) == 0
-        whole, _ = normalised_hash(text.filter(pa.array(is_short)))
-        values = np.insert(values.astype(np.uint64), offsets[:-1][is_short], whole)
-        return {"shingles": sets_of(values, offsets + np.concatenate([[0], np.cumsum(is_short)]))}
+        return {"shingles": as_lists(*shingle_sets(text, ngram=self.ngram))}
 
     def measure(self, left: pa.Table, right: pa.Table) -> np.ndarray:
         from curate.kernels.sets import jaccard

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.kernels.sets import jaccard, sets_of
+from curate.kernels.sets import as_lists, jaccard
 
 hashes = st.integers(0, 12) | st.integers(2**64 - 3, 2**64 - 1)
 documents = st.lists(st.tuples(st.lists(hashes, max_size=12), st.lists(hashes, max_size=12)), min_size=1, max_size=12)
 
 
 def _sets(lists):
-    values = np.array([value for each in lists for value in each], np.uint64)
-    return sets_of(values, np.cumsum([0, *map(len, lists)]))
+    once = [sorted({*each}) for each in lists]
+    values = np.array([value for each in once for value in each], np.uint64)
+    return as_lists(values, np.cumsum([0, *map(len, once)]))
 
 
 @settings(max_examples=200, deadline=None)
