@@ -21,11 +21,12 @@ io:        io.*                                 | io errors msgspec numpy pyarro
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
-cluster:   cluster                              | numpy pyarrow | operator kernels
+cluster:   cluster                              | errors numpy pyarrow | operator kernels
+addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | errors numpy pyarrow | datasketch
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | assets family lsh operator sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
+operators: operators.*                          | addresses assets family lsh operator sql errors kernels msgspec \
+                                                  numpy pyarrow | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from curate.operator import Deduplicator, Mapper, Operator, Signal, evaluate
+from curate.operator import Deduplicator, Evidence, Mapper, Operator, Signal, evaluate
 from curate.plan import Plan
 
 SAMPLE = "One two three, four Füße and the rest.\n\n- a line\n" * 3
@@ -44,6 +44,9 @@ def _try(operator: Operator) -> None:
         from curate.cluster import in_memory
 
         in_memory(operator, columns)
+        if operator.evidences():
+            evidence = pa.table(evaluate(Evidence(of=operator), columns))
+            operator.measure(evidence, evidence)
 
 
 def _marks(plan: Plan) -> Iterator[str]:
