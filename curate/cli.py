@@ -75,6 +75,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @recipe_options
 @click.option("--config", "config_file", metavar="FILE", help="Where to run: a config file, or local, ray.")
 @click.option("--workers", type=click.IntRange(min=0), help="Parallel tasks; 0 is one per core.")
+@click.option("--memory", metavar="SIZE", help="What a process may take for corpus-wide steps, e.g. 2GB.")
 @click.option("--executor", type=click.Choice(["local", "ray"]), help="This machine, or a Ray cluster.")
 @click.option("--address", help="Address of the Ray cluster.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

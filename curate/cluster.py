@@ -1,69 +1,296 @@
-"""From shared keys to clusters: candidate pairs, verification, connected components, representatives."""
+"""From shared keys to decisions: candidate pairs, pairs that count, clusters, and who stays.
+
+It is the same for a table in memory (below) and for a corpus in partitions (execute/dedup.py).
+Rows are items, numbers in corpus order; a pair is a uint64 (kernels/components.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.errors import PlanError
+
 if TYPE_CHECKING:
     from curate.operator import Deduplicator
 
-BUCKET = 16  # members of a bucket of which all pairs are compared; beyond, each with the first and its neighbour
-PAIRS = 500_000  # candidate pairs verified at a time
+PAIRS = 100_000  # pairs compared at a time
+DOUBT = 4.0  # standard errors around the threshold within which an estimate does not decide
+WORST = np.uint64(2**64 - 1)  # rank of a row without a value
 
-Fetch = Callable[[np.ndarray], pa.Table]
-
-
-def candidates(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unique pairs (a < b) of rows that share a key."""
-    from curate.kernels.components import bucket_pairs
-
-    return bucket_pairs(keys, rows, BUCKET)
+Fetch = Callable[[np.ndarray], pa.Table]  # ascending items -> a row for each
+Ranks = Callable[[np.ndarray], np.ndarray]  # ascending items -> their ranks
 
 
-def clusters(operator: Deduplicator, a: np.ndarray, b: np.ndarray, fetch: Fetch) -> tuple[np.ndarray, np.ndarray]:
-    """Members and the representative (smallest address) of each, for all clusters of two or more.
+# ---------------------------------------------------------------- keep: who goes first
 
-    `a`, `b`: candidate pairs of row addresses; `fetch(addresses)` gives their sketches.
+
+def check_keep(keep: Any) -> None:
+    """Refuse, with ValueError, a `keep` that means nothing."""
+    if isinstance(keep, str):
+        return
+    if len(keep) != 1:
+        raise ValueError("keep: one of first, longest, all, {highest: column}, {lowest: column}, {sources: [a, b]}")
+    ((how, what),) = keep.items()
+    if how == "sources" and not (isinstance(what, list) and what and len({*what}) == len(what)):
+        raise ValueError(f"keep: sources is a list of sources, the best first, each once, not {what!r}")
+    if how != "sources" and not (isinstance(what, str) and what):
+        raise ValueError(f"keep: {how} is the name of one column, not {what!r}")
+
+
+def keep_reads(keep: Any) -> dict[str, pa.DataType | None]:
+    """The columns that `keep` goes by."""
+    if isinstance(keep, str):
+        return {}
+    ((how, what),) = keep.items()
+    return {"source": pa.string()} if how == "sources" else {what: None}
+
+
+def check_rank(keep: Any, types: Mapping[str, pa.DataType]) -> None:
+    """Refuse, with PlanError, a column that has no highest value."""
+    for name in () if isinstance(keep, str) or "sources" in keep else keep_reads(keep):
+        kind = types[name]
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            raise PlanError(f"keep: {name} is {kind}, but only numbers have a highest and a lowest")
+
+
+def ranks(keep: Any, columns: Mapping[str, pa.Array], lengths: np.ndarray | None = None) -> np.ndarray:
+    """uint64 per row: of the rows of a cluster that with the smallest stays. Nulls and NaN come last.
+
+    >>> ranks({"highest": "score"}, {"score": pa.array([0.5, None, 2.0])}).argsort().tolist()
+    [2, 0, 1]
     """
-    from curate.kernels.components import components
+    if keep == "longest":
+        assert lengths is not None
+        return ~lengths.astype(np.uint64)
+    ((how, what),) = keep.items()
+    if how == "sources":
+        found = pc.index_in(columns["source"], value_set=pa.array(what, pa.string()))
+        return found.fill_null(len(what)).to_numpy().astype(np.uint64)
+    column = columns[what]
+    order = _ordered(column)
+    order = ~order if how == "highest" else order
+    return np.where(_has_value(column), np.minimum(order, WORST - np.uint64(1)), WORST)
 
-    kept = [np.empty((0, 2), np.int64)]
-    for at in range(0, len(a), PAIRS):
-        left, right = a[at : at + PAIRS], b[at : at + PAIRS]
-        good = operator.same(fetch(left), fetch(right))
-        kept.append(np.stack([left[good], right[good]], axis=1))
-    pairs = np.concatenate(kept)
-    members, positions = np.unique(pairs, return_inverse=True)
-    positions = positions.reshape(pairs.shape)
-    labels = components(len(members), positions[:, 0].copy(), positions[:, 1].copy())
-    return members, members[labels]
+
+def _has_value(column: pa.Array) -> np.ndarray:
+    present = column.is_valid()
+    if pa.types.is_floating(column.type):
+        present = pc.and_(present, pc.invert(pc.is_nan(column).fill_null(True)))
+    return present.to_numpy(zero_copy_only=False)
 
 
-def in_memory(operator: Deduplicator, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+def _ordered(column: pa.Array) -> np.ndarray:
+    """Numbers as uint64 in the same order."""
+    sign = np.uint64(1 << 63)
+    if pa.types.is_floating(column.type):
+        bits = (column.cast(pa.float64()).fill_null(0).to_numpy() + 0.0).view(np.uint64)  # + 0.0: -0.0 is 0.0
+        return np.where(bits & sign, ~bits, bits | sign)
+    if column.type == pa.uint64():
+        return column.fill_null(0).to_numpy().copy()
+    return column.cast(pa.int64()).fill_null(0).to_numpy().view(np.uint64) ^ sign
+
+
+# ---------------------------------------------------------------- which pairs count
+
+
+def digests(sketch: pa.Table) -> np.ndarray:
+    """uint64 per row: the same for sketches that are the same.
+
+    >>> a, b, c = digests(pa.table({"size": [1, 2, 1]}))
+    >>> bool(a == c), bool(a == b)
+    (True, False)
+    """
+    from curate.kernels.minhash import band_keys
+
+    if not len(sketch):
+        return np.zeros(0, np.uint64)
+    words = np.hstack([_words(column) for column in sketch.columns])
+    return band_keys(words, 1, words.shape[1])[0]
+
+
+def _words(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as uint32[rows, width]."""
+    from curate.kernels.hashing import xxh3_128
+
+    array = column.combine_chunks()
+    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+    try:
+        width = array.type.byte_width // 4 if array.type.bit_width % 32 == 0 else 0
+    except ValueError:  # strings and lists have none
+        width = 0
+    if not width:
+        return np.stack(xxh3_128(array.cast(pa.string())), axis=1).view(np.uint32)
+    values = np.frombuffer(array.buffers()[1], np.uint32)[array.offset * width : (array.offset + len(array)) * width]
+    return values.reshape(len(array), width)
+
+
+def compare(pairs: np.ndarray, fetch: Fetch, how: Callable[[pa.Table, pa.Table], np.ndarray]) -> np.ndarray:
+    """float64 per pair: `how` of the rows that `fetch` gives for the two items."""
+    from curate.kernels.components import unpack
+
+    a, b = unpack(pairs)
+    items = np.unique(np.concatenate([a, b]))
+    table = fetch(items) if len(items) else None
+    found = np.empty(len(pairs))
+    for at in range(0, len(pairs), PAIRS):
+        sides = (np.searchsorted(items, side[at : at + PAIRS]) for side in (a, b))
+        left, right = (table.take(pa.array(side)).combine_chunks() for side in sides)  # type: ignore[union-attr]
+        found[at : at + PAIRS] = how(left, right)
+    return found
+
+
+def verdicts(operator: Deduplicator, similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pairs count, and which are yet to be measured exactly."""
+    if operator.verify == "none":
+        return np.ones(len(similarity), bool), np.zeros(len(similarity), bool)
+    doubt = np.zeros(len(similarity), bool)
+    if operator.verify == "exact" and operator.evidences():
+        doubt = np.abs(similarity - operator.threshold) <= DOUBT * operator.standard_error()
+    return (similarity >= operator.threshold) & ~doubt, doubt
+
+
+# ---------------------------------------------------------------- who stays
+
+
+class Decisions(NamedTuple):
+    """Rows in clusters, ascending."""
+
+    items: np.ndarray  # uint32
+    twins: np.ndarray  # uint32, the item that stays: itself where it does
+    sizes: np.ndarray  # int64, of the cluster
+    similarity: np.ndarray  # float64 to the twin, NaN where the two were never compared
+
+    @property
+    def copies(self) -> np.ndarray:
+        return self.items != self.twins
+
+
+def settle(link: str, pairs: np.ndarray, similarity: np.ndarray, rank: Ranks) -> tuple[Decisions, dict[str, int]]:
+    """Who stays, given the pairs that count of some whole clusters; and how many copies each way of linking makes.
+
+    components       of each connected component the best by rank (then by address) stays
+    representative   going through the rows best first, a row goes only when it pairs with one that stays; rows with
+                     one and the same sketch count as one
+    """
+    from curate.kernels.components import components, stay_or_go, unpack
+
+    a, b = unpack(pairs)
+    items = np.unique(np.concatenate([a, b]))
+    order = np.lexsort((items, rank(items)))  # best first
+    place = np.empty(len(items), np.int64)
+    place[order] = np.arange(len(items))
+    ends = np.stack([place[np.searchsorted(items, side)] for side in (a, b)])
+    earlier, later = ends.min(axis=0, initial=len(items)), ends.max(axis=0, initial=-1)
+    heads = components(len(items), earlier, later)
+    same = similarity == 1.0
+    group = components(len(items), earlier[same], later[same])
+    sides = np.sort(np.stack([group[earlier], group[later]]), axis=0)
+    sides = sides[:, sides[0] != sides[1]]
+    stays = stay_or_go(len(items), sides[0], sides[1])[group]
+    counts = {f"copies_by_{name}": int((np.arange(len(items)) != twin).sum()) for name, twin in _links(heads, stays)}
+    twins = dict(_links(heads, stays))[link]
+    found = np.full(len(items), np.nan)
+    is_edge = twins[later] == earlier
+    found[later[is_edge]] = similarity[is_edge]
+    sizes = np.bincount(twins, minlength=len(items))[twins]
+    decided = Decisions(items, items[order[twins[place]]], sizes[place], found[place])
+    decided = Decisions(*(column[decided.sizes > 1] for column in decided))
+    copies = int(decided.copies.sum())
+    return decided, {"clusters": len(decided.items) - copies, "copies": copies, **counts}
+
+
+def _links(heads: np.ndarray, stays: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    yield "components", heads
+    yield "representative", stays
+
+
+def filled(operator: Deduplicator, decided: Decisions, fetch: Fetch) -> Decisions:
+    """The similarity of copies to their twins where the two were never compared, from their sketches."""
+    from curate.kernels.components import pack
+
+    missing = decided.copies & np.isnan(decided.similarity)
+    pairs = pack(decided.items[missing], decided.twins[missing])
+    decided.similarity[missing] = compare(pairs, fetch, operator.similarity)
+    return decided
+
+
+# ---------------------------------------------------------------- on one table
+
+
+def in_memory(operator: Deduplicator, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
     """The operator on one table: its columns, and `dropped_by`. Positions stand for row addresses and ids."""
     from curate.operator import evaluate
 
+    if operator.against is not None:
+        raise PlanError(f"{operator.name()}: against is for runs; a table is compared with itself alone")
     sketch = pa.table(evaluate(operator, columns))
-    first = next(iter(sketch.columns)) if sketch.num_columns else None
-    present = np.ones(len(sketch), bool) if first is None else first.is_valid().to_numpy()
-    where = np.flatnonzero(present)
-    sketch = sketch.filter(pa.array(present)).combine_chunks()
-    rows, keys = operator.keys(sketch)
-    a, b = candidates(keys, where[rows].astype(np.int64))
-    back = np.cumsum(present) - 1
-    members, representatives = clusters(operator, a, b, lambda at: sketch.take(pa.array(back[at])).combine_chunks())
-    cluster = np.full(len(present), -1, np.int64)
-    cluster[members] = representatives
-    copies = (cluster >= 0) & (cluster != np.arange(len(present)))
-    name = operator.name()
-    twin = [str(at) if copy else None for at, copy in zip(cluster.tolist(), copies.tolist(), strict=True)]
-    return {
-        f"{name}_cluster": pa.array(cluster, mask=cluster < 0),
-        f"{name}_duplicate_of": pa.array(twin, pa.string()),
-        "dropped_by": pc.if_else(pa.array(copies), name, pa.scalar(None, pa.string())),
-    }
+    where = np.flatnonzero(sketch.column(0).is_valid().to_numpy())
+    rows, keys = operator.keys(sketch.take(pa.array(where)).combine_chunks())
+    return decided_in_memory(operator, sketch, keys, where[rows], columns)
+
+
+def pairs_in_memory(
+    operator: Deduplicator, sketch: pa.Table, keys: np.ndarray, rows: np.ndarray, columns: Mapping[str, pa.Array]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of rows that count, and their similarity. `keys` are those of `rows`; columns are what is sketched."""
+    from curate.kernels.components import candidate_pairs
+
+    digest = digests(sketch)
+    runs = candidate_pairs(keys, rows, lambda items: (digest[items], items), 1 << 24)
+    pairs = np.unique(np.concatenate([np.zeros(0, np.uint64), *runs]))
+    similarity = compare(pairs, lambda items: sketch.take(pa.array(items)), operator.similarity)
+    counts, doubt = verdicts(operator, similarity)
+    if doubt.any():
+        similarity[doubt] = compare(pairs[doubt], _evidence(operator, columns), operator.measure)
+        counts |= doubt & (similarity >= operator.threshold)
+    return pairs[counts], similarity[counts]
+
+
+def decided_in_memory(
+    operator: Deduplicator, sketch: pa.Table, keys: np.ndarray, rows: np.ndarray, columns: Mapping[str, pa.Array]
+) -> dict[str, pa.Array]:
+    """What the operator writes for the rows of a corpus in memory, and `dropped_by`."""
+    pairs, similarity = pairs_in_memory(operator, sketch, keys, rows, columns)
+    rank = ranks_of(operator, columns, len(sketch))
+    decided, _ = settle(operator.link, pairs, similarity, lambda items: rank[items])
+    decided = filled(operator, decided, lambda items: sketch.take(pa.array(items)).combine_chunks())
+    return _columns(operator, decided, len(sketch))
+
+
+def ranks_of(operator: Deduplicator, columns: Mapping[str, pa.Array], rows: int) -> np.ndarray:
+    """The rank of every row of a table."""
+    if operator.keep in ("first", "all"):
+        return np.zeros(rows, np.uint64)
+    lengths = None
+    if operator.keep == "longest":
+        lengths = pc.binary_length(columns[operator.arguments()[0]]).fill_null(0).to_numpy()
+    return ranks(operator.keep, columns, lengths)
+
+
+def _evidence(operator: Deduplicator, columns: Mapping[str, pa.Array]) -> Fetch:
+    from curate.operator import Evidence, evaluate
+
+    of = Evidence(of=operator)
+    return lambda items: pa.table(evaluate(of, {n: columns[n].take(pa.array(items)) for n in of.reads()}))
+
+
+def _columns(operator: Deduplicator, decided: Decisions, rows: int) -> dict[str, pa.Array]:
+    """Decisions as the columns of a table."""
+    at = np.full(rows, -1)
+    at[decided.items] = np.arange(len(decided.items))
+    at, none = pa.array(at, mask=at < 0), pa.scalar(None, pa.int64())
+    copies = pa.array(decided.copies)
+    twins = pc.if_else(copies, pa.array(decided.twins.astype(np.int64)), none)
+    names = iter(operator.writes())
+    is_copy = copies.take(at).fill_null(False)
+    similarity = pc.if_else(copies, pa.array(decided.similarity), pa.scalar(None, pa.float64()))
+    values = (pa.array(decided.twins.astype(np.int64)), pa.array(decided.sizes), copies, twins.cast(pa.string()), twins)
+    found = {next(names): array.take(at) for array in (*values, similarity)}
+    found[f"{operator.name()}_is_duplicate"] = is_copy
+    drops = is_copy if operator.keep != "all" else pa.array(np.zeros(rows, bool))
+    return {**found, "dropped_by": pc.if_else(drops, operator.name(), pa.scalar(None, pa.string()))}

@@ -22,6 +22,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     executor          local (processes on this machine) or ray
     workers           parallel tasks; 0: one per core
     batch_size        text a worker holds at a time; bounds its memory, whatever the size of a shard
+    memory            what a task of a corpus-wide step may take; decides how many partitions it works in
     quarantine_share  the run fails when a larger share of the records cannot be read or processed
     corrupt_archives  a truncated or corrupt file: error (stop), or quarantine (what is readable is used)
     operator_errors   an operator fails on a document: quarantine (that document), or error (stop)
@@ -31,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     executor: Literal["local", "ray"] = "local"
     workers: Annotated[int, msgspec.Meta(ge=0)] = 0
     batch_size: str = "8MB"
+    memory: str = "1GB"
     quarantine_share: Share = 0.001
     corrupt_archives: Literal["error", "quarantine"] = "error"
     operator_errors: Literal["quarantine", "error"] = "quarantine"
@@ -39,6 +41,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if size(self.batch_size) < 1:
             raise RecipeError(f"batch_size must be at least one byte, got {self.batch_size!r}")
+        if size(self.memory) < 1:
+            raise RecipeError(f"memory must be at least one byte, got {self.memory!r}")
 
     @property
     def parallelism(self) -> int:

@@ -37,7 +37,7 @@ def distributions(folder: Path, recipe: Recipe) -> list[Distribution]:
     numeric = [
         name
         for name, kind in frame.collect_schema().items()
-        if kind.is_numeric() and name != "row" and not name.endswith("_cluster")
+        if kind.is_numeric() and name != "row" and not name.endswith(("_cluster", "_twin"))
     ]
     bounds = rule_bounds(recipe)
     kept = pl.col("dropped_by").is_null().alias("kept")
@@ -85,7 +85,7 @@ def looked_at(recipe: Recipe, reason: str) -> list[str]:
                 from curate.operators.keep import columns
 
                 return [step.columns.get(column, column) for column in columns(step.operator.rule(own))]
-            return [column for column in step.columns_written().values() if not column.endswith("_cluster")]
+            return [name for name in step.columns_written().values() if not name.endswith(("_cluster", "_twin"))]
     return []
 
 

@@ -6,7 +6,7 @@
 | Mapper       | document | compute(columns) -> columns    | edits columns; says what it changed            |
 | Filter       | document | decide(columns) -> fails       | gives rows a reason to be dropped              |
 | Expander     | document | expand(columns) -> new rows    | 1 -> n rows with a reference to their parent   |
-| Deduplicator | corpus   | sketch, keys, same             | gives all but one of a cluster a reason        |
+| Deduplicator | corpus   | sketch, keys, similarity       | gives all but one of a cluster a reason        |
 | Selector     | corpus   | sketch, select                 | chooses a subset of the whole corpus           |
 | Trainer      | corpus   | sketch, fit, apply             | fits a model on the corpus and applies it      |
 
@@ -68,12 +68,20 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         names = [p for p in inspect.signature(method).parameters if p not in ("self", "model")]
         return {name: ARROW_TYPE.get(hints.get(name)) for name in names}
 
+    def arguments(self) -> tuple[str, ...]:
+        """The columns that the work method takes."""
+        return tuple(self.reads())
+
     def writes(self) -> Types:
         """Columns the operator makes, with their types."""
         return {}
 
     def reasons(self) -> tuple[str, ...]:
         """Reasons this operator can drop a document for, in the order in which they are tried."""
+        return ()
+
+    def remarks(self) -> tuple[str, ...]:
+        """What `curate plan` says below the step: what its parameters come to, before any data is read."""
         return ()
 
     def files(self) -> tuple[str, ...]:
@@ -149,21 +157,57 @@ class Expander(Operator, frozen=True):
         return (self.name(),)
 
 
-class Deduplicator(Operator, frozen=True):
-    """Finds clusters of rows that are the same, keeps the first of each and gives the others a reason.
+Keep = Literal["first", "longest", "all"] | dict[Literal["highest", "lowest", "sources"], str | list[str]]
 
-    sketch(columns)      per batch   -> row-aligned sketch columns (declared by `sketches()`), stored once
-    keys(sketch)         per shard   -> (rows, keys): rows that share a key are candidates
-    same(left, right)    per pair    -> which candidate pairs really are the same (two sketch tables, row by row)
+
+class Deduplicator(Operator, frozen=True):
+    """Finds clusters of rows that are the same, keeps one of each and gives the others a reason.
+
+    sketch(columns)           per batch -> row-aligned sketch columns (declared by `sketches()`), stored once
+    keys(sketch)              per shard -> (rows, keys): rows that share a key are candidates
+    similarity(left, right)   per pair  -> float64[m], 0..1 (two sketch tables, row by row); 1.0: the same
+    evidence(columns)         per batch -> what a pair's similarity is measured on exactly (declared by `evidences()`);
+                              made only for rows of pairs whose similarity is too close to `threshold` to be sure of
+    measure(left, right)      per pair  -> float64[m]: the exact similarity (two evidence tables, row by row)
+
+    A pair counts from `threshold` on. `standard_error()` says how far `similarity` is off at the threshold.
     """
 
     kind: ClassVar[str] = "Deduplicator"
     scope: ClassVar[Literal["document", "corpus"]] = "corpus"
     work: ClassVar[str] = "sketch"
     sketch_parameters: ClassVar[tuple[str, ...]] = ()
+    threshold: ClassVar[float] = 1.0
+    verify: ClassVar[Literal["exact", "estimate", "none"]] = "estimate"
+
+    keep: Keep = "first"
+    link: Literal["components", "representative"] = "components"
+    against: str | None = None
+
+    def __post_init__(self) -> None:
+        from curate.cluster import check_keep
+
+        check_keep(self.keep)
+
+    def reads(self) -> dict[str, pa.DataType | None]:
+        """The columns of the sketch, and that which `keep` goes by."""
+        from curate.cluster import keep_reads
+
+        return {**keep_reads(self.keep), **super().reads()}
+
+    def arguments(self) -> tuple[str, ...]:
+        return tuple(super().reads())
 
     def writes(self) -> Types:
-        return {f"{self.name()}_cluster": pa.int64(), f"{self.name()}_duplicate_of": pa.string()}
+        name = self.name()
+        return {
+            f"{name}_cluster": pa.int64(),
+            f"{name}_cluster_size": pa.int64(),
+            f"{name}_is_duplicate": pa.bool_(),
+            f"{name}_duplicate_of": pa.string(),
+            f"{name}_twin": pa.int64(),
+            f"{name}_similarity": pa.float64(),
+        }
 
     def reasons(self) -> tuple[str, ...]:
         return (self.name(),)
@@ -175,14 +219,45 @@ class Deduplicator(Operator, frozen=True):
     def sketch_identity(self) -> dict[str, Any]:
         """What decides the sketch: only the parameters named in `sketch_parameters`."""
         chosen = {k: v for k, v in parameters(self).items() if k in self.sketch_parameters}
-        return {**self.identity(), "parameters": chosen}
+        return {"name": self.name(), "version": self.version, "parameters": chosen}
 
     def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
-    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
-        """All candidates count unless the operator verifies them."""
-        return np.ones(len(left), bool)
+    def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        """Rows that share a key are the same unless the operator compares them."""
+        return np.ones(len(left))
+
+    def check(self, types: Mapping[str, pa.DataType]) -> None:
+        from curate.cluster import check_rank
+
+        check_rank(self.keep, types)
+
+    def standard_error(self) -> float:
+        """Of `similarity` at the threshold; 0 where it is exact."""
+        return 0.0
+
+    def evidences(self) -> Types:
+        """Types of the evidence columns; none where `similarity` is all there is."""
+        return {}
+
+    def measure(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        raise NotImplementedError
+
+
+class Evidence(Signal, frozen=True):
+    """What a deduplicator measures pairs on, as columns."""
+
+    of: Deduplicator
+
+    def reads(self) -> dict[str, pa.DataType | None]:
+        return {name: kind for name, kind in self.of.reads().items() if name in self.of.arguments()}
+
+    def writes(self) -> Types:
+        return self.of.evidences()
+
+    def compute(self, **columns: pa.Array) -> Columns:
+        return self.of.evidence(**columns)  # type: ignore[attr-defined]
 
 
 class Selector(Operator, frozen=True):
@@ -272,7 +347,7 @@ def evaluate(operator: Operator, columns: Mapping[str, pa.Array], work: Callable
 
     Raises OperatorError when the result is not what the operator declares.
     """
-    inputs = {name: columns[name] for name in operator.reads()}
+    inputs = {name: columns[name] for name in operator.arguments()}
     present = None if operator.sees_nulls else _present(inputs)
     if present is not None:
         inputs = {name: array.filter(present) for name, array in inputs.items()}

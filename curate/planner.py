@@ -222,7 +222,8 @@ class _Builder:
         operator = step.operator
         keys = {own: self.keys.get(name, name) for own, name in inputs.items()}
         identity = operator.identity()
-        value_key = fingerprint(operator.sketch_identity() if isinstance(operator, Deduplicator) else identity, keys)
+        taken = {own: keys[own] for own in operator.arguments()}
+        value_key = fingerprint(operator.sketch_identity() if isinstance(operator, Deduplicator) else identity, taken)
         corpus_key = ""
         if operator.scope == "corpus" or isinstance(operator, Expander):
             corpus_key = fingerprint(identity, keys, self.alive_key, self._scope_key(scope), self.shards_key)
@@ -295,9 +296,9 @@ class _Builder:
             key = fingerprint(values, self._lineage_of(sources, end.inputs, self.steps[: end.index]))
         else:
             # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.
-            key = fingerprint(
-                about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
-            )
+            ranks = [self.keys[name] for own, name in end.inputs.items() if own not in end.operator.arguments()]
+            made = [end.operator.identity(), end.value_key, ranks]
+            key = fingerprint(about, made, self._before(end), [p.key for p in self.passes])
         at, steps = end.index if end else None, tuple(s.index for s in done)
         self.passes.append(Pass(index=len(self.passes), steps=steps, end=at, round=round, key=key))
         self.pending = self.pending if sources else []
@@ -317,7 +318,8 @@ class _Builder:
         made_later = {name for s in self.steps[this.end :] for name in s.types}
         found = []
         for step in self.steps[this.end + 1 :]:
-            needs = {*step.inputs.values(), *(c for condition in step.scope.conditions for c in sql.columns(condition))}
+            reads = {step.inputs[own] for own in step.operator.arguments()}
+            needs = {*reads, *(c for condition in step.scope.conditions for c in sql.columns(condition))}
             early = needs & {name for s in self.steps[start : this.end] for name in s.types} or not before
             if isinstance(step.operator, Deduplicator | Selector) and early and not needs & made_later:
                 found.append(step.index)

@@ -5,6 +5,7 @@
     .work/index/<shard>.arrow                    short source columns, sizes of texts; has the batches of the shard
     .work/bad/<shard>.jsonl                      records of the shard that could not be read
     .work/members/<pass key>/<shard>.arrow       what a shard hands to a corpus-wide step
+    .work/documents/<pass key>/<shard>.arrow     row by row: the sketch's digest, a tag and a rank, for a deduplicator
     .work/pieces/<shard>.arrow                   rows that an expander made; a shard of its own from then on
     .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model
     .work/done/<key>/<shard>.json                receipts: that work is finished and need not be done again
@@ -50,6 +51,9 @@ class Store(msgspec.Struct, frozen=True):
 
     def members(self, pass_key: str, shard: str) -> Path:
         return self.work("members", pass_key, f"{shard}.arrow")
+
+    def documents(self, pass_key: str, shard: str) -> Path:
+        return self.work("documents", pass_key, f"{shard}.arrow")
 
     def pieces(self, shard: str) -> Path:
         return self.work("pieces", f"{shard}.arrow")

@@ -59,10 +59,7 @@ def _story(step: Step, row: dict[str, Any]) -> list[str]:
         seen = {own: row.get(step.columns.get(own, own)) for own in operator.reads()}
         return [f"{step.name}:", *(_rule_line(verdict) for verdict in operator.explain(seen))]
     if isinstance(operator, Deduplicator):
-        cluster, twin = (row.get(name) for name in step.columns_written().values())
-        if twin is not None:
-            return [f"{step.name}: a copy of {twin}, which comes first in cluster {cluster}"]
-        return [f"{step.name}: " + ("the first of its cluster" if cluster is not None else "no copy found")]
+        return [f"{step.name}: {_copy_text(step, row)}"]
     if isinstance(operator, Decontaminate):
         return [f"{step.name}: {_match(step, row)}"]
     if isinstance(operator, Sample | Selector):
@@ -79,6 +76,16 @@ def _match(step: Step, row: dict[str, Any]) -> str:
     covered = row[names["decontaminate_coverage"]]
     fate = ", dropped" if _dropped_here(step, row["dropped_by"]) else ""
     return f"holds {share:.0%} of item {item} of {source}; {covered:.1%} of its words are in test items{fate}"
+
+
+def _copy_text(step: Step, row: dict[str, Any]) -> str:
+    """Whose copy a document is."""
+    cluster, size, is_copy, twin, _, similarity = (row.get(name) for name in step.columns_written().values())
+    if cluster is None:
+        return "no copy found"
+    if not is_copy:
+        return f"the one that stays of {size} documents"
+    return f"a copy of {twin} (similarity {_number(similarity)}), the one that stays of {size} documents"
 
 
 def _rule_line(verdict: dict[str, Any]) -> str:

@@ -392,9 +392,9 @@ def test_show_a_document_dropped_by_a_rule(by_fate: dict[str | None, str]) -> No
 
 def test_show_a_duplicate(by_fate: dict[str | None, str]) -> None:
     text = curate("show", "out", "--id", by_fate["dedup_exact"]).stdout
-    twin = re.search(r"dedup_exact: a copy of (\S+), which comes first", text)
+    twin = re.search(r"dedup_exact: a copy of (\S+) \(similarity 1\), the one that stays", text)
     assert twin
-    assert "dedup_exact: the first of its cluster" in curate("show", "out", "--id", twin[1]).stdout
+    assert "dedup_exact: the one that stays of " in curate("show", "out", "--id", twin[1]).stdout
 
 
 def test_show_an_unknown_id_gives_the_nearest(by_fate: dict[str | None, str]) -> None:

@@ -21,10 +21,12 @@ io:        io.*                                 | io errors msgspec numpy pyarro
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
-cluster:   cluster                              | numpy pyarrow | operator kernels
+cluster:   cluster                              | errors numpy pyarrow | operator kernels
+addresses: addresses                            | pyarrow | kernels
+lsh:       lsh                                  | errors numpy pyarrow | datasketch
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
+operators: operators.*                          | addresses assets family lsh operator sql errors kernels msgspec \
+                                                  numpy pyarrow | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
@@ -37,7 +39,7 @@ execute:   execute.*                            | execute plan operator cluster 
 words:     contamination facts card report      | facts recipe flow store numpy polars pyarrow yaml \
                                                   | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
-                                                  | verdict polars pandas datasets rich
+                                                  | verdict execute polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   operator errors curate msgspec \
                                                   | kernels operators contamination overlap report card

@@ -103,6 +103,10 @@ class Batch:
             )
         return self._memo[name]
 
+    def is_as_read(self, name: str) -> bool:
+        """Whether a column is the source's own text, unedited so far."""
+        return name == "text" and len(self._versions[name]) == 1
+
     def scope(self, step: PlannedStep) -> np.ndarray:
         """Rows a step works on."""
         if self.walk.shard.source not in step.scope.sources:
@@ -161,7 +165,7 @@ class Batch:
 
     def _widened(self, step: PlannedStep, rows: np.ndarray) -> np.ndarray:
         """All rows where that is cheaper than to copy the text of those wanted, and where all have what is read."""
-        has_all = all(self._is_whole(name) for name in step.inputs.values())
+        has_all = all(self._is_whole(step.inputs[own]) for own in step.operator.arguments())
         sizes = one(self.index[BYTES]).to_numpy()
         return np.ones(self.size, bool) if has_all and sizes[~rows].sum() * FEW < sizes.sum() else rows
 
@@ -174,15 +178,16 @@ class Batch:
         """The columns a step reads, for the given rows. Steps that see the same rows share the arrays."""
         from curate.kernels.lexer import filtered
 
+        names = {own: step.inputs[own] for own in step.operator.arguments()}
         if rows.all():
-            return {own: self.column(name) for own, name in step.inputs.items()}
+            return {own: self.column(name) for own, name in names.items()}
         if not np.array_equal(self._filtered[0], rows):
             self._filtered = (rows, {})
         cache = self._filtered[1]
-        for name in step.inputs.values():
+        for name in names.values():
             if name not in cache:
                 cache[name] = filtered(self.column(name), rows)
-        return {own: cache[name] for own, name in step.inputs.items()}
+        return {own: cache[name] for own, name in names.items()}
 
     def _compute(self, step: PlannedStep, rows: np.ndarray) -> tuple[Columns, pa.Array]:
         inputs = self.inputs(step, rows)
@@ -252,6 +257,7 @@ class Batch:
         here[at] = True
         for own, kind in step.operator.writes().items():
             array = scatter(one(part[own]), here) if len(part) else pa.nulls(self.size, kind)
+            array = array.fill_null(False) if kind == pa.bool_() else array
             self._push(step.outputs[own], Version(partial(_given, array), rows))
         drops = np.zeros(self.size, bool)
         drops[at] = part["drop"].to_numpy()

@@ -78,6 +78,11 @@ class BatchWriter:
         for batch in table.combine_chunks().to_batches():
             self._writer.write_batch(batch)
 
+    def batch(self, table: pa.Table) -> None:
+        """One batch, be it empty."""
+        whole = table.combine_chunks().to_batches()
+        self._writer.write_batch(whole[0] if whole else pa.RecordBatch.from_pylist([], schema=self.schema))
+
     def __enter__(self) -> BatchWriter:
         return self
 

@@ -140,8 +140,8 @@ def interrupt(threads: Any) -> None:
 
 def _on(task: Task) -> str:
     """The shards a task is about, in words."""
-    if task.kind in ("candidates", "fit"):
-        return ""
+    if task.kind not in ("pass", "export"):  # others are about partitions
+        return f" on {task.kind} {task.shards[:1]}"
     names = [load_plan(task.plan).shards[number].name for number in task.shards]
     return f" on {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 

@@ -10,6 +10,7 @@ import hashlib
 import pickle
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
+from curate.execute.members import MemberWriter, members
 from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.walk import Walk, read_model
 from curate.operator import Deduplicator, Expander, Trainer, complete
@@ -52,13 +54,13 @@ def run_task(task: Task) -> dict[str, Any]:
 
 
 def _work(task: Task) -> dict[str, Any]:
-    from curate.execute import corpus, export, train
+    from curate.execute import dedup, export, train
 
     plan = load_plan(task.plan)
     if task.kind == "pass":
         return shard_pass(task, plan, plan.passes[task.at])
-    if task.kind == "candidates":
-        return corpus.candidates_task(task, plan)
+    if task.kind.startswith(dedup.KIND):
+        return dedup.dedup_task(task, plan)
     if task.kind == "fit":
         return train.fit_task(task, plan)
     if task.kind == "export":
@@ -97,7 +99,8 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
             if handed is None or end is None:
                 tally.add(batch)
             else:
-                made = pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end, this.round)
+                make = MAKERS.get(end.operator.kind)
+                made = make(batch, end) if make else member_rows(batch, end, this.round)
                 with walk.timed("write"):
                     handed.write(made)
             for at in this.ahead:
@@ -108,7 +111,7 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
     return {**facts, "clock": {**walk.clock, "total": time.perf_counter() - began}, "bytes": tally.bytes or shard.bytes}
 
 
-def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractContextManager[BatchWriter | None]:
+def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractContextManager[Any]:
     """The file in which a shard hands the step that ends the pass what it needs, a batch for each batch of rows."""
     if this.end is None:
         return nullcontext()
@@ -116,17 +119,15 @@ def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractConte
     if isinstance(end.operator, Expander):
         schema = [*plan.source_schemas[shard.source], pa.field("parent_id", pa.string())]
         return BatchWriter(store.pieces(pieces_of(shard, end, this).key), pa.schema(schema))
-    row = ("row", pa.uint32())
-    if isinstance(end.operator, Trainer):
-        kind = end.operator.sketch_schema()
-        kind = kind.append(pa.field("source", pa.string())) if end.fitted_on else kind
-    else:
-        kind = pa.schema([("key", pa.uint64()), row] if isinstance(end.operator, Deduplicator) else [row])
+    if isinstance(end.operator, Deduplicator):
+        return MemberWriter(store, this.key, shard.key)
+    kind = end.operator.sketch_schema() if isinstance(end.operator, Trainer) else pa.schema([("row", pa.uint32())])
+    kind = kind.append(pa.field("source", pa.string())) if end.fitted_on else kind
     return BatchWriter(store.members(this.key, shard.key), kind)
 
 
 def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
-    """What a batch gives to a corpus-wide step: a deduplicator's keys, a selector's rows, a trainer's sketch."""
+    """What a batch gives to a corpus-wide step: a selector's rows, a trainer's sketch."""
     rows = batch.open if end.fitted_on else batch.scope(end)
     operator = end.operator
     part, where = f"step {end.step.name}", f"shard {batch.walk.shard.name}"
@@ -138,18 +139,8 @@ def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
             sketch = by_key(operator, operator.sketch(**inputs))  # type: ignore[attr-defined]
         source = pa.repeat(batch.walk.shard.source, len(sketch))
         return sketch.append_column("source", source) if end.fitted_on else sketch
-    values = batch.values(end, rows)
-    positions = np.flatnonzero(rows) + batch.start
-    if not isinstance(operator, Deduplicator):
-        return pa.table({"row": pa.array(positions.astype(np.uint32))})
-    sketch = pa.table({own: values(own).filter(pa.array(rows)) for own in operator.sketches()})
-    present = pc.is_valid(one(sketch.column(0))).to_numpy(zero_copy_only=False)
-    if not present.all():
-        sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), positions[present]
-    with batch.walk.timed(part), blamed(end, where):
-        at, keys = operator.keys(sketch)
-        order = np.lexsort((at, keys))  # so that a partition of the keys is a slice of every batch
-    return pa.table({"key": pa.array(keys[order]), "row": pa.array(positions[at[order]].astype(np.uint32))})
+    batch.values(end, rows)
+    return pa.table({"row": pa.array((np.flatnonzero(rows) + batch.start).astype(np.uint32))})
 
 
 def by_key(operator: Trainer, sketch: pa.Table) -> pa.Table:
@@ -173,6 +164,9 @@ def pieces(batch: Batch, end: PlannedStep) -> pa.Table:
     kept = {name: batch.column(name).take(at) for name in schema.names if name not in ("id", *edited)}
     table = pa.table({"id": ids, **edited, **kept, "parent_id": parent_ids})
     return table.select([*schema.names, "parent_id"])
+
+
+MAKERS: dict[str, Callable[[Batch, PlannedStep], Any]] = {"Expander": pieces, "Deduplicator": members}
 
 
 def bad_count(store: Store, shard: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from curate.operator import ROW, Deduplicator, Mapper, Operator, Signal, Trainer, evaluate
+from curate.operator import ROW, Deduplicator, Evidence, Mapper, Operator, Signal, Trainer, evaluate
 from curate.plan import Plan
 
 SAMPLE = "One two three, four Füße and the rest.\n\n- a line\n" * 3
@@ -46,6 +46,9 @@ def _try(operator: Operator) -> None:
         from curate.cluster import in_memory
 
         in_memory(operator, columns)
+        if operator.evidences():
+            evidence = pa.table(evaluate(Evidence(of=operator), columns))
+            operator.measure(evidence, evidence)
 
 
 def _marks(plan: Plan) -> Iterator[str]:

@@ -1,7 +1,12 @@
-"""Connected components by union-find, and the pairs of items to compare when items that share a key are candidates."""
+"""Which items to compare when those that share a key are candidates, and what pairs that hold make of them.
+
+Items are numbers below 2^32, so a pair is one uint64: smaller << 32 | larger. Components are found by union-find, or,
+where an array of all items does not fit, by the alternating stars of Kiveris et al. (2014).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +14,27 @@ import numpy as np
 from curate.kernels.bits import ONE, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import read_only
+
+CROWD = 64  # members of a bucket of which all pairs are candidates; beyond, copies of one sketch count once
+FAMILY = 1024  # different sketches in a bucket of which all pairs are candidates
+NEAR = 64  # beyond, the candidates of each
+
+Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def pack(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pairs as uint64, the smaller item above.
+
+    >>> unpack(pack(np.array([3, 1]), np.array([2, 5])))[0].tolist()
+    [2, 1]
+    """
+    a, b = a.astype(np.uint64), b.astype(np.uint64)
+    return np.minimum(a, b) << u64(32) | np.maximum(a, b)
+
+
+def unpack(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smaller and the larger item of each pair, uint32."""
+    return (pairs >> u64(32)).astype(np.uint32), pairs.astype(np.uint32)
 
 
 def components(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -19,44 +45,133 @@ def components(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     >>> components(5, np.array([4, 1]), np.array([1, 3])).tolist()
     [0, 1, 2, 1, 1]
     """
-    a, b = _items(a), _items(b)
     if len(a) != len(b):
         raise ValueError(f"an edge has two ends, but there are {len(a)} and {len(b)}")
-    least, most = min(a.min(initial=n), b.min(initial=n)), max(a.max(initial=-1), b.max(initial=-1))
+    least, most = (min(a.min(), b.min()), max(a.max(), b.max())) if len(a) else (0, -1)
     if least < 0 or most >= n:
         raise ValueError(f"edges must join items 0..{n - 1}, these reach {least}..{most}")
-    parent = np.arange(n)
+    parent = np.arange(n, dtype=np.uint32)
     join(parent, a, b)
-    return parent
+    flatten(parent)
+    return parent.astype(np.int64)
 
 
-def bucket_pairs(keys: np.ndarray, items: np.ndarray, cap: int) -> tuple[np.ndarray, np.ndarray]:
-    """Candidate pairs (a, b), a < b, of items that share a key: two int64 arrays, unique and sorted.
+def join(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    """Union-find: join the trees (`parent`, uint32 for each item) along edges. `flatten` ends it."""
+    unite(parent, _items(a), _items(b))
 
-    Item items[i] is in the bucket keys[i] (uint64). Buckets of up to `cap` items give all their pairs; a larger one
-    links each item to the smallest of the bucket and to its neighbour, so that it stays connected at a linear cost.
-    The order of the input does not matter. Raises ValueError when the lengths differ or `cap` is below 2.
 
-    >>> a, b = bucket_pairs(np.array([7, 9, 7, 9, 7]), np.array([10, 20, 30, 10, 40]), cap=3)
-    >>> list(zip(a.tolist(), b.tolist()))
-    [(10, 20), (10, 30), (10, 40), (30, 40)]
+def large_star(pairs: np.ndarray) -> np.ndarray:
+    """One large-star step on the edges of some items: what is larger than an item is tied to its least neighbour.
+
+    Holds every edge of those items with the item above: item << 32 | neighbour. The edges it gives are such that the
+    larger end is above; each is one of an item that may be anywhere.
+
+    >>> [divmod(int(edge), 2**32) for edge in large_star(np.array([2 << 32 | 5, 2 << 32 | 1], np.uint64))]
+    [(5, 1)]
     """
+    ends, neighbours, least = _stars(pairs)
+    larger = neighbours > ends
+    return np.unique(neighbours[larger] << u64(32) | np.minimum(least, ends)[larger])
+
+
+def small_star(pairs: np.ndarray) -> np.ndarray:
+    """One small-star step: an item and its smaller neighbours are tied to the least of them.
+
+    Holds the edges of some items to smaller ones, the item above; the edges it gives also have the larger end above.
+
+    >>> [divmod(int(edge), 2**32) for edge in small_star(np.array([5 << 32 | 2, 5 << 32 | 1], np.uint64))]
+    [(2, 1), (5, 1)]
+    """
+    ends, neighbours, least = _stars(pairs)
+    others = neighbours > least
+    return np.unique(np.concatenate([neighbours[others] << u64(32) | least[others], ends << u64(32) | least]))
+
+
+def _stars(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Item, neighbour, and the item's least neighbour, of each edge once."""
+    pairs = np.unique(pairs)
+    ends, neighbours = pairs >> u64(32), pairs & u64(0xFFFFFFFF)
+    is_first = np.concatenate([[True], ends[1:] != ends[:-1]])[: len(ends)]
+    least = neighbours[is_first][np.cumsum(is_first) - 1]
+    return ends, neighbours, least
+
+
+def stay_or_go(n: int, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """Going through items 0..n-1 in order: for each the first item that stays and that it is tied to; itself: it stays.
+
+    Ties are earlier[i] < later[i], in any order.
+
+    >>> stay_or_go(4, np.array([0, 1, 2]), np.array([1, 2, 3])).tolist()
+    [0, 0, 2, 2]
+    """
+    ties = np.unique(later.astype(np.uint64) << u64(32) | earlier.astype(np.uint64))
+    head = np.arange(n, dtype=np.int64)
+    settle(read_only(ties), head)
+    return head
+
+
+def candidate_pairs(
+    keys: np.ndarray,
+    items: np.ndarray,
+    look: Look,
+    most: int,
+    crowd: int = CROWD,
+    family: int = FAMILY,
+    near: int = NEAR,
+) -> Iterator[np.ndarray]:
+    """Runs of packed candidate pairs of items that share a key, each unique and sorted, of about `most` pairs.
+
+    Item items[i] is in the bucket keys[i] (uint64). A bucket of up to `crowd` items gives all its pairs. In a larger
+    one, copies of one sketch are tied to one of them, and only that one goes on: `look(items)` tells the digest of
+    their sketches and a tag that says which of them goes on (the least). All pairs of up to `family` different
+    sketches are candidates; of more than that, each with the `near` that follow it in the order of their mixed digests.
+    So no pair of a family is lost, and the cost is linear. The order of the input does not matter.
+    """
+    if crowd < 1 or family < 1 or near < 1:
+        raise ValueError(f"crowd, family and near must be at least 1, not {crowd}, {family} and {near}")
     if len(keys) != len(items):
         raise ValueError(f"each item needs its key, but there are {len(items)} items and {len(keys)} keys")
-    if cap < 2:
-        raise ValueError(f"cap must be at least 2, not {cap}")
     keys = read_only(np.ascontiguousarray(keys, np.uint64))
     is_shared = may_repeat(keys)  # few are, and what follows sorts with indices, which is slow
-    names, ranks = np.unique(_items(items)[is_shared], return_inverse=True)  # ranks fit 32 bits, so a pair fits 64
-    if len(names) > 1 << 32:
-        raise ValueError(f"{len(names)} items are too many for one partition; the limit is {1 << 32}")
-    _, buckets = np.unique(keys[is_shared], return_inverse=True)
-    members = np.unique(buckets.astype(np.uint64) << u64(32) | ranks.astype(np.uint64))
+    names, buckets = np.unique(keys[is_shared], return_inverse=True)
+    members = np.unique(buckets.astype(np.uint64) << u64(32) | items[is_shared].astype(np.uint64))
+    sizes = np.bincount((members >> u64(32)).astype(np.int64), minlength=len(names))
+    is_crowded = np.repeat(sizes > crowd, sizes)
+    yield from _runs(members[~is_crowded], crowd, near, most)
+    if is_crowded.any():
+        leaders, copies = _by_sketch(members[is_crowded], names, look)
+        yield from (np.unique(copies[at : at + most]) for at in range(0, len(copies), most))
+        yield from _runs(leaders, family, near, most)
+
+
+def _by_sketch(members: np.ndarray, names: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Of each bucket one item of each sketch, in the order of mixed digests; and all others, paired with their one."""
+    bucket, item = (members >> u64(32)).astype(np.int64), members.astype(np.uint32)
+    different, where = np.unique(item, return_inverse=True)
+    digest, tag = (values[where] for values in look(different))
+    place = (digest ^ names[bucket]) * u64(0x9E3779B97F4A7C15)  # another order in each bucket
+    order = np.lexsort((tag, place, bucket))
+    bucket, place, item = bucket[order], place[order], item[order]
+    is_new = np.concatenate([[True], (bucket[1:] != bucket[:-1]) | (place[1:] != place[:-1])])
+    leader = item[is_new][np.cumsum(is_new) - 1]
+    return members[order][is_new], pack(leader[~is_new], item[~is_new])
+
+
+def _runs(members: np.ndarray, family: int, near: int, most: int) -> Iterator[np.ndarray]:
+    """The pairs of each bucket's members (bucket << 32 | item, bucket by bucket), about `most` at a time."""
+    last = np.empty(len(members), np.int64)
     members = read_only(members)
-    pairs = np.empty(count_pairs(members, cap), np.uint64)
-    write_pairs(members, cap, pairs)
-    pairs = np.unique(pairs)
-    return names[pairs >> u64(32)], names[pairs & u64(0xFFFFFFFF)]
+    reach(members, family, near, last)
+    ends = np.cumsum(last - np.arange(1, len(members) + 1))
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = np.unique(np.searchsorted(ends, np.arange(0, total, most)[1:], "right"))
+    for first, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(members)], strict=True):
+        count = (int(ends[stop - 1]) if stop else 0) - (int(ends[first - 1]) if first else 0)
+        if count:
+            pairs = np.empty(count, np.uint64)
+            write_pairs(members, last, first, stop, pairs)
+            yield np.unique(pairs)
 
 
 def may_repeat(keys: np.ndarray) -> np.ndarray:
@@ -70,7 +185,7 @@ def may_repeat(keys: np.ndarray) -> np.ndarray:
 
 
 def _items(items: np.ndarray) -> np.ndarray:
-    return read_only(np.ascontiguousarray(items, np.int64))
+    return read_only(np.ascontiguousarray(items, np.uint32))
 
 
 @inner
@@ -94,59 +209,61 @@ def find_keys(keys: Any, wanted: Any, table: Any, found: Any) -> None:
 
 
 @inner
-def root(parent: Any, i: Any) -> Any:
+def root(parent: Any, item: Any) -> Any:
     """The root of an item's tree; halves the path on the way."""
+    i = np.int64(item)
     while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
+        parent[i] = parent[np.int64(parent[i])]
+        i = np.int64(parent[i])
     return i
 
 
 @kernel(allocates=False)
-def join(parent: Any, a: Any, b: Any) -> None:
-    """Join along the edges, the smaller root on top; then let every item point to its root."""
+def unite(parent: Any, a: Any, b: Any) -> None:
+    """Join along the edges, the smaller root on top."""
     for e in range(len(a)):
         x, y = root(parent, a[e]), root(parent, b[e])
         if x < y:
             parent[y] = x
         else:
             parent[x] = y
+
+
+@kernel(allocates=False)
+def flatten(parent: Any) -> None:
+    """Let every item point to its root."""
     for i in range(len(parent)):
-        parent[i] = parent[parent[i]]  # parents are smaller, so already roots
-
-
-@inner
-def bucket_end(members: Any, begin: Any) -> Any:
-    """One past the last member (bucket << 32 | rank, sorted) of the bucket that begins at `begin`."""
-    end = begin + 1
-    while end < len(members) and members[end] >> u64(32) == members[begin] >> u64(32):
-        end += 1
-    return end
+        parent[i] = parent[np.int64(parent[i])]  # parents are smaller, so already roots
 
 
 @kernel(allocates=False)
-def count_pairs(members: Any, cap: Any) -> Any:
-    """How many pairs `write_pairs` writes."""
-    total, begin = 0, 0
-    while begin < len(members):
-        end = bucket_end(members, begin)
-        size = end - begin
-        total += size * (size - 1) // 2 if size <= cap else 2 * size - 3
-        begin = end
-    return total
+def settle(ties: Any, head: Any) -> None:
+    """Fill the head of each item, given its ties (item << 32 | earlier item), sorted."""
+    for t in range(len(ties)):
+        later, earlier = np.int64(ties[t] >> u64(32)), np.int64(ties[t] & u64(0xFFFFFFFF))
+        if head[later] == later and head[earlier] == earlier:
+            head[later] = earlier
 
 
 @kernel(allocates=False)
-def write_pairs(members: Any, cap: Any, pairs: Any) -> None:
-    """Write the candidate pairs of every bucket as smaller rank << 32 | larger rank."""
-    at, begin = 0, 0
-    low = u64(0xFFFFFFFF)
+def reach(members: Any, family: Any, near: Any, last: Any) -> None:
+    """Fill one past the last member that each member of a bucket is paired with."""
+    begin = 0
     while begin < len(members):
-        end = bucket_end(members, begin)
-        is_large = end - begin > cap
+        end = begin + 1
+        while end < len(members) and members[end] >> u64(32) == members[begin] >> u64(32):
+            end += 1
         for i in range(begin, end):
-            last = min(i + 2, end) if is_large and i > begin else end
-            for j in range(i + 1, last):
-                pairs[at] = (members[i] & low) << u64(32) | members[j] & low
-                at += 1
+            last[i] = end if end - begin <= family else min(end, i + 1 + near)
         begin = end
+
+
+@kernel(allocates=False)
+def write_pairs(members: Any, last: Any, first: Any, stop: Any, pairs: Any) -> None:
+    """Write the pairs of members[first:stop], the smaller item above."""
+    at, low = 0, u64(0xFFFFFFFF)
+    for i in range(first, stop):
+        for j in range(i + 1, last[i]):
+            x, y = members[i] & low, members[j] & low
+            pairs[at] = min(x, y) << u64(32) | max(x, y)
+            at += 1

@@ -30,6 +30,7 @@ from curate.errors import RecipeError
 from curate.operator import (
     Columns,
     Deduplicator,
+    Evidence,
     Expander,
     Filter,
     Mapper,
@@ -348,15 +349,26 @@ def sharding_invariance(operator: Operator) -> None:
 
 
 def pairs_stand_alone(operator: Operator) -> None:
-    """A Deduplicator's `same` judges each pair by itself, and a pair's two sides may be swapped."""
+    """A Deduplicator judges each pair by itself, its two sides may be swapped, and a row is like itself."""
     assert isinstance(operator, Deduplicator)
-    sketch = pa.table(outcome(operator, example_columns(operator)))
-    a, b = (side.ravel() for side in np.triu_indices(len(sketch)))
-    left, right = sketch.take(pa.array(a)).combine_chunks(), sketch.take(pa.array(b)).combine_chunks()
-    whole, half = {"same": pa.array(operator.same(left, right))}, len(a) // 3
-    parts = [operator.same(left[:half], right[:half]), operator.same(left[half:], right[half:])]
-    agree(operator, whole, {"same": pa.array(np.concatenate(parts))}, "when pairs are compared in two lots")
-    agree(operator, whole, {"same": pa.array(operator.same(right, left))}, "when the sides of pairs are swapped")
+    columns = example_columns(operator)
+    _judges_pairs(operator, operator.similarity, pa.table(outcome(operator, columns)))
+    if operator.evidences():
+        _judges_pairs(operator, operator.measure, pa.table(outcome(Evidence(of=operator), columns)))
+
+
+def _judges_pairs(operator: Operator, judge: Callable[[pa.Table, pa.Table], np.ndarray], table: pa.Table) -> None:
+    a, b = (side.ravel() for side in np.triu_indices(len(table)))
+    left, right = table.take(pa.array(a)).combine_chunks(), table.take(pa.array(b)).combine_chunks()
+    found, half = judge(left, right), len(a) // 3
+    where = f"{operator.name()}: {judge.__name__}()"
+    assert found.dtype == np.float64, f"{where} returns {found.dtype}, not float64"
+    assert ((found >= 0) & (found <= 1)).all(), f"{where} returns {found.min()} .. {found.max()}, not 0 .. 1"
+    assert (found[a == b] == 1).all(), f"{where} does not find that a row is like itself"
+    whole = {"similarity": pa.array(found)}
+    parts = [judge(left[:half], right[:half]), judge(left[half:], right[half:])]
+    agree(operator, whole, {"similarity": pa.array(np.concatenate(parts))}, "when pairs are compared in two lots")
+    agree(operator, whole, {"similarity": pa.array(judge(right, left))}, "when the sides of pairs are swapped")
 
 
 def sketch_parameters_complete(operator: Operator) -> None:

@@ -56,8 +56,8 @@ def outcome(operator: Operator, columns: Columns, situation: str = "the example 
 def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = False) -> Columns:
     """What a corpus-wide operator decides for each row of a corpus in shards, as the engine does it.
 
-    A Deduplicator says the cluster (position of its first row, null for none), a Selector whether it keeps the row,
-    a Trainer what its model says. `backwards`: the shards are worked on last to first.
+    A Deduplicator says what it writes and drops, a Selector whether it keeps the row, a Trainer what its model says.
+    `backwards`: the shards are worked on last to first.
     """
     if isinstance(operator, Trainer):
         return _applied(operator, shards, joined(shards), backwards)
@@ -70,11 +70,8 @@ def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = F
     keyed = _by_shard(sketches, operator.keys, backwards)
     starts = np.cumsum([0, *map(len, sketches)])
     rows = np.concatenate([start + at for start, (at, _) in zip(starts, keyed, strict=False)]).astype(np.int64)
-    a, b = cluster.candidates(np.concatenate([keys for _, keys in keyed]), rows)
-    members, heads = cluster.clusters(operator, a, b, lambda at: corpus.take(pa.array(at)).combine_chunks())
-    found = np.full(len(corpus), -1, np.int64)
-    found[members] = heads
-    return {"cluster": pa.array(found, mask=found < 0)}
+    keys = np.concatenate([keys for _, keys in keyed])
+    return cluster.decided_in_memory(operator, corpus, keys, rows, joined(shards))
 
 
 def added(operator: Operator, columns: Columns) -> Columns:
@@ -90,10 +87,7 @@ def added(operator: Operator, columns: Columns) -> Columns:
         made = decisions(operator, [columns])
         return {**made, "dropped_by": first_reason(operator.decide(made))} if operator.reasons() else made
     if isinstance(operator, Deduplicator):
-        heads = decisions(operator, [columns])["cluster"]
-        drops = [head not in (None, row) for row, head in enumerate(heads.to_pylist())]
-        reasons = pa.array([operator.name() if drop else None for drop in drops], pa.string())
-        return {f"{operator.name()}_cluster": heads, "dropped_by": reasons}
+        return decisions(operator, [columns])
     return outcome(operator, columns)
 
 

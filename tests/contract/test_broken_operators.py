@@ -101,9 +101,13 @@ class Lines(Expander, frozen=True):
 
 
 class SameLength(Deduplicator, frozen=True):
-    """Texts of one length are duplicates: same_length_cluster, same_length_duplicate_of.
+    """Texts of one length are duplicates: same_length_cluster, same_length_cluster_size, same_length_is_duplicate,
+    same_length_duplicate_of, same_length_twin, same_length_similarity.
 
-    width   bytes that count as one
+    width     bytes that count as one
+    keep      which stays
+    link      how pairs become clusters
+    against   an earlier run
 
     >>> SameLength()(pa.table({"text": ["a", "b"]}))["dropped_by"].to_pylist()
     [None, 'same_length']
@@ -122,8 +126,8 @@ class SameLength(Deduplicator, frozen=True):
     def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(len(sketch)), sketch["size"].to_numpy().astype(np.uint64)
 
-    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
-        return left["size"].to_numpy() == right["size"].to_numpy()
+    def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        return (left["size"].to_numpy() == right["size"].to_numpy()).astype(float)
 
 
 class Longest(Selector, frozen=True):
@@ -407,13 +411,13 @@ class ForgetsItsPast(Share, frozen=True):
 
 
 class NotLonger(SameLength, frozen=True):
-    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
-        return left["size"].to_numpy() <= right["size"].to_numpy()
+    def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        return (left["size"].to_numpy() <= right["size"].to_numpy()).astype(float)
 
 
 class LikeTheFirst(SameLength, frozen=True):
-    def same(self, left: pa.Table, right: pa.Table) -> np.ndarray:
-        return np.full(len(left), left["size"][0] == right["size"][0])
+    def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
+        return np.full(len(left), float(left["size"][0].as_py() == right["size"][0].as_py()))
 
 
 class ForgetsAParameter(SameLength, frozen=True):

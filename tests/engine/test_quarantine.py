@@ -204,7 +204,7 @@ class BadSame(Deduplicator, frozen=True):
     def sketches(self): return {"h": pa.uint64()}
     def sketch(self, text: pa.StringArray): return {"h": pa.array([1] * len(text), pa.uint64())}
     def keys(self, sketch): return np.arange(len(sketch)), sketch["h"].to_numpy()
-    def same(self, left, right): raise ValueError("cannot compare")
+    def similarity(self, left, right): raise ValueError("cannot compare")
 
 class BadSelect(Selector, frozen=True):
     def sketches(self): return {"h": pa.uint64()}
@@ -311,7 +311,7 @@ def test_an_operator_that_fails_on_no_document_alone(run_with: Callable[..., Any
         "wrong_column": r"wrong_column declares columns \['wrong'\] but returned \['other'\]",
         "not_arrow": r"step not_arrow, shard a\.jsonl: not_arrow declares wrong as int32 but returned a list",
         "bad_keys": r"step bad_keys, shard a\.jsonl: ValueError: no keys today",
-        "bad_same": "step bad_same, corpus-wide: ValueError: cannot compare",
+        "bad_same": "step bad_same, verify: ValueError: cannot compare",
         "bad_select": "step bad_select, corpus-wide: ValueError: cannot choose",
         "bad_fit": "step bad_fit, corpus-wide: ValueError: cannot fit",
     }.items(),

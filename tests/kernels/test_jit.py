@@ -129,6 +129,7 @@ def test_warm_leaves_nothing_to_compile():
         values = minhash.signatures(lexed, ngram=3, slots=20).values
         minhash.estimate(values[:, ::2], values[:, ::2])
         keys = minhash.band_keys(np.asarray(memoryview(values.tobytes())).view(np.uint32).reshape(values.shape), 2, 5)
-        a, b = components.bucket_pairs(keys[0], np.arange(len(text)), 3)
-        components.components(len(text), a, b)
+        look = lambda items: (items.astype(np.uint64), items)  # noqa: E731
+        for pairs in components.candidate_pairs(keys[0], np.arange(len(text)), look, 100, crowd=2):
+            components.components(len(text), *components.unpack(pairs))
     assert _compiled() == before

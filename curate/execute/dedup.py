@@ -1,0 +1,177 @@
+"""A deduplication in tasks, each of which fits in the memory that the config allows:
+
+    pairs     a range of the keys, from all shards     -> candidate pairs, in sorted runs
+    verify    a range of the pairs, from all runs      -> pairs that count, pairs in doubt
+    evidence  a shard                                  -> what pairs in doubt are measured on
+    judge     the pairs in doubt of a range            -> pairs that count
+    unite     all pairs that count (components.py)     -> the same by cluster, in partitions
+    settle    the clusters of a partition              -> who stays
+    decide    a shard                                  -> its decisions
+
+Every task leaves a file and a receipt. How they are cut depends on the memory, what comes out does not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from curate import cluster
+from curate.execute import components, pairs
+from curate.execute.batch import blamed
+from curate.execute.batches import write_table
+from curate.execute.grouping import Grouping, column, read_part
+from curate.execute.tasks import Task
+from curate.plan import Pass, Plan, PlannedStep
+from curate.store import Store
+
+KIND = "dedup."
+EDGE_BYTES = 160  # that settling takes for a pair
+SETTLED = pa.schema(
+    [
+        ("item", pa.uint32()),
+        ("twin", pa.uint32()),
+        ("size", pa.int64()),
+        ("similarity", pa.float64()),
+        ("id", pa.string()),
+    ]
+)
+
+Map = Callable[[Iterable[Task]], Iterable[tuple[Task, dict[str, Any]]]]
+
+
+def dedup_task(task: Task, plan: Plan) -> dict[str, Any]:
+    """One task of a deduplication; `task.kind` says of which stage."""
+    from curate.execute import evidence
+
+    stages: dict[str, Callable[..., dict[str, Any]]] = {
+        "pairs": pairs.pairs_task,
+        "verify": pairs.verify_task,
+        "evidence": evidence.evidence_task,
+        "judge": pairs.judge_task,
+        **components.STAGES,
+        "settle": settle_task,
+        "decide": decide_task,
+    }
+    grouping = Grouping(plan, task.store, task.config, plan.passes[task.at])
+    stage = task.kind.removeprefix(KIND)
+    with blamed(grouping.step, stage):
+        facts = stages[stage](grouping, task, *task.shards)
+    task.store.sign(grouping.key, _name(task), facts)
+    return facts
+
+
+def _name(task: Task) -> str:
+    return "-".join([task.kind.removeprefix(KIND), *map(str, task.shards)])
+
+
+class Stages:
+    """Runs the tasks of one stage after the other, those without a receipt."""
+
+    def __init__(self, grouping: Grouping, pattern: Task, run: Map):
+        self.grouping, self.pattern, self.run = grouping, pattern, run
+
+    def __call__(self, stage: str, work: Iterable[tuple[int, ...]]) -> dict[str, int]:
+        """Do a stage's tasks; the sums of what they found."""
+        at = self.grouping.this.index
+        tasks = [msgspec.structs.replace(self.pattern, kind=KIND + stage, at=at, shards=shards) for shards in work]
+        for _ in self.run([task for task in tasks if self._receipt(task) is None]):
+            pass
+        total: dict[str, int] = {}
+        for task in tasks:
+            for name, count in (self._receipt(task) or {}).items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def _receipt(self, task: Task) -> dict[str, Any] | None:
+        return self.pattern.store.receipt(self.grouping.key, _name(task))
+
+
+def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
+    """All stages; what the manifest says of them."""
+    grouping = Grouping(plan, task.store, task.config, this)
+    stages = Stages(grouping, task, run)
+    parts = pairs.partitions(grouping)
+    stages("pairs", [(part, parts) for part in range(parts)])
+    slices = pairs.slices(grouping)
+    found = stages("verify", slices)
+    facts = {"candidates": found["compared"], "measured": 0, "pairs": found["edges"]}
+    if found.get("doubts"):
+        stages("evidence", [(number,) for number in range(grouping.old, len(grouping.parts))])
+        judged = stages("judge", [(number,) for number, *_ in slices])
+        facts |= {"measured": judged["measured"], "pairs": facts["pairs"] + judged["edges"]}
+        facts |= {"estimated": judged["estimated"]} if judged["estimated"] else {}
+    clusters = -(-facts["pairs"] * EDGE_BYTES // grouping.room)
+    if clusters:
+        components.unite(grouping, stages, facts["pairs"], clusters)
+    facts |= dict.fromkeys(("clusters", "copies", "copies_by_components", "copies_by_representative"), 0)
+    facts |= stages("settle", [(part, clusters) for part in range(clusters)])
+    stages("decide", [(number,) for number in range(grouping.old, len(grouping.parts))])
+    return facts
+
+
+def settle_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[str, Any]:
+    """Who stays of the clusters of one partition."""
+    edges = read_part(grouping.files("clusters"), part, pairs.EDGES)
+    operator = grouping.operator
+    decided, counts = cluster.settle(operator.link, column(edges, "pair"), column(edges, "similarity"), grouping.ranks)
+    del edges
+    decided = cluster.filled(operator, decided, grouping.sketches)
+    columns = [*map(pa.array, decided), _twin_ids(grouping, decided)]
+    write_table(grouping.file("settled", part), pa.table(columns, schema=SETTLED))
+    return counts
+
+
+def _twin_ids(grouping: Grouping, decided: cluster.Decisions) -> pa.Array:
+    """The user's ids of the twins; null for rows that stay."""
+    twins = np.unique(decided.twins)
+    if not len(twins):
+        return pa.nulls(0, pa.string())
+    ids = grouping.rows(twins, lambda part: part.index, ["id"])["id"].combine_chunks()
+    at = pa.array(np.searchsorted(twins, decided.twins), mask=~decided.copies)
+    return pa.chunked_array([ids] if isinstance(ids, pa.Array) else ids.chunks, pa.string()).take(at).combine_chunks()
+
+
+def decide_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]:
+    """The decisions of one shard, out of those of all partitions."""
+    first, stop = grouping.starts[number], grouping.starts[number + 1]
+    pieces = [SETTLED.empty_table()]
+    for file in grouping.files("settled"):
+        for batch in file:
+            low, high = np.searchsorted(batch["item"].to_numpy(), [first, stop])
+            pieces.append(pa.Table.from_batches([batch.slice(low, high - low)]))
+    found = pa.concat_tables(pieces).sort_by("item").combine_chunks()
+    table = decisions(grouping, found, first)
+    write_table(task.store.decisions(grouping.step.corpus_key, grouping.parts[number].shard), table)
+    return {}
+
+
+def decisions(grouping: Grouping, found: pa.Table, first: int) -> pa.Table:
+    """Settled rows of one shard as its decisions: row, the operator's columns, drop."""
+    items, twins = (found[name].to_numpy().astype(np.int64) for name in ("item", "twin"))
+    copies, kept = pa.array(items != twins), items == twins
+    heads = grouping.addresses(twins)
+    values = [
+        pa.array(heads),
+        found["size"],
+        copies,
+        found["id"],
+        pa.array(heads, mask=kept),
+        pa.array(found["similarity"].to_numpy(), mask=kept),
+    ]
+    made = dict(zip(grouping.operator.writes(), values, strict=True))
+    drops = copies if grouping.operator.keep != "all" else pa.array(np.zeros(len(items), bool))
+    return pa.table({"row": pa.array((items - first).astype(np.uint32)), **made, "drop": drops})
+
+
+def clear(store: Store, step: PlannedStep) -> None:
+    """Take away what only the tasks needed."""
+    for folder in (store.work("corpus", step.corpus_key), store.work("done", step.corpus_key)):
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.is_dir():
+                shutil.rmtree(path)

@@ -1,0 +1,177 @@
+"""What takes part in a deduplication: shards of this run and of earlier ones, their rows numbered from 0, and the
+folder in which its tasks leave files for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from curate.config import Config
+from curate.convert import size
+from curate.errors import PlanError
+from curate.execute.batches import BatchFile, BatchWriter
+from curate.operator import Deduplicator, Evidence
+from curate.plan import Pass, Plan, PlannedStep, fingerprint, stored
+from curate.store import Store
+
+ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
+LEAST = 1000  # items a task takes on, however little memory there is
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A shard that takes part: where its files are and how many rows it has."""
+
+    store: Store
+    pass_key: str
+    value_key: str
+    corpus_key: str
+    shard: str
+    rows: int
+
+    @property
+    def members(self) -> Path:
+        return self.store.members(self.pass_key, self.shard)
+
+    @property
+    def documents(self) -> Path:
+        return self.store.documents(self.pass_key, self.shard)
+
+    @property
+    def sketches(self) -> Path:
+        return self.store.values(self.value_key, self.shard)
+
+    @property
+    def evidence(self) -> Path:
+        return self.store.values(evidence_key(self.value_key), self.shard)
+
+    @property
+    def index(self) -> Path:
+        return self.store.index(self.shard)
+
+
+def evidence_key(value_key: str) -> str:
+    return fingerprint("evidence", value_key)
+
+
+class Grouping:
+    """A deduplication as its tasks see it. Item n is row n - starts[p] of part p; earlier runs come first."""
+
+    def __init__(self, plan: Plan, store: Store, config: Config, this: Pass):
+        assert this.end is not None
+        self.plan, self.store, self.this, self.step = plan, store, this, plan.steps[this.end]
+        assert isinstance(self.step.operator, Deduplicator)
+        self.operator: Deduplicator = self.step.operator
+        self.memory = size(config.memory)
+        self.parts = [*earlier_parts(self.operator), *own_parts(plan, store, this)]
+        self.old = len(self.parts) - len(plan.taking_part(this))
+        self.starts = np.cumsum([0, *(part.rows for part in self.parts)])
+        if self.starts[-1] > ITEMS:
+            raise PlanError(f"{self.step.step.name}: {self.starts[-1]:,} documents; it takes {ITEMS:,} at a time")
+
+    @property
+    def room(self) -> int:
+        """Bytes that the arrays of a task may take; the rest is for code and for what is on its way to disk."""
+        return self.memory // 2
+
+    def room_for(self, width: int) -> int:
+        """How many items of so many bytes a task may hold."""
+        return max(LEAST, self.room // width)
+
+    @property
+    def key(self) -> str:
+        """Of the receipts: partitions are those of one size of memory."""
+        return f"{self.step.corpus_key}/{self.memory}"
+
+    def folder(self, stage: str) -> Path:
+        return self.store.work("corpus", self.step.corpus_key, str(self.memory), stage)
+
+    def file(self, stage: str, number: int) -> Path:
+        return self.folder(stage) / f"{number:05d}.arrow"
+
+    def files(self, *stages: str) -> Iterator[BatchFile]:
+        """What the tasks of some stages have left, in order."""
+        for stage in stages:
+            for path in sorted(self.folder(stage).glob("[0-9]*.arrow")):
+                yield BatchFile(path)
+
+    @cached_property
+    def evidence_step(self) -> PlannedStep:
+        """The evidence as a step whose columns are stored like those of any other."""
+        step = msgspec.structs.replace(self.step.step, operator=Evidence(of=self.operator))
+        return msgspec.structs.replace(self.step, step=step, value_key=evidence_key(self.step.value_key))
+
+    # ------------------------------------------------------------ items
+
+    def addresses(self, items: np.ndarray) -> np.ndarray:
+        """Row addresses (shard << 32 | row); those of earlier runs are below 0."""
+        part = np.searchsorted(self.starts, items, "right") - 1
+        return (part - self.old << np.int64(32)) | (items - self.starts[part])
+
+    def by_part(self, items: np.ndarray) -> Iterator[tuple[Part, np.ndarray]]:
+        """Ascending items, cut into (part, rows)."""
+        cuts = np.searchsorted(items, self.starts)
+        for at in np.flatnonzero(cuts[1:] > cuts[:-1]):
+            yield self.parts[at], items[cuts[at] : cuts[at + 1]].astype(np.int64) - self.starts[at]
+
+    def rows(self, items: np.ndarray, path: Callable[[Part], Path], columns: Iterable[str]) -> pa.Table:
+        """Some columns of a file of each part, for ascending items."""
+        names = [*columns]
+        pieces = [BatchFile(path(part)).rows(rows, names) for part, rows in self.by_part(items)]
+        return pa.concat_tables(pieces).combine_chunks()
+
+    def sketches(self, items: np.ndarray) -> pa.Table:
+        return self.rows(items, lambda part: part.sketches, stored(self.step))
+
+    def ranks(self, items: np.ndarray) -> np.ndarray:
+        if self.operator.keep in ("first", "all") or not len(items):
+            return np.zeros(len(items), np.uint64)
+        return self.rows(items, lambda part: part.documents, ["rank"])["rank"].to_numpy()
+
+    def look(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        table = self.rows(items, lambda part: part.documents, ["digest", "tag"])
+        return table["digest"].to_numpy(), table["tag"].to_numpy()
+
+
+def own_parts(plan: Plan, store: Store, this: Pass) -> list[Part]:
+    """The shards of this run."""
+    step = plan.steps[this.end or 0]
+    found = []
+    for number in plan.taking_part(this):
+        key = plan.shards[number].key
+        rows = (store.receipt(this.key, key) or {})["rows"]
+        found.append(Part(store, this.key, step.value_key, step.corpus_key, key, rows))
+    return found
+
+
+def earlier_parts(operator: Deduplicator) -> list[Part]:
+    """The shards of the run that `against` names."""
+    return []
+
+
+# ---------------------------------------------------------------- tables in partitions
+
+
+def write_parts(path: Path, table: pa.Table, part: np.ndarray, parts: int) -> None:
+    """A table as a file of one record batch for each partition; row i goes to partition part[i]."""
+    order = np.argsort(part, kind="stable")
+    cuts = np.searchsorted(part[order], np.arange(parts + 1))
+    ordered = table.take(pa.array(order))
+    with BatchWriter(path, table.schema) as writer:
+        for at in range(parts):
+            writer.batch(ordered.slice(cuts[at], cuts[at + 1] - cuts[at]))
+
+
+def read_part(files: Iterable[BatchFile], part: int, schema: pa.Schema) -> pa.Table:
+    """One partition of all files."""
+    return pa.Table.from_batches([file.get(part) for file in files], schema).combine_chunks()
+
+
+def column(table: Any, name: str) -> np.ndarray:
+    """A column of numbers, copied: the file it is from can be closed."""
+    return np.array(table[name].to_numpy())

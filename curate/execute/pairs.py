@@ -1,0 +1,118 @@
+"""From keys to pairs that count: candidates by range of keys, comparison by range of pairs, measurement of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate import cluster
+from curate.execute.batches import BatchFile, BatchWriter, write_table
+from curate.execute.grouping import Grouping, column
+from curate.execute.tasks import Task
+
+KEY_BYTES = 64  # that looking for candidates takes for a key
+EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
+RUN = pa.schema([("pair", pa.uint64())])
+LAST = 2**64
+DIGITS = 64  # samples that a slice is cut by
+
+
+def partitions(grouping: Grouping) -> int:
+    """How many ranges the keys are cut into."""
+    keys = sum(len(batch) for part in grouping.parts for batch in BatchFile(part.members))
+    return max(1, -(-keys // grouping.room_for(KEY_BYTES)))
+
+
+def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[str, Any]:
+    """Candidate pairs among the keys of one range, of all shards."""
+    from curate.kernels.components import candidate_pairs
+
+    low, high = (LAST * at // parts for at in (part, part + 1))
+    keys, items = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
+    for number, shard in enumerate(grouping.parts):
+        for members in BatchFile(shard.members):
+            found = members["key"].to_numpy()
+            cut = slice(_position(found, low), _position(found, high))
+            keys.append(found[cut].copy())
+            items.append((members["row"].to_numpy()[cut] + grouping.starts[number]).astype(np.uint32))
+    most = grouping.room_for(32)
+    count = 0
+    with BatchWriter(grouping.file("pairs", part), RUN) as writer:
+        for run in candidate_pairs(_joined(keys), _joined(items), grouping.look, most):
+            writer.write(pa.table({"pair": run}))
+            count += len(run)
+    return {"found": count}
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """All pieces in one array; they are let go of."""
+    whole = np.concatenate(pieces)
+    pieces.clear()
+    return whole
+
+
+def _position(ordered: np.ndarray, bound: int) -> int:
+    return len(ordered) if bound == LAST else int(np.searchsorted(ordered, np.uint64(bound)))
+
+
+def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
+    """Ranges of pairs (number, from, below), with about as many as can be compared at a time."""
+    width = sum(kind.bit_width // 8 if _is_fixed(kind) else 64 for kind in grouping.operator.sketches().values())
+    most = grouping.room_for(64 + 4 * width)
+    step = max(1, most // DIGITS)
+    samples = [run["pair"].to_numpy()[step - 1 :: step].copy() for file in grouping.files("pairs") for run in file]
+    ordered = np.sort(np.concatenate([np.zeros(0, np.uint64), *samples]))
+    cuts = [0, *np.unique(ordered[DIGITS - 1 :: DIGITS]).tolist(), LAST]
+    return [(number, *cuts[number : number + 2]) for number in range(len(cuts) - 1)]
+
+
+def _is_fixed(kind: pa.DataType) -> bool:
+    return pa.types.is_primitive(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def verify_task(grouping: Grouping, task: Task, number: int, low: int, high: int) -> dict[str, Any]:
+    """Compare the pairs of one range, each once, by their sketches."""
+    runs = [np.zeros(0, np.uint64)]
+    for file in grouping.files("pairs"):
+        for run in file:
+            found = run["pair"].to_numpy()
+            runs.append(found[_position(found, low) : _position(found, high)].copy())
+    pairs = np.unique(_joined(runs))
+    similarity = cluster.compare(pairs, grouping.sketches, grouping.operator.similarity)
+    counts, doubts = cluster.verdicts(grouping.operator, similarity)
+    write_edges(grouping, "edges", number, pairs[counts], similarity[counts])
+    write_edges(grouping, "doubts", number, pairs[doubts], similarity[doubts])
+    return {"compared": len(pairs), "edges": int(counts.sum()), "doubts": int(doubts.sum())}
+
+
+def write_edges(grouping: Grouping, stage: str, number: int, pairs: np.ndarray, similarity: np.ndarray) -> None:
+    write_table(grouping.file(stage, number), pa.table({"pair": pairs, "similarity": similarity}, schema=EDGES))
+
+
+def judge_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]:
+    """Measure the pairs in doubt of one range on their evidence, as much of it at a time as there is room for.
+
+    Where an earlier run has kept no evidence of a row, the estimate decides.
+    """
+    from curate.execute.evidence import Evidences
+    from curate.kernels.components import unpack
+
+    table = next(iter(BatchFile(grouping.file("doubts", number))), None)
+    pairs, similarity = (column(table, name) if table else np.zeros(0) for name in ("pair", "similarity"))
+    evidence = Evidences(grouping)
+    a, b = unpack(pairs.astype(np.uint64))
+    sizes = evidence.sizes(a) + evidence.sizes(b)
+    known = np.flatnonzero(~np.isnan(sizes))
+    at = 0
+    load = np.cumsum(sizes[known])
+    while at < len(known):
+        before = load[at - 1] if at else 0
+        stop = max(at + 1, int(np.searchsorted(load, before + grouping.room // 4, "right")))
+        chosen = known[at:stop]
+        similarity[chosen] = cluster.compare(pairs[chosen], evidence, grouping.operator.measure)
+        at = stop
+    counts = similarity >= grouping.operator.threshold
+    write_edges(grouping, "judged", number, pairs[counts], similarity[counts])
+    return {"measured": len(known), "estimated": len(pairs) - len(known), "edges": int(counts.sum())}
