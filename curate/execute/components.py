@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from curate.execute.batches import BatchFile
 from curate.execute.grouping import Grouping, column, read_part, write_parts
 from curate.execute.pairs import EDGES, RUN
 from curate.execute.tasks import Task
@@ -29,8 +30,8 @@ def unite(grouping: Grouping, stages: Stages, edges: int, clusters: int) -> None
     if ITEM_BYTES * int(grouping.starts[-1]) <= grouping.room:
         stages("unite", [(clusters,)])
         return
-    parts = max(2, -(-edges * STAR_BYTES // grouping.room))
-    stages("spread", [(number, parts) for number in range(len([*grouping.files("edges", "judged")]))])
+    parts = max(2, -(-edges // grouping.room_for(STAR_BYTES)))
+    stages("spread", [(number, parts) for number in range(len(grouping.paths("edges", "judged")))])
     before, number = None, 0
     while True:
         found = stages("large", [(part, parts, number) for part in range(parts)])
@@ -73,10 +74,7 @@ def _hash(items: np.ndarray, parts: int) -> np.ndarray:
 
 def spread_task(grouping: Grouping, task: Task, number: int, parts: int) -> dict[str, Any]:
     """The edges of one file: by their smaller item for `label`, and from both of their items for the first star."""
-    from itertools import islice
-
-    file = next(islice(grouping.files("edges", "judged"), number, None))
-    table = pa.Table.from_batches([*file], EDGES)
+    table = pa.Table.from_batches([*BatchFile(grouping.paths("edges", "judged")[number])], EDGES)
     pairs = column(table, "pair")
     write_parts(grouping.file("byitem", number), table, _hash(pairs >> UP, parts), parts)
     _write_both(grouping, _round("small", -1), number, pairs, parts)

@@ -106,7 +106,7 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
         judged = stages("judge", [(number,) for number, *_ in slices])
         facts |= {"measured": judged["measured"], "pairs": facts["pairs"] + judged["edges"]}
         facts |= {"estimated": judged["estimated"]} if judged["estimated"] else {}
-    clusters = -(-facts["pairs"] * EDGE_BYTES // grouping.room)
+    clusters = -(-facts["pairs"] // grouping.room_for(EDGE_BYTES))
     if clusters:
         components.unite(grouping, stages, facts["pairs"], clusters)
     facts |= dict.fromkeys(("clusters", "copies", "copies_by_components", "copies_by_representative"), 0)

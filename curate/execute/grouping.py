@@ -21,7 +21,7 @@ from curate.plan import Pass, Plan, PlannedStep, fingerprint, stored
 from curate.store import Store
 
 ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
-LEAST = 1000  # items a task takes on, however little memory there is
+LEAST = 10_000  # items a task takes on, however little memory there is
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -96,9 +96,10 @@ class Grouping:
 
     def files(self, *stages: str) -> Iterator[BatchFile]:
         """What the tasks of some stages have left, in order."""
-        for stage in stages:
-            for path in sorted(self.folder(stage).glob("[0-9]*.arrow")):
-                yield BatchFile(path)
+        yield from map(BatchFile, self.paths(*stages))
+
+    def paths(self, *stages: str) -> list[Path]:
+        return [path for stage in stages for path in sorted(self.folder(stage).glob("[0-9]*.arrow"))]
 
     @cached_property
     def evidence_step(self) -> PlannedStep:

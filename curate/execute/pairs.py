@@ -109,7 +109,7 @@ def judge_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]:
     load = np.cumsum(sizes[known])
     while at < len(known):
         before = load[at - 1] if at else 0
-        stop = max(at + 1, int(np.searchsorted(load, before + grouping.room // 4, "right")))
+        stop = max(at + 1, int(np.searchsorted(load, before + max(grouping.room // 4, 1 << 20), "right")))
         chosen = known[at:stop]
         similarity[chosen] = cluster.compare(pairs[chosen], evidence, grouping.operator.measure)
         at = stop
