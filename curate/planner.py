@@ -16,7 +16,8 @@ from curate.operator import Deduplicator, Expander, Mapper, Operator, Selector, 
 from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
-INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no source and no step may have
+# Columns of the annotations that no source and no step may have.
+INTERNAL = ("dropped_by", "failed_rules", "row", "text_bytes", "text_words")
 
 Looked = tuple[list[Shard], dict[str, pa.Schema]]
 
