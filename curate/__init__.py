@@ -15,6 +15,7 @@ _HOME = {
     "Config": "curate.config",
     "CurateError": "curate.errors",
     "Corpus": "curate.corpus",
+    "Decision": "curate.decision",
     "Deduplicator": "curate.operator",
     "Expander": "curate.operator",
     "Filter": "curate.operator",
@@ -26,6 +27,7 @@ _HOME = {
     "Signal": "curate.operator",
     "Source": "curate.io.source",
     "Trainer": "curate.operator",
+    "decide": "curate.decision",
     "open_run": "curate.result",
     "ops": "curate.ops",
     "read": "curate.corpus",
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from curate.config import Config as Config
     from curate.corpus import Corpus as Corpus
     from curate.corpus import read as read
+    from curate.decision import Decision as Decision
+    from curate.decision import decide as decide
     from curate.engine import run as run
     from curate.errors import CurateError as CurateError
     from curate.io.source import Source as Source

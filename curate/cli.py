@@ -193,6 +193,34 @@ def show(run_folder: str, id_: str) -> None:
     click.echo(open_run(run_folder).show(id_))
 
 
+def size_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Columns with the sizes of documents, for Parquet that is not of curate's making."""
+    command = click.option("--words", metavar="COLUMN", help="Column with the words of a document, if not text_words.")(
+        command
+    )
+    return click.option("--bytes", metavar="COLUMN", help="Column with its bytes, if not text_bytes.")(command)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN")
+@click.option("--rules", required=True, metavar="FILE", help="What `keep` takes: a YAML file, or a rule set's name.")
+@click.option("--output", metavar="FOLDER", help="Where the result goes; without it, documents are only counted.")
+@size_options
+def decide(run_folder: str, rules: str, output: str | None, words: str | None, bytes: str | None) -> None:
+    """Apply other rules to documents that are annotated already: a run, or any Parquet with columns.
+
+    \b
+    Example:
+      curate decide out/quickstart --rules stricter.yaml --output out/stricter
+    """
+    from curate.decision import decide as decide_anew
+
+    decision = decide_anew(run_folder, rules, output, words, bytes)
+    click.echo(decision.funnel)
+    if decision.result is not None:
+        click.echo(f"\n{decision.result.groups()}\n\ndata  {_shown(decision.result.path)}/data")
+
+
 @main.group()
 def assets() -> None:
     """Word lists and models that recipes name: list them, get them, check them.

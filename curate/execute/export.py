@@ -112,7 +112,11 @@ def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan) -> ParquetSin
 
 def _annotations(batch: Batch, names: list[str], schema: pa.Schema) -> pa.Table:
     rows = address(batch.walk.number, np.arange(batch.start, batch.start + batch.size))
-    made = {"row": pa.array(rows), "dropped_by": fate(batch, names), "failed_rules": failed_rules(batch.fails, batch.size)}
+    made = {
+        "row": pa.array(rows),
+        "dropped_by": fate(batch, names),
+        "failed_rules": failed_rules(batch.fails, batch.size),
+    }
     made |= {"text_bytes": one(batch.index[BYTES]), "text_words": one(batch.index[WORDS])}
     return pa.table({name: made[name] if name in made else batch.column(name) for name in schema.names}, schema=schema)
 
