@@ -32,6 +32,7 @@ _HOME = {
     "ops": "curate.ops",
     "read": "curate.corpus",
     "run": "curate.engine",
+    "what_if": "curate.thresholds",
 }
 
 __all__ = [*_HOME, "__version__"]
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from curate.recipe import Recipe as Recipe
     from curate.result import Result as Result
     from curate.result import open_run as open_run
+    from curate.thresholds import what_if as what_if
 
 
 def __getattr__(name: str) -> Any:

@@ -221,6 +221,36 @@ def decide(run_folder: str, rules: str, output: str | None, words: str | None, b
         click.echo(f"\n{decision.result.groups()}\n\ndata  {_shown(decision.result.path)}/data")
 
 
+@main.command("what-if")
+@click.argument("run_folder", metavar="RUN")
+@click.option("--rules", metavar="FILE", help="Rules to look at; default: those that the run was made with.")
+@click.option("--rule", metavar="NAME", help="Show what this rule keeps as its bound moves.")
+@click.option("--at", metavar="BOUNDS", help="With --rule: the bounds to count at, such as 10,20,50.")
+@click.option("--to", metavar="FOLDER", help="Write all tables as Parquet files.")
+@size_options
+def what_if(
+    run_folder: str, rules: str | None, rule: str | None, at: str | None, to: str | None, words: str, bytes: str
+) -> None:
+    """Tell what each rule drops that no other does, and what other bounds would keep.
+
+    \b
+    Example:
+      curate what-if out/quickstart --rule words --at 10,20,50
+    """
+    from curate.thresholds import what_if as look
+
+    if at and not rule:
+        raise PlanError("--at goes with --rule: say whose bounds they are")
+    try:
+        bounds = {rule: [float(bound) for bound in at.split(",")]} if at and rule else None
+    except ValueError as error:
+        raise PlanError(f"--at {at}: write numbers with commas, as in 10,20,50") from error
+    found = look(run_folder, rules, rule, bounds, words, bytes)
+    click.echo(found.text(rule))
+    for path in found.to(to) if to else ():
+        click.echo(f"wrote {_shown(path)}")
+
+
 @main.group()
 def assets() -> None:
     """Word lists and models that recipes name: list them, get them, check them.

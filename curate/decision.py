@@ -19,7 +19,7 @@ from curate.annotated import Annotated, annotated
 from curate.convert import size
 from curate.errors import DataError, PlanError
 from curate.execute.export import ROW_GROUP_BYTES, failed_rules
-from curate.funnel import Funnel
+from curate.funnel import UNITS, Funnel
 from curate.io.parquet import ParquetSink
 from curate.io.source import Source
 from curate.plan import fingerprint
@@ -29,6 +29,7 @@ from curate.result import Result, funnel_text, open_run
 from curate.store import replace_folder, write_text
 
 BITS = 60  # reasons in one column of `cells`
+LABELS = ("source", "language")
 VERDICT = ("dropped_by", "failed_rules")
 
 
@@ -111,10 +112,10 @@ def count(data: Annotated, rules: Policy) -> pl.DataFrame:
     """Documents, bytes and words by source, language and the set of reasons that apply."""
     parts: list[pa.Table] = []
     for table in data.batches([*rules.columns, "source", "language", *data.sizes.values(), *_any(data)]):
-        parts.append(_cells(table, rules.fails(table), data.sizes))
+        parts.append(cells_of(table, rules.fails(table), data.sizes))
         if len(parts) > 64:
-            parts = [_summed(parts)]
-    return pl.DataFrame(_summed(parts)) if parts else pl.DataFrame(_summed([_cells(_none(data), {}, data.sizes)]))
+            parts = [summed(parts)]
+    return pl.DataFrame(summed(parts)) if parts else pl.DataFrame(summed([cells_of(_none(data), {}, data.sizes)]))
 
 
 def _any(data: Annotated) -> list[str]:
@@ -126,7 +127,7 @@ def _none(data: Annotated) -> pa.Table:
     return pa.schema(list(data.types.items())).empty_table()
 
 
-def _cells(table: pa.Table, fails: Fails, sizes: Mapping[str, str]) -> pa.Table:
+def cells_of(table: pa.Table, fails: Fails, sizes: Mapping[str, str]) -> pa.Table:
     rows = len(table)
     is_text = {name: name in table.column_names and table.schema.field(name).type == pa.string() for name in LABELS}
     columns: dict[str, Any] = {name: table[name] if is_text[name] else pa.nulls(rows, pa.string()) for name in LABELS}
@@ -136,9 +137,6 @@ def _cells(table: pa.Table, fails: Fails, sizes: Mapping[str, str]) -> pa.Table:
     for unit in ("bytes", "words"):
         columns[unit] = table[sizes[unit]].cast(pa.int64()) if unit in sizes else pa.array(np.zeros(rows, np.int64))
     return _grouped(pa.table(columns), keys)
-
-
-LABELS = ("source", "language")
 
 
 def codes(fails: Fails, rows: int) -> dict[str, np.ndarray]:
@@ -153,12 +151,11 @@ def codes(fails: Fails, rows: int) -> dict[str, np.ndarray]:
 
 
 def _grouped(table: pa.Table, keys: list[str]) -> pa.Table:
-    units = [name for name in ("documents", "bytes", "words")]
-    sums = table.group_by(keys).aggregate([(unit, "sum") for unit in units])
-    return sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names]).select([*keys, *units])
+    sums = table.group_by(keys).aggregate([(unit, "sum") for unit in UNITS])
+    return sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names]).select([*keys, *UNITS])
 
 
-def _summed(parts: list[pa.Table]) -> pa.Table:
+def summed(parts: list[pa.Table]) -> pa.Table:
     whole = pa.concat_tables(parts)
     return _grouped(whole, whole.column_names[:-3])
 
@@ -175,7 +172,7 @@ def _facts(rules: Policy, cells: pl.DataFrame, unreadable: Mapping[str, int]) ->
     fates = [names[row.argmax()] if row.any() else None for row in fails]
     documents = cells["documents"].to_numpy()
     labels = zip(*(cells[name].to_list() for name in LABELS), strict=True)
-    counts = cells.select("documents", "bytes", "words").rows()
+    counts = cells.select(UNITS).rows()
     listed = [[*label, fate, *units] for label, fate, units in zip(labels, fates, counts, strict=True)]
     failed = {name: int(documents[fails[:, at]].sum()) for at, name in enumerate(names)}
     yield "", {"rows": int(documents.sum()), "bad": 0, "failed": failed, "cells": listed}
@@ -237,7 +234,7 @@ def _write(data: Annotated, rules: Policy, shape: Output, folder: Path) -> tuple
             whole = pa.table(columns).cast(schema)
             annotations.append(whole)
             kept.append(texts.kept(table, whole, at < 0))
-            parts = [_summed([*parts, _cells(table, fails, data.sizes)])]
+            parts = [summed([*parts, cells_of(table, fails, data.sizes)])]
     files = {"data": kept.files, "annotations": annotations.files}
     return {part: msgspec.to_builtins(listed) for part, listed in files.items()}, pl.DataFrame(parts[0])
 

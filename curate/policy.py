@@ -54,26 +54,30 @@ class Policy(NamedTuple):
         found: Fails = {}
         done: set[int] = set()
         for reason, at in self.reasons.items():
+            seen = alive if self.is_kept_only else ~nothing
             if at is None:
-                found[reason] = (
-                    before.get(reason, nothing) & alive if self.is_kept_only else before.get(reason, nothing)
-                )
+                found[reason] = before.get(reason, nothing) & seen
             elif at not in done:
                 done.add(at)
-                found |= self._judged(self.rules[at], table, alive if self.is_kept_only else ~nothing)
+                found |= self._judged(self.rules[at], table, seen)
             alive = alive & ~np.logical_or.reduce([*found.values()])
         return found
 
-    def _judged(self, step: PlannedStep, table: pa.Table, rows: np.ndarray) -> Fails:
-        """One step's reasons, for the rows it works on."""
+    def scope(self, step: PlannedStep, table: pa.Table) -> np.ndarray:
+        """Rows that a step is about: those of its sources for which its conditions hold."""
+        rows = np.ones(len(table), bool)
         if self.shards:
             ends = np.cumsum([count for _, count in self.shards])
             source = np.searchsorted(ends, table["row"].to_numpy() >> 32, side="right")
-            mine = np.array([name in step.scope.sources for name, _ in self.shards])
-            rows = rows & mine[source]
+            rows &= np.array([name in step.scope.sources for name, _ in self.shards])[source]
         for condition in step.scope.conditions:
             values = {name: table[name].combine_chunks() for name in sql.columns(condition)}
-            rows = rows & sql.holds(condition, values).fill_null(False).to_numpy(zero_copy_only=False)
+            rows &= sql.holds(condition, values).fill_null(False).to_numpy(zero_copy_only=False)
+        return rows
+
+    def _judged(self, step: PlannedStep, table: pa.Table, rows: np.ndarray) -> Fails:
+        """One step's reasons, for the rows it works on."""
+        rows = rows & self.scope(step, table)
         inputs = {own: table[name].combine_chunks() for own, name in step.inputs.items()}
         with blamed(step, "on these columns"):
             values = evaluate(step.operator, inputs)
@@ -180,7 +184,7 @@ def why_not(data: Annotated, old: Recipe, new: Recipe) -> str:
 
 
 def with_rules(recipe: Recipe, rules: list[Step]) -> Recipe:
-    """The recipe with these `keep` steps for its own: one of the same name in its place, others where the last stood."""
+    """The recipe with these `keep` steps for its own: in the place of one of that name, or where the last stood."""
     new = {step.name: step for step in rules}
     old = [step for step in recipe.steps if isinstance(step.operator, Keep)]
     matched = {step.name for step in old} & {*new}

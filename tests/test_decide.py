@@ -144,7 +144,7 @@ def test_anyones_parquet_gets_reasons(parquet: Path, tmp_path: Path, where: str)
         (1, 40, 4),
     ]
     assert curate.decide(decided.result, {"rules": {"long": {"column": "length", "min": 25}}}).kept == 2
-    with pytest.raises(PlanError, match="`data` does not have: decide on .*signals"):
+    with pytest.raises(PlanError, match=r"`data` does not have: decide on .*signals"):
         curate.decide(decided.result, {"rules": {"long": {"column": "length", "min": 25}}}, tmp_path / "looser")
 
 

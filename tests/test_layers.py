@@ -39,9 +39,9 @@ result:    result verdict explain progress      | operators operator recipe plan
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
-decide:    annotated policy decision thresholds comparison \
-                                                | annotated policy decision execute plan planner recipe funnel result \
-                                                  store config convert io operators operator sql errors curate \
+decide:    annotated policy decision curves thresholds comparison \
+                                                | annotated policy decision curves execute plan planner recipe funnel \
+                                                  result store config convert io operators operator sql errors curate \
                                                   msgspec numpy polars pyarrow | engine report card thresholds
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
