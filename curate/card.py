@@ -53,7 +53,7 @@ def _sections(manifest: dict[str, Any], recipe: Recipe) -> list[str]:
     sections = [_stated(recipe, "summary")]
     sections += ["## What it holds", _counts(manifest), _composition(manifest["funnel"]["groups"])]
     sections += ["## How it was made", _processing(recipe), "### Funnel", _funnel(steps)]
-    found = [f"- {_code(name)}: {_facts(facts)}" for name, facts in manifest["corpus"].items() if facts]
+    found = [_found(name, facts) for name, facts in manifest["corpus"].items() if facts]
     sections += ["### Corpus-wide steps", "\n".join(found)] if found else []
     sections += ["## Columns", _columns(manifest, recipe), ANNOTATIONS]
     sections += ["## Quarantine", _quarantine(manifest), "## How to load it", LOAD]
@@ -158,6 +158,23 @@ def _funnel(steps: list[dict[str, Any]]) -> str:
             lost = f"{fail} | {step['documents']:,} | {step['bytes'] / 1e6:,.2f} | {step['words']:,} |"
         lines.append(f"| {_code(step['step'])} | {lost} {left}")
     return "\n".join(lines)
+
+
+def _found(name: str, facts: dict[str, Any]) -> str:
+    """What a corpus-wide step has found, with a table of its groups if it has any."""
+    groups = facts.get("groups", [])
+    line = f"- {_code(name)}: {_facts({key: value for key, value in facts.items() if key != 'groups'})}"
+    if not groups:
+        return line
+    rows = [[*groups[0]], ["---"] * len(groups[0])]
+    rows += [
+        [
+            _cell("-" if value is None else f"{value:,}" if isinstance(value, int) else str(value))
+            for value in row.values()
+        ]
+        for row in groups
+    ]
+    return "\n".join([line, "", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _facts(facts: dict[str, Any]) -> str:

@@ -94,7 +94,7 @@ def run(
     progress = Progress("quiet" if quiet else "auto")
     result = engine.run(_recipe(recipe, sets, output), load_config(config_file, **flags), progress)
     if not quiet:
-        click.echo(f"\n{result.funnel}\n\n{result.groups()}\n")
+        click.echo("\n" + "\n\n".join(filter(None, [result.funnel, result.groups(), result.choices])) + "\n")
         shown = _shown(result.path)
         quarantined = result.manifest["quarantined"]
         if quarantined:

@@ -62,7 +62,7 @@ def _story(step: Step, row: dict[str, Any]) -> list[str]:
         if twin is not None:
             return [f"{step.name}: a copy of {twin}, which comes first in cluster {cluster}"]
         return [f"{step.name}: " + ("the first of its cluster" if cluster is not None else "no copy found")]
-    if isinstance(operator, Sample | Selector):
+    if isinstance(operator, Sample | Selector) and operator.reasons():
         return [f"{step.name}: {'not chosen' if _dropped_here(step, row['dropped_by']) else 'chosen'}"]
     return []
 

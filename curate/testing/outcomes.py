@@ -22,6 +22,7 @@ from curate.operator import (
     Types,
     declared,
     evaluate,
+    selection,
 )
 from curate.testing.examples import example_columns
 
@@ -54,8 +55,8 @@ def outcome(operator: Operator, columns: Columns, situation: str = "the example 
 def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = False) -> Columns:
     """What a corpus-wide operator decides for each row of a corpus in shards, as the engine does it.
 
-    A Deduplicator says the cluster (position of its first row, null for none), a Selector whether it keeps the row,
-    a Trainer what its model says. `backwards`: the shards are worked on last to first.
+    A Deduplicator says the cluster (position of its first row, null for none), a Selector what it writes and whether
+    it keeps the row, a Trainer what its model says. `backwards`: the shards are worked on last to first.
     """
     if isinstance(operator, Trainer):
         return _applied(operator, shards, joined(shards), backwards)
@@ -63,7 +64,8 @@ def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = F
     corpus = pa.concat_tables(sketches).combine_chunks()
     if isinstance(operator, Selector):
         ids = pa.array([f"{row:06d}" for row in range(len(corpus))])
-        return {"keep": pa.array(operator.select(corpus.append_column("id", ids)))}
+        made = selection(operator, corpus.append_column("id", ids))
+        return {**made.columns, **({} if made.keep is None else {"keep": pa.array(made.keep)})}
     assert isinstance(operator, Deduplicator), f"{operator.name()} decides nothing about the corpus"
     keyed = _by_shard(sketches, operator.keys, backwards)
     starts = np.cumsum([0, *map(len, sketches)])
@@ -82,8 +84,12 @@ def added(operator: Operator, columns: Columns) -> Columns:
         rows = range(len(next(iter(fails.values()))))
         return {"dropped_by": pa.array([next((r for r in fails if fails[r][i]), None) for i in rows], pa.string())}
     if isinstance(operator, Selector):
-        kept = decisions(operator, [columns])["keep"]
-        return {"dropped_by": pa.array([None if keep else operator.name() for keep in kept.to_pylist()], pa.string())}
+        made = decisions(operator, [columns])
+        kept = made.pop("keep", None)
+        if kept is None:
+            return made
+        reasons = [None if keep else operator.name() for keep in kept.to_pylist()]
+        return {**made, "dropped_by": pa.array(reasons, pa.string())}
     if isinstance(operator, Trainer):
         return decisions(operator, [columns])
     if isinstance(operator, Deduplicator):
