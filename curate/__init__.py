@@ -28,6 +28,7 @@ _HOME = {
     "Source": "curate.io.source",
     "Trainer": "curate.operator",
     "decide": "curate.decision",
+    "diff": "curate.comparison",
     "open_run": "curate.result",
     "ops": "curate.ops",
     "read": "curate.corpus",
@@ -39,6 +40,7 @@ __all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
     from curate import ops as ops
+    from curate.comparison import diff as diff
     from curate.config import Config as Config
     from curate.corpus import Corpus as Corpus
     from curate.corpus import read as read

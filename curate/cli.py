@@ -251,6 +251,27 @@ def what_if(
         click.echo(f"wrote {_shown(path)}")
 
 
+@main.command()
+@click.argument("run_a")
+@click.argument("run_b")
+@click.option("--on", default="id", show_default=True, metavar="COLUMN", help="What tells which document is which.")
+@click.option("--json", "as_json", is_flag=True, help="Print counts and distributions as JSON.")
+@click.option("--to", metavar="FOLDER", help="Write all tables, with the documents that changed, as Parquet files.")
+def diff(run_a: str, run_b: str, on: str, as_json: bool, to: str | None) -> None:
+    """Compare two runs: which documents changed status and why, both funnels, shifts of distributions.
+
+    \b
+    Example:
+      curate diff out/quickstart out/stricter --to changes
+    """
+    from curate.comparison import diff as compare
+
+    found = compare(run_a, run_b, on)
+    click.echo(found.json() if as_json else found.text())
+    for path in found.to(to) if to else ():
+        click.echo(f"wrote {_shown(path)}", err=as_json)
+
+
 @main.group()
 def assets() -> None:
     """Word lists and models that recipes name: list them, get them, check them.

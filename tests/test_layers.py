@@ -42,7 +42,7 @@ engine:    engine                               | execute plan planner recipe re
 decide:    annotated policy decision curves thresholds comparison \
                                                 | annotated policy decision curves execute plan planner recipe funnel \
                                                   result store config convert io operators operator sql errors curate \
-                                                  msgspec numpy polars pyarrow | engine report card thresholds
+                                                  msgspec numpy polars pyarrow report | engine report card
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
