@@ -30,13 +30,13 @@ class Comparison:
                 below a value differ)
     """
 
-    def __init__(self, a: Result, b: Result, joined: pl.DataFrame, shifts: pl.DataFrame):
+    def __init__(self, a: Result, b: Result, joined: pl.LazyFrame, shifts: pl.DataFrame):
         self.a, self.b = a, b
-        self.documents = joined.filter(pl.col("before") != pl.col("after")).drop("bytes", "words")
+        moved = joined.filter(pl.col("before") != pl.col("after")).drop("bytes", "words")
         sums = [pl.len().cast(pl.Int64).alias("documents"), pl.col("bytes").sum(), pl.col("words").sum()]
-        self.changes = (
-            joined.group_by("before", "after").agg(sums).sort(["documents", "before", "after"], descending=True)
-        )
+        counts = joined.group_by("before", "after").agg(sums)
+        self.documents, found = pl.collect_all([moved, counts], engine="streaming")
+        self.changes = found.sort(["documents", "before", "after"], descending=True)
         self.funnel, self.shifts = _funnels(a, b), shifts
 
     def to(self, folder: str | Path) -> list[Path]:
@@ -86,11 +86,12 @@ def diff(a: str | Path | Result, b: str | Path | Result, on: str = "id") -> Comp
     return Comparison(one, two, _joined(one, two, on), _shifts(one, two))
 
 
-def _joined(a: Result, b: Result, on: str) -> pl.DataFrame:
+def _joined(a: Result, b: Result, on: str) -> pl.LazyFrame:
     """Every document of both, with its status, the rules it fails and its size."""
     left, right = _statuses(a, on), _statuses(b, on)
     keys = [on]
-    if any(side.select(pl.col(on).is_duplicated().any()).collect().item() for side in (left, right)):
+    counted = [side.select(pl.len(), pl.col(on).n_unique()).collect(engine="streaming") for side in (left, right)]
+    if any(rows != ids for rows, ids in (counts.row(0) for counts in counted)):
         left, right = (side.with_columns(pl.int_range(pl.len()).over(on).alias("copy")) for side in (left, right))
         keys.append("copy")
     both = left.join(right, on=keys, how="full", coalesce=True, nulls_equal=True, suffix="_b")
@@ -101,7 +102,7 @@ def _joined(a: Result, b: Result, on: str) -> pl.DataFrame:
         *(pl.col(column).fill_null(ABSENT).alias(name) for name, column in status.items()),
         *(pl.col(column).alias(name) for name, column in rules.items()),
         *(pl.coalesce(f"{unit}_b", unit).alias(unit) for unit in ("bytes", "words")),
-    ).collect(engine="streaming")
+    )
 
 
 def _statuses(run: Result, on: str) -> pl.LazyFrame:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.annotated import Annotated
-from curate.decision import cells_of, summed
+from curate.cells import cells_of, needed, nothing, summed
 from curate.funnel import UNITS
 from curate.operators.keep import Keep, Rule
 from curate.plan import PlannedStep
@@ -62,18 +62,14 @@ def first_look(
     stride = max(1, rows // LOOKED_AT)
     columns = {step.inputs[step.operator.rule(own).column] for step, own in about}  # type: ignore[attr-defined]
     values: dict[str, list[np.ndarray]] = {name: [] for name in columns}
-    parts = [cells_of(pa.schema(list(data.types.items())).empty_table(), _no_fails(applied), data.sizes)]
+    parts = [nothing(data, applied)]
     seen = 0
-    for table in data.batches([*applied.columns, *GROUPS[1:], *data.sizes.values(), *[*data.types][:1]]):
+    for table in data.batches(needed(data, applied)):
         parts = [summed([*parts, cells_of(table, applied.fails(table), data.sizes)])]
         for name, found in values.items():
             found.append(_numbers(table[name].slice(-seen % stride))[::stride])
         seen += len(table)
     return pl.DataFrame(parts[0]), {name: np.concatenate([np.zeros(0), *found]) for name, found in values.items()}
-
-
-def _no_fails(applied: Policy) -> Fails:
-    return {name: np.zeros(0, bool) for name in applied.reasons}
 
 
 def _numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

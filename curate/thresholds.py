@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 
 from curate.annotated import Annotated, annotated
+from curate.cells import matrix, unreadable
 from curate.curves import Curve, Side, count, first_look, grid, sides
-from curate.decision import Decision, matrix, unreadable
+from curate.decision import Decision
 from curate.errors import PlanError, nearest
 from curate.funnel import UNITS
 from curate.operators.keep import Keep, text

@@ -39,10 +39,11 @@ result:    result verdict explain progress      | operators operator recipe plan
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
-decide:    annotated policy decision curves thresholds comparison \
-                                                | annotated policy decision curves execute plan planner recipe funnel \
-                                                  result store config convert io operators operator sql errors curate \
-                                                  msgspec numpy polars pyarrow report | engine report card
+decide:    annotated policy cells decided decision curves thresholds comparison \
+                                                | annotated policy cells decided decision curves execute plan \
+                                                  planner recipe funnel result report store config convert io \
+                                                  operators operator sql errors curate msgspec numpy polars pyarrow \
+                                                  | engine card
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |

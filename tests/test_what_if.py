@@ -12,7 +12,7 @@ import pytest
 
 import curate
 from curate import Config, Recipe, Result
-from curate.decision import matrix
+from curate.cells import matrix
 from curate.errors import PlanError
 from curate.thresholds import WhatIf
 
