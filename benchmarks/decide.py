@@ -13,11 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import curate
+from curate.operator import evaluate, plain, selection
+from curate.operators.mixture import SampleMixture
+from curate.operators.quantile import Quantile
+from curate.operators.select import SelectBudget
 
 SIGNALS = 10
 PART = 500_000
@@ -35,6 +40,14 @@ def main() -> None:
             synthetic(folder, given.rows)
         timed("decide, counts only", lambda: curate.decide(folder, RULES))
         timed("decide, all annotations and kept rows written", lambda: curate.decide(folder, RULES, f"{temporary}/out"))
+        timed("what-if, 20 curves of 101 bounds, by source and language", lambda: curate.what_if(folder, RULES))
+        rows = sketches(folder)
+        quotas = {"en": {"max": 0.3}, "zh": {"min": 0.2}}
+        budget = {"tokens": given.rows * 800, "size": "text_words", "by": "signal_0", "per": "language"}
+        timed("select_budget", lambda: chosen(SelectBudget, {**budget, "quotas": quotas}, rows))
+        mixture = {"size": "text_words", "temperature": 2.0, "tokens": given.rows * 2500, "epochs": 4}
+        timed("sample_mixture", lambda: chosen(SampleMixture, mixture, rows))
+        timed("quantile", lambda: chosen(Quantile, {"of": "signal_0", "per": "language"}, rows))
 
 
 def synthetic(folder: Path, rows: int) -> None:
@@ -49,6 +62,18 @@ def synthetic(folder: Path, rows: int) -> None:
         columns |= {"text_bytes": columns["text_words"].astype(np.int64) * 6}
         columns |= {f"signal_{at}": chance.random(count).round(4) for at in range(SIGNALS)}
         pq.write_table(pa.table(columns), folder / f"{number:03d}.parquet", compression="zstd")
+
+
+def sketches(folder: Path) -> pa.Table:
+    """The columns that selectors look at."""
+    return pq.read_table(folder, columns=["id", "source", "language", "text_words", "signal_0"])
+
+
+def chosen(cls: Any, parameters: dict[str, Any], rows: pa.Table) -> Any:
+    """A selector on rows in memory, sketch and choice."""
+    operator = msgspec.convert(parameters, cls)
+    columns = {name: plain(rows[name]) for name in operator.reads()}
+    return selection(operator, pa.table({**evaluate(operator, columns), "id": rows["id"]}))
 
 
 def timed(title: str, work: Callable[[], Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,20 +91,34 @@ def grid(values: np.ndarray, now: float | None) -> np.ndarray:
 def count(data: Annotated, applied: Policy, curves: list[Curve]) -> pl.DataFrame:
     """All curves, in one look at the rows."""
     tallies = [_Tally(curve) for curve in curves]
-    sized = data.sizes
-    for table in data.batches([*applied.columns, *GROUPS[1:], *sized.values()]) if curves else ():
+    for table in data.batches(needed(data, applied)) if curves else ():
         fails = applied.fails(table)
         dropped = np.sum([mask.astype(np.int32) for mask in fails.values()], axis=0)
-        weights = [np.ones(len(table)), *(_numbers(table[sized[u]]) if u in sized else None for u in UNITS[1:])]
-        labels = {name: _labels(table, name) for name in GROUPS}
+        weights = [np.nan_to_num(_numbers(table[data.sizes[u]])) if u in data.sizes else None for u in UNITS[1:]]
+        labels = _Labels(table)
         for tally in tallies:
-            tally.add(table, applied, fails, dropped - fails[tally.curve.rule], labels, weights)
+            tally.add(table, applied, fails, dropped - fails[tally.curve.rule] == 0, labels, weights)
     frames = [tally.frame() for tally in tallies]
     return pl.concat(frames) if frames else _Tally.empty()
 
 
-def _labels(table: pa.Table, name: str) -> tuple[list[str | None], np.ndarray]:
-    """Names of the groups in a batch, and for each row the place of its group among them."""
+class _Labels:
+    """The pairs of source and language in a batch, and for each row the place of its own among them."""
+
+    def __init__(self, table: pa.Table):
+        names, codes = {}, {}
+        for name in GROUPS[1:]:
+            names[name], codes[name] = _coded(table, name)
+        both = codes["source"] * len(names["language"]) + codes["language"]
+        pairs, self.row = np.unique(both, return_inverse=True)
+        self.pairs = len(pairs)
+        places = dict(zip(GROUPS[1:], np.divmod(pairs, len(names["language"])), strict=True))
+        self.of = {name: [names[name][at] for at in places[name]] for name in GROUPS[1:]}
+        self.of["all"] = [None] * self.pairs
+
+
+def _coded(table: pa.Table, name: str) -> tuple[list[str | None], np.ndarray]:
+    """The values of a column of strings, and for each row the place of its own; one null where there is no such."""
     if name not in table.column_names or table.schema.field(name).type != pa.string():
         return [None], np.zeros(len(table), np.int64)
     encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
@@ -118,7 +131,7 @@ class _Tally:
     def __init__(self, curve: Curve):
         self.curve = curve
         self.slots = len(curve.bounds) + 1
-        # by, group -> [with the other rules / alone, unit, passes so many bounds]
+        # by, group -> [unit, dropped by other rules or not, passes so many bounds]
         self.counts: dict[tuple[str, str | None], np.ndarray] = {}
 
     def add(
@@ -126,22 +139,40 @@ class _Tally:
         table: pa.Table,
         applied: Policy,
         fails: Fails,
-        others: np.ndarray,
-        labels: Mapping[str, tuple[list[str | None], np.ndarray]],
+        clean: np.ndarray,
+        labels: _Labels,
         weights: list[np.ndarray | None],
     ) -> None:
+        """Count a batch. `clean`: rows that no other rule drops."""
         law = self.curve.law
         own, moved = self._passed(table, applied, ~fails[self.curve.rule])
         seen = _seen(applied, self.curve, fails)
+        sums = self._sums(own, seen, clean, labels, weights)
         for by in GROUPS:
-            names, at = labels[by]
-            passed = moved if by == law.by else own
-            for kind, rows in enumerate((others == 0, seen)):
-                slot = at[rows] * self.slots + passed[rows]
-                for unit, weight in enumerate(weights):
-                    if weight is not None:
-                        sums = np.bincount(slot, np.nan_to_num(weight[rows]), len(names) * self.slots)
-                        self._keep(by, names, kind, unit, sums.reshape(len(names), self.slots))
+            is_moved = bool(law.overrides) and by == self._by()
+            found = self._sums(moved, seen, clean, labels, weights) if is_moved else sums
+            for pair, name in enumerate(labels.of[by]):
+                if (by, name) not in self.counts:
+                    self.counts[by, name] = np.zeros((len(UNITS), 2, self.slots), np.int64)
+                self.counts[by, name] += found[:, pair]
+
+    def _sums(
+        self,
+        passed: np.ndarray,
+        seen: np.ndarray,
+        clean: np.ndarray,
+        labels: _Labels,
+        weights: list[np.ndarray | None],
+    ) -> np.ndarray:
+        """[unit, pair of source and language, dropped by other rules or not, passes so many bounds]"""
+        slot = (labels.row * 2 + clean) * self.slots + passed
+        found = np.zeros((len(UNITS), labels.pairs * 2 * self.slots), np.int64)
+        for unit, weight in enumerate([None, *weights]):
+            if unit and weight is None:
+                continue
+            some = weight if weight is None or seen.all() else weight[seen]
+            found[unit] = np.rint(np.bincount(slot if seen.all() else slot[seen], some, found.shape[1]))
+        return found.reshape(len(UNITS), labels.pairs, 2, self.slots)
 
     def _passed(self, table: pa.Table, applied: Policy, passes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many bounds each row passes: when the rule's own bound moves, and when every bound moves."""
@@ -172,21 +203,18 @@ class _Tally:
         law = self.curve.law
         return self.curve.step.inputs[law.by] if law.overrides else ""
 
-    def _keep(self, by: str, names: list[str | None], kind: int, unit: int, sums: np.ndarray) -> None:
-        for name, row in zip(names, sums, strict=True):
-            if (by, name) not in self.counts:
-                self.counts[by, name] = np.zeros((2, len(UNITS), self.slots), np.int64)
-            self.counts[by, name][kind, unit] += np.rint(row).astype(np.int64)
-
     def frame(self) -> pl.DataFrame:
         """Kept at each bound: all that pass at least that many."""
         curve, parts = self.curve, [self.empty()]
         bounds = curve.bounds if curve.side == "min" else curve.bounds[::-1]
-        for (by, value), counts in sorted(self.counts.items(), key=lambda item: (GROUPS.index(item[0][0]), str(item))):
+        for (by, value), counts in sorted(
+            self.counts.items(), key=lambda item: (GROUPS.index(item[0][0]), str(item[0]))
+        ):
             kept = counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]  # from the loosest bound on
+            kinds = {"": kept[:, 1], "alone_": kept.sum(axis=1)}
             columns: dict[str, Any] = {"bound": bounds, "now": bounds == getattr(curve.law, curve.side)}
-            for kind, prefix in enumerate(("", "alone_")):
-                columns |= {f"{prefix}{unit}": kept[kind, at] for at, unit in enumerate(UNITS)}
+            for prefix, units in kinds.items():
+                columns |= {f"{prefix}{unit}": units[at] for at, unit in enumerate(UNITS)}
             labels = {"rule": curve.rule, "column": curve.column, "side": curve.side, "by": by, "value": value}
             fixed = [pl.lit(label, pl.String).alias(name) for name, label in labels.items()]
             parts.append(pl.DataFrame(columns, schema_overrides={"now": pl.Boolean}).select(*fixed, pl.all()))
