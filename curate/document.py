@@ -52,6 +52,12 @@ class Document:
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {dotted}: {value!r} is not valid YAML") from error
 
+    def nest(self, *place: str | int) -> None:
+        """Read the file as if it stood at this place of a larger one."""
+        for key in reversed(place):
+            self.data = [self.data] if isinstance(key, int) else {key: self.data}
+        self._lines = {(*place, *inner): line for inner, line in self._lines.items()}
+
     def _read(self, text: str) -> Any:
         loader = yaml.SafeLoader(text)
         try:

@@ -160,7 +160,7 @@ class _Run:
     def _funnel(self) -> Funnel:
         facts = self._receipts(self.plan.passes[-1])
         pairs = zip(self.plan.shards, facts, strict=True)
-        funnel = Funnel(self.plan, [(shard.source, fact) for shard, fact in pairs if self.plan.exported(shard)])
+        funnel = Funnel(self.plan.reasons, [(shard.source, fact) for shard, fact in pairs if self.plan.exported(shard)])
         funnel.check()
         self._write_quarantine(self.plan.passes[-1], facts)
         return funnel

@@ -13,6 +13,7 @@ from curate.recipe import Recipe
 BINS = 48
 EXAMPLES = 5
 EXCERPT = 200
+OWN = ("row", "text_bytes", "text_words")  # numbers of curate itself
 
 
 class Distribution(NamedTuple):
@@ -37,7 +38,7 @@ def distributions(folder: Path, recipe: Recipe) -> list[Distribution]:
     numeric = [
         name
         for name, kind in frame.collect_schema().items()
-        if kind.is_numeric() and name != "row" and not name.endswith(("_cluster", "_twin"))
+        if kind.is_numeric() and name not in OWN and not name.endswith(("_cluster", "_twin"))
     ]
     bounds = rule_bounds(recipe)
     kept = pl.col("dropped_by").is_null().alias("kept")

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from curate.errors import DataError
-from curate.plan import Plan
 
 UNITS = ("documents", "bytes", "words")
 UNREADABLE = "quarantine.read"
@@ -19,9 +18,9 @@ Cell = tuple[str, str | None, str | None]
 class Funnel:
     """Counts by (source, language, fate), where the fate is null for kept documents."""
 
-    def __init__(self, plan: Plan, facts: Iterable[tuple[str, dict[str, Any]]]):
+    def __init__(self, reasons: Iterable[str], facts: Iterable[tuple[str, dict[str, Any]]]):
         """`facts`: for every shard of an exported source, its source and the receipt of the last pass."""
-        self.order = list(plan.reasons)
+        self.order = list(reasons)
         self.cells: dict[Cell, Counter[str]] = {}
         self.failed: Counter[str] = Counter()
         self.rows = self.bad = 0

@@ -7,7 +7,7 @@
 | Filter       | document | decide(columns) -> fails       | gives rows a reason to be dropped              |
 | Expander     | document | expand(columns) -> new rows    | 1 -> n rows with a reference to their parent   |
 | Deduplicator | corpus   | sketch, keys, similarity       | gives all but one of a cluster a reason        |
-| Selector     | corpus   | sketch, select                 | chooses a subset of the whole corpus           |
+| Selector     | corpus   | sketch, select                 | chooses a subset, writes what only all rows say|
 | Trainer      | corpus   | sketch, fit, apply             | fits a model on the corpus and applies it      |
 
 The argument names of the work method are the columns it reads, their annotations the Arrow types
@@ -23,7 +23,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -260,8 +260,22 @@ class Evidence(Signal, frozen=True):
         return self.of.evidence(**columns)  # type: ignore[attr-defined]
 
 
+class Selection(NamedTuple):
+    """What a selector says of all rows: those to keep (None: all), the columns it writes, and facts for the manifest.
+
+    Facts are plain values by name; `groups` is a list of rows, which the card and the terminal show as a table.
+    """
+
+    keep: np.ndarray | None = None
+    columns: Columns = {}
+    facts: dict[str, Any] = {}
+
+
 class Selector(Operator, frozen=True):
-    """Chooses a subset of the corpus: `sketch` makes small row-aligned columns, `select` sees them for all rows."""
+    """Chooses a subset of the corpus: `sketch` makes small row-aligned columns, `select` sees them for all rows.
+
+    One that only writes columns has no reasons.
+    """
 
     kind: ClassVar[str] = "Selector"
     scope: ClassVar[Literal["document", "corpus"]] = "corpus"
@@ -273,8 +287,8 @@ class Selector(Operator, frozen=True):
     def sketches(self) -> Types:
         raise NotImplementedError
 
-    def select(self, sketch: pa.Table) -> np.ndarray:
-        """True for the rows to keep. `sketch` holds all rows in corpus order and their ids (`id`)."""
+    def select(self, sketch: pa.Table) -> np.ndarray | Selection:
+        """True for the rows to keep, or a Selection. `sketch` holds all rows in corpus order and their ids (`id`)."""
         raise NotImplementedError
 
 
@@ -359,6 +373,17 @@ def evaluate(operator: Operator, columns: Mapping[str, pa.Array], work: Callable
     return {name: scatter(array, present.to_numpy(zero_copy_only=False)) for name, array in result.items()}
 
 
+def selection(operator: Selector, sketch: pa.Table) -> Selection:
+    """What a selector decides, in one form. Raises OperatorError when it is not what the operator declares."""
+    made = operator.select(sketch)
+    made = made if isinstance(made, Selection) else Selection(keep=np.asarray(made))
+    if (made.keep is None) != (not operator.reasons()):
+        raise OperatorError(f"{operator.name()}: select() keeps rows if, and only if, the operator has a reason")
+    if made.keep is not None and (made.keep.dtype != bool or len(made.keep) != len(sketch)):
+        raise OperatorError(f"{operator.name()}: select() must return one true or false per row")
+    return made._replace(columns=_matching(operator, made.columns, operator.writes(), len(sketch)))
+
+
 def scatter(array: pa.Array, mask: np.ndarray) -> pa.Array:
     """Spread values over the true positions of `mask`; null elsewhere.
 
@@ -427,7 +452,10 @@ def _present(inputs: Mapping[str, pa.Array]) -> pa.Array | None:
 
 
 def _checked(operator: Operator, result: Mapping[str, pa.Array], rows: int | None) -> Columns:
-    types = declared(operator)
+    return _matching(operator, result, declared(operator), rows)
+
+
+def _matching(operator: Operator, result: Mapping[str, pa.Array], types: Types, rows: int | None) -> Columns:
     if set(result) != set(types):
         raise OperatorError(f"{operator.name()} declares columns {sorted(types)} but returned {sorted(result)}")
     for name, kind in types.items():
@@ -491,8 +519,11 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
 
         return in_memory(operator, columns)
     if isinstance(operator, Selector):
-        keep = operator.select(pa.table({**evaluate(operator, columns), "id": columns["id"]}))
-        return {"dropped_by": pc.if_else(pa.array(keep), pa.scalar(None, pa.string()), operator.name())}
+        found = selection(operator, pa.table({**evaluate(operator, columns), "id": columns["id"]}))
+        if found.keep is None:
+            return found.columns
+        reason = pc.if_else(pa.array(found.keep), pa.scalar(None, pa.string()), operator.name())
+        return {**found.columns, "dropped_by": reason}
     if isinstance(operator, Trainer):
         model = fitted(operator, [complete(columns)])
         made = evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]

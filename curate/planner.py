@@ -16,7 +16,8 @@ from curate.operator import ROW, Deduplicator, Expander, Operator, Selector, Tra
 from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
-INTERNAL = ("dropped_by", "failed_rules", ROW)  # columns of the annotations that no source and no step may have
+# Columns of the annotations that no source and no step may have.
+INTERNAL = ("dropped_by", "failed_rules", ROW, "text_bytes", "text_words")
 KEPT = "kept"  # what funnel and report call documents without a reason
 
 Looked = tuple[list[Shard], dict[str, pa.Schema]]

@@ -147,6 +147,23 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.output.path or f"out/{self.name}"
 
 
+def load_policy(rules: str | Path | Mapping[str, Any]) -> tuple[Step, ...]:
+    """The steps of a policy: what `keep:` takes, steps, or a recipe; as a file, a rule set's name, or plain values."""
+    if isinstance(rules, Mapping):
+        document, folder = Document(yaml.safe_dump(dict(rules)), "rules", builtin_variables()), Path.cwd()
+    else:
+        path = locate(rule_set_file(str(rules)))
+        document, folder = read_document(path, builtin_variables()), path.parent
+        document.inside = (path.resolve(),)
+    if isinstance(document.data, list):
+        document.nest("steps")
+    elif isinstance(document.data, dict) and "rules" in document.data:
+        document.nest("steps", 0, "keep")
+    elif isinstance(document.data, dict) and [*document.data] == ["keep"]:
+        document.nest("steps", 0)
+    return _recipe(document, folder, {}, {}).steps
+
+
 class _Head(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The top level of a recipe file, steps and sources still plain."""
 

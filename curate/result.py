@@ -75,6 +75,20 @@ class Result:
         more = f"\n... and {len(groups) - most} smaller groups (manifest.json has all)" if len(groups) > most else ""
         return table_text(rows, left=2) + more
 
+    @property
+    def choices(self) -> str:
+        """What selectors with groups aimed at and got, as text; empty when there is none."""
+        parts = []
+        for step, facts in self.manifest["corpus"].items():
+            groups = (facts or {}).get("groups")
+            if groups:
+                told = ", ".join(
+                    f"{name.replace('_', ' ')}: {_told(v)}" for name, v in facts.items() if name != "groups"
+                )
+                rows = [[*groups[0]], *([_told(value) for value in row.values()] for row in groups)]
+                parts.append(f"{step}: {told}\n{table_text(rows, left=1)}")
+        return "\n\n".join(parts)
+
     def row(self, id: str) -> dict[str, Any]:
         """The annotations of one document; DataError when there is none with that id."""
         import polars as pl
@@ -138,6 +152,10 @@ def table_text(rows: list[list[str]], left: int) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _told(value: Any) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _mb(size: int) -> str:

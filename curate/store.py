@@ -77,7 +77,7 @@ class Store(msgspec.Struct, frozen=True):
 
     def sign(self, key: str, shard: str, facts: dict[str, Any]) -> None:
         """Note that a piece of work is finished."""
-        write_text(self.work("done", key, f"{shard}.json"), json.dumps(facts, sort_keys=True))
+        write_text(self.work("done", key, f"{shard}.json"), json.dumps(facts))
 
     def manifest(self) -> dict[str, Any] | None:
         try:

@@ -62,7 +62,7 @@ def _story(step: Step, row: dict[str, Any]) -> list[str]:
         return [f"{step.name}: {_copy_text(step, row)}"]
     if isinstance(operator, Decontaminate):
         return [f"{step.name}: {_match(step, row)}"]
-    if isinstance(operator, Sample | Selector):
+    if isinstance(operator, Sample | Selector) and operator.reasons():
         return [f"{step.name}: {'not chosen' if _dropped_here(step, row['dropped_by']) else 'chosen'}"]
     return []
 

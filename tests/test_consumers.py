@@ -48,7 +48,8 @@ def types(result: Result, part: str) -> dict[str, str]:
     if part == "data":
         return columns
     del columns["text"]
-    return columns | {"row": "int64", "dropped_by": "string", "failed_rules": "list<element: string>"}
+    verdict = {"row": "int64", "dropped_by": "string", "failed_rules": "list<element: string>"}
+    return columns | verdict | {"text_bytes": "int64", "text_words": "int32"}
 
 
 def arrow_types(schema: pa.Schema) -> dict[str, str]:

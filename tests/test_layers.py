@@ -44,6 +44,11 @@ engine:    engine                               | execute plan planner recipe re
                                                   operator errors curate msgspec \
                                                   | kernels operators contamination overlap report card
 overlap:   overlap                              | execute operator recipe result store errors numpy polars | kernels
+decide:    annotated policy cells decided decision curves thresholds comparison \
+                                                | annotated policy cells decided decision curves execute plan \
+                                                  planner recipe funnel result report store config convert io \
+                                                  operators operator sql errors curate msgspec numpy polars pyarrow \
+                                                  | engine card
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |

@@ -261,7 +261,8 @@ class Batch:
             self._push(step.outputs[own], Version(partial(_given, array), rows))
         drops = np.zeros(self.size, bool)
         drops[at] = part["drop"].to_numpy()
-        self._drop(step.outputs[step.operator.reasons()[0]], drops)
+        for own in step.operator.reasons():
+            self._drop(step.outputs[own], drops)
 
     def _push(self, name: str, version: Version) -> None:
         self._versions[name].append(version)

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.errors import OperatorError
 from curate.execute import dedup
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchFile, read_table, write_table
 from curate.execute.tasks import Task
 from curate.execute.train import receipt_of, train
-from curate.operator import Deduplicator, Expander, Selector, Trainer
+from curate.operator import Deduplicator, Expander, Selector, Trainer, selection
 from curate.plan import Pass, Plan, PlannedStep, stored
 from curate.store import Store
 
@@ -58,16 +57,17 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
     schema = pa.schema([*stored(step).items(), ("id", pa.string())])
     whole_corpus = pa.concat_tables(pieces).combine_chunks() if pieces else schema.empty_table()
     with blamed(step, "corpus-wide"):
-        keep = np.asarray(step.operator.select(whole_corpus))
-    if keep.dtype != bool or len(keep) != len(whole_corpus):
-        raise OperatorError(f"{step.step.name}: select() must return one true or false per row")
+        found = selection(step.operator, whole_corpus)
+    keep = np.ones(len(whole_corpus), bool) if found.keep is None else found.keep
     start = 0
     for shard, rows in zip(shards, sizes, strict=True):
-        dropped = rows[~keep[start : start + len(rows)]]
+        part = slice(start, start + len(rows))
         start += len(rows)
-        table = pa.table({"row": pa.array(dropped.astype(np.uint32)), "drop": pa.array(np.ones(len(dropped), bool))})
-        _write_decisions(store, step, shard.key, table)
-    return {"rows": len(keep), "kept": int(keep.sum())}
+        told = np.ones(len(rows), bool) if found.columns else ~keep[part]
+        columns = {own: array.slice(part.start, len(rows)).filter(told) for own, array in found.columns.items()}
+        columns |= {"row": pa.array(rows[told].astype(np.uint32)), "drop": pa.array(~keep[part][told])}
+        _write_decisions(store, step, shard.key, pa.table(columns))
+    return {"rows": len(keep), "kept": int(keep.sum()), **found.facts}
 
 
 def _members(store: Store, this: Pass, shard: str) -> pa.Table:

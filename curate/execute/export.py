@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 import curate
 from curate.convert import size
+from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.tasks import Task, address, fate, outcomes
 from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
@@ -51,7 +53,8 @@ def schemas(plan: Plan) -> tuple[pa.Schema, pa.Schema]:
     text = [plan.schema.field("id"), plan.schema.field("text")]
     rest = [field for field in columns if field.name != "id"]
     decision = [pa.field("row", pa.int64()), pa.field("dropped_by", pa.string())]
-    decision.append(pa.field("failed_rules", pa.list_(pa.string())))
+    decision += [pa.field("failed_rules", pa.list_(pa.string()))]
+    decision += [pa.field("text_bytes", pa.int64()), pa.field("text_words", pa.int32())]
     return pa.schema([*text, *rest]), pa.schema([plan.schema.field("id"), *decision, *rest])
 
 
@@ -110,7 +113,12 @@ def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan, rows: int) ->
 
 def _annotations(batch: Batch, names: list[str], schema: pa.Schema) -> pa.Table:
     rows = address(batch.walk.number, np.arange(batch.start, batch.start + batch.size))
-    made = {"row": pa.array(rows), "dropped_by": fate(batch, names), "failed_rules": failed_rules(batch)}
+    made = {
+        "row": pa.array(rows),
+        "dropped_by": fate(batch, names),
+        "failed_rules": failed_rules(batch.fails, batch.size),
+    }
+    made |= {"text_bytes": one(batch.index[BYTES]), "text_words": one(batch.index[WORDS])}
     return pa.table({name: made[name] if name in made else batch.column(name) for name in schema.names}, schema=schema)
 
 
@@ -121,12 +129,11 @@ def _kept(batch: Batch, schema: pa.Schema) -> pa.Table:
     return table if batch.kept.all() else table.filter(pa.array(batch.kept))
 
 
-def failed_rules(batch: Batch) -> pa.Array:
+def failed_rules(fails: Mapping[str, np.ndarray], rows: int) -> pa.Array:
     """Every reason that applies to each row, in the order of the recipe."""
-    if not batch.fails:
-        offsets = pa.array(np.zeros(batch.size + 1, np.int32))
-        return pa.ListArray.from_arrays(offsets, pa.array([], pa.string()))
-    matrix = np.stack([*batch.fails.values()], axis=1)
+    if not fails:
+        return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], pa.string()))
+    matrix = np.stack([*fails.values()], axis=1)
     offsets = np.concatenate([[0], np.cumsum(matrix.sum(axis=1))]).astype(np.int32)
     which = np.nonzero(matrix)[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array([*batch.fails], pa.string()).take(pa.array(which)))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array([*fails], pa.string()).take(pa.array(which)))

@@ -110,7 +110,8 @@ def keeps_to_its_kind(operator: Operator) -> None:
     elif not isinstance(operator, Expander):
         assert not edited, f"{name}: a {operator.kind} does not edit columns, but this one writes {edited}"
     assert not (isinstance(operator, Filter) and writes), f"{name}: a Filter writes reasons only, not {sorted(writes)}"
-    drops = isinstance(operator, Filter | Expander | Deduplicator | Selector)
+    drops = isinstance(operator, Filter | Expander | Deduplicator)
+    drops |= isinstance(operator, Selector) and bool(reasons or not writes)
     is_free = isinstance(operator, Trainer)  # to drop or not
     assert is_free or drops == bool(reasons), (
         f"{name}: a {operator.kind} has {'' if drops else 'no '}reasons, not {reasons}"

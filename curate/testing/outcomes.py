@@ -24,6 +24,7 @@ from curate.operator import (
     evaluate,
     first_reason,
     fitted,
+    selection,
 )
 from curate.testing.examples import example_columns
 
@@ -56,8 +57,8 @@ def outcome(operator: Operator, columns: Columns, situation: str = "the example 
 def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = False) -> Columns:
     """What a corpus-wide operator decides for each row of a corpus in shards, as the engine does it.
 
-    A Deduplicator says what it writes and drops, a Selector whether it keeps the row, a Trainer what its model says.
-    `backwards`: the shards are worked on last to first.
+    A Deduplicator says what it writes and drops, a Selector what it writes and whether it keeps the row, a Trainer what
+    its model says. `backwards`: the shards are worked on last to first.
     """
     if isinstance(operator, Trainer):
         return _applied(operator, shards, joined(shards), backwards)
@@ -65,7 +66,8 @@ def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = F
     corpus = pa.concat_tables(sketches).combine_chunks()
     if isinstance(operator, Selector):
         ids = pa.array([f"{row:06d}" for row in range(len(corpus))])
-        return {"keep": pa.array(operator.select(corpus.append_column("id", ids)))}
+        made = selection(operator, corpus.append_column("id", ids))
+        return {**made.columns, **({} if made.keep is None else {"keep": pa.array(made.keep)})}
     assert isinstance(operator, Deduplicator), f"{operator.name()} decides nothing about the corpus"
     keyed = _by_shard(sketches, operator.keys, backwards)
     starts = np.cumsum([0, *map(len, sketches)])
@@ -81,8 +83,12 @@ def added(operator: Operator, columns: Columns) -> Columns:
         rows = range(len(next(iter(fails.values()))))
         return {"dropped_by": pa.array([next((r for r in fails if fails[r][i]), None) for i in rows], pa.string())}
     if isinstance(operator, Selector):
-        kept = decisions(operator, [columns])["keep"]
-        return {"dropped_by": pa.array([None if keep else operator.name() for keep in kept.to_pylist()], pa.string())}
+        made = decisions(operator, [columns])
+        kept = made.pop("keep", None)
+        if kept is None:
+            return made
+        reasons = [None if keep else operator.name() for keep in kept.to_pylist()]
+        return {**made, "dropped_by": pa.array(reasons, pa.string())}
     if isinstance(operator, Trainer):
         made = decisions(operator, [columns])
         return {**made, "dropped_by": first_reason(operator.decide(made))} if operator.reasons() else made
