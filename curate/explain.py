@@ -34,15 +34,15 @@ def _pass(plan: Plan, this: Pass, store: Store | None) -> list[str]:
         early = {at for earlier in plan.passes[: this.index] for at in earlier.ahead}
         sketched = [plan.steps[at] for at in (this.end, *this.ahead) if at not in early]
         lines += [_step(step, "" if isinstance(step.operator, Expander) else "sketch of ") for step in sketched]
-        lines.append(f"corpus-wide: {end.step.name} {_verb(end)}{ready}")
+        lines.append(f"corpus-wide: {end.step.name} {_verb(end, this.round)}{ready}")
     return lines
 
 
-def _verb(step: PlannedStep) -> str:
+def _verb(step: PlannedStep, round: int) -> str:
     if isinstance(step.operator, Expander):
         return "makes new documents, which go through the steps after it"
     if isinstance(step.operator, Trainer):
-        return "is fitted"
+        return "is fitted" + (f", round {round + 1} of {step.operator.rounds}" if step.operator.rounds > 1 else "")
     return "finds clusters" if isinstance(step.operator, Deduplicator) else "chooses documents"
 
 

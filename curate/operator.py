@@ -8,7 +8,7 @@
 | Expander     | document | expand(columns) -> new rows    | 1 -> n rows with a reference to their parent   |
 | Deduplicator | corpus   | sketch, keys, same             | gives all but one of a cluster a reason        |
 | Selector     | corpus   | sketch, select                 | chooses a subset of the whole corpus           |
-| Trainer      | corpus   | sketch, fit, apply             | fits a small model on the corpus and applies it|
+| Trainer      | corpus   | sketch, fit, apply             | fits a model on the corpus and applies it      |
 
 The argument names of the work method are the columns it reads, their annotations the Arrow types
 (`text: pa.StringArray`; plain `pa.Array` takes any type). Fields are the recipe's parameters.
@@ -21,7 +21,7 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -34,6 +34,7 @@ from curate.errors import OperatorError, PlanError
 
 Columns = dict[str, pa.Array]
 Types = dict[str, pa.DataType]
+ROW = "row"  # the address of each row, for Trainers that read a column of this name; nothing else may have it
 
 ARROW_TYPE = {
     pa.StringArray: pa.string(),
@@ -203,17 +204,27 @@ class Selector(Operator, frozen=True):
 
 
 class Trainer(Operator, frozen=True):
-    """Fits a small model on the corpus and applies it row by row; it may edit columns, and then says what it changed.
+    """Fits a model on the corpus and applies it row by row; it may edit columns, and then says what it changed.
 
     sketch(columns) per batch -> table;  fit(table) once -> model table;  apply(columns, model) per batch -> columns
 
     One that is fitted on other sources (`fitted_on`) finds in the table it fits a column `source`, the recipe's name of
     the source that each row of a sketch is of. One that drops has `reasons` and decides from what `apply` has made.
+
+    A column `row` among those it reads is the address of each row, by which the first of several can be told; outside
+    a recipe its position.
+
+    key     a uint64 column of the sketch, for models of any size: `fit` is called for one range of keys after the
+            other, with all rows of the range; the model is what it returns, in that order, a chunk per range
+    rounds  how often it is fitted: with more than one, `sketch` is also given the `model` of the round before (None
+            in the first), and the last is applied
     """
 
     kind: ClassVar[str] = "Trainer"
     scope: ClassVar[Literal["document", "corpus"]] = "corpus"
     work: ClassVar[str] = "sketch"
+    key: ClassVar[str] = ""
+    rounds: ClassVar[int] = 1
 
     def fitted_on(self) -> tuple[str, ...]:
         """Names of the sources it is fitted on; none: the rows it is applied to."""
@@ -291,6 +302,26 @@ def edits(operator: Operator, column: str) -> bool:
     return isinstance(operator, Mapper | Trainer) and column in operator.reads() and column in operator.writes()
 
 
+def fitted(trainer: Trainer, shards: Sequence[Columns], ranges: int = 1) -> pa.Table:
+    """The model of a Trainer, fitted in memory; if it has a key, in so many ranges of it."""
+    model: pa.Table | None = None
+    for _ in range(trainer.rounds):
+        before = {"model": model} if trainer.rounds > 1 else {}
+        tables = [trainer.sketch(**columns, **before) for columns in shards]  # type: ignore[attr-defined]
+        sketches = pa.concat_tables(tables).combine_chunks()
+        held = _ranges(sketches[trainer.key], ranges) if trainer.key else [np.ones(len(sketches), bool)]
+        parts = [sketches.filter(pa.array(rows)).combine_chunks() for rows in held]
+        model = pa.concat_tables([trainer.fit(part) for part in parts])
+    assert model is not None
+    return model
+
+
+def _ranges(keys: pa.ChunkedArray, count: int) -> list[np.ndarray]:
+    """Which of the keys (uint64) lie in each of so many equal ranges."""
+    at = (keys.to_numpy() >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)
+    return [at == part for part in range(count)]
+
+
 def declared(operator: Operator) -> Types:
     """Types of what the operator's row-aligned work method returns."""
     if isinstance(operator, Filter):
@@ -338,6 +369,8 @@ def _checked(operator: Operator, result: Mapping[str, pa.Array], rows: int | Non
 
 def arrays(operator: Operator, table: pa.Table) -> Columns:
     """The columns of `table` that the operator reads, one array each, with strings as pa.string()."""
+    if isinstance(operator, Trainer) and ROW in operator.reads() and ROW not in table.column_names:
+        table = table.append_column(ROW, pa.array(np.arange(len(table))))
     missing = [name for name in operator.reads() if name not in table.column_names]
     if missing:
         raise PlanError(
@@ -383,7 +416,7 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
         keep = operator.select(pa.table({**evaluate(operator, columns), "id": columns["id"]}))
         return {"dropped_by": pc.if_else(pa.array(keep), pa.scalar(None, pa.string()), operator.name())}
     if isinstance(operator, Trainer):
-        model = operator.fit(operator.sketch(**complete(columns)))  # type: ignore[attr-defined]
+        model = fitted(operator, [complete(columns)])
         made = evaluate(operator, columns, lambda **c: operator.apply(**c, model=model))  # type: ignore[attr-defined]
         return {**made, "dropped_by": first_reason(operator.decide(made))} if operator.reasons() else made
     if isinstance(operator, Expander):

@@ -63,12 +63,14 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
     """One read of every shard: `steps` are computed, then the sketch of the corpus-wide step `end`.
 
+    round   which of its rounds, when it is fitted more than once
     ahead   sketches of later corpus-wide steps that can be made already, so that text is not read again for them
     """
 
     index: int
     steps: tuple[int, ...]
     end: int | None
+    round: int = 0
     ahead: tuple[int, ...] = ()
     key: str
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 from curate import sql
 from curate.errors import CurateError, DataError, PlanError, nearest
 from curate.io.source import Shard
-from curate.operator import Deduplicator, Expander, Operator, Selector, Trainer, edits
+from curate.operator import ROW, Deduplicator, Expander, Operator, Selector, Trainer, edits
 from curate.plan import Pass, Plan, PlannedStep, Scope, fingerprint, pieces_of
 from curate.recipe import Recipe, Step
 
-INTERNAL = ("dropped_by", "failed_rules", "row")  # columns of the annotations that no source and no step may have
+INTERNAL = ("dropped_by", "failed_rules", ROW)  # columns of the annotations that no source and no step may have
 
 Looked = tuple[list[Shard], dict[str, pa.Schema]]
 
@@ -88,7 +88,7 @@ class _Builder:
         inputs = self._inputs(step)
         self._check_files(operator)
         self._check_fitted_on(step, scope)
-        operator.check({own: self.types[name] for own, name in inputs.items()})
+        operator.check({own: self._known(operator)[name] for own, name in inputs.items()})
         outputs, types = self._outputs(step)
         planned = self._fingerprinted(step, scope, inputs, outputs, types)
         self._remember(planned)
@@ -162,12 +162,20 @@ class _Builder:
         for own in step.columns:
             if own not in reads:
                 raise PlanError(f"columns: {step.operator.name()} does not read {own!r}{nearest(own, reads)}")
-        inputs = {own: self._require(step.columns.get(own, own), step.operator.name()) for own in reads}
+        given = [ROW] if ROW in self._known(step.operator) else []
+        inputs = {
+            own: own if own in given else self._require(step.columns.get(own, own), step.operator.name())
+            for own in reads
+        }
         for own, kind in reads.items():
-            found = self.types[inputs[own]]
+            found = self._known(step.operator)[inputs[own]]
             if kind is not None and found != kind:
                 raise PlanError(f"{step.operator.name()} needs {inputs[own]} as {kind}, but it is {found}")
         return inputs
+
+    def _known(self, operator: Operator) -> dict[str, pa.DataType]:
+        """Types of the columns an operator may read: rows' addresses too, if its results belong to this corpus."""
+        return {**self.types, ROW: pa.int64()} if isinstance(operator, Trainer) else self.types
 
     def _check_files(self, operator: Operator) -> None:
         for path in operator.files():
@@ -209,7 +217,7 @@ class _Builder:
         self, step: Step, scope: Scope, inputs: dict[str, str], outputs: dict[str, str], types: dict[str, pa.DataType]
     ) -> PlannedStep:
         operator = step.operator
-        keys = {own: self.keys[name] for own, name in inputs.items()}
+        keys = {own: self.keys.get(name, name) for own, name in inputs.items()}
         identity = operator.identity()
         value_key = fingerprint(operator.sketch_identity() if isinstance(operator, Deduplicator) else identity, keys)
         corpus_key = ""
@@ -264,14 +272,14 @@ class _Builder:
         self.steps.append(planned)
         self.names.setdefault(planned.step.name, planned.index)
         if isinstance(planned.operator, Deduplicator | Selector | Trainer | Expander):
-            self._close(planned)
+            for round in range(getattr(planned.operator, "rounds", 1)):
+                self._close(planned, round)
         if not isinstance(planned.operator, Deduplicator | Selector | Expander):
             self.pending.append(planned.index)
 
-    def _close(self, end: PlannedStep | None) -> None:
-        sources = (
-            end.fitted_on if end else ()
-        )  # all, or those a trainer is fitted on: then the others go on as they are
+    def _close(self, end: PlannedStep | None, round: int = 0) -> None:
+        # All sources, or those a trainer is fitted on: for the others the next pass does the steps so far.
+        sources = end.fitted_on if end else ()
         done = _touching(sources, [self.steps[at] for at in self.pending])
         about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]
         if end is None:
@@ -287,9 +295,8 @@ class _Builder:
             key = fingerprint(
                 about, end.operator.identity(), end.value_key, self._before(end), [p.key for p in self.passes]
             )
-        self.passes.append(
-            Pass(index=len(self.passes), steps=tuple(s.index for s in done), end=end.index if end else None, key=key)
-        )
+        at, steps = end.index if end else None, tuple(s.index for s in done)
+        self.passes.append(Pass(index=len(self.passes), steps=steps, end=at, round=round, key=key))
         self.pending = self.pending if sources else []
 
     def _references(self) -> list[str]:

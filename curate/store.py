@@ -57,8 +57,11 @@ class Store(msgspec.Struct, frozen=True):
     def decisions(self, corpus_key: str, shard: str) -> Path:
         return self.work("corpus", corpus_key, f"{shard}.arrow")
 
-    def model(self, corpus_key: str) -> Path:
-        return self.work("corpus", corpus_key, "model.arrow")
+    def model(self, corpus_key: str, round: int = 0) -> Path:
+        return self.work("corpus", corpus_key, f"model-{round}.arrow")
+
+    def part(self, corpus_key: str, round: int, name: str) -> Path:
+        return self.work("corpus", corpus_key, f"parts-{round}", f"{name}.arrow")
 
     def receipt(self, key: str, shard: str) -> dict[str, Any] | None:
         """What was noted when this work was finished; None when it was not."""

@@ -16,9 +16,8 @@ import pytest
 from tests import pages
 
 ROOT = pages.ROOT
-WRITTEN = [
-    ROOT / "docs" / name for name in ("how-it-works.md", "recipes.md", "rules.md", "output.md", "decontamination.md")
-]
+PAGES = ("how-it-works", "recipes", "rules", "output", "dedup", "decontamination")
+WRITTEN = [ROOT / "docs" / f"{name}.md" for name in PAGES]
 ALL = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -50,7 +49,7 @@ def test_the_recipes_of_a_page_plan(page: Path, tmp_path: Path, monkeypatch: pyt
     pages.save_files(page, tmp_path)
     recipes = [block for block in pages.blocks(page) if block.language == "yaml"]
     assert len(pages.plans(page)) == len(recipes)
-    assert bool(recipes) == (page.stem in ("recipes", "rules", "decontamination"))
+    assert bool(recipes) == (page.stem in ("recipes", "rules", "dedup", "decontamination"))
 
 
 def test_the_page_of_recipes_names_every_key() -> None:

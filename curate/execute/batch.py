@@ -15,7 +15,19 @@ import pyarrow as pa
 from curate import sql
 from curate.errors import CurateError, OperatorError
 from curate.execute.overlay import BYTES, choose, one
-from curate.operator import Columns, Deduplicator, Expander, Filter, Selector, Trainer, edits, evaluate, plain, scatter
+from curate.operator import (
+    ROW,
+    Columns,
+    Deduplicator,
+    Expander,
+    Filter,
+    Selector,
+    Trainer,
+    edits,
+    evaluate,
+    plain,
+    scatter,
+)
 from curate.plan import PIECES, PlannedStep
 
 if TYPE_CHECKING:
@@ -65,6 +77,7 @@ class Batch:
         for schema in walk.plan.source_schemas.values():
             for field in schema:
                 self._versions[field.name] = [Version(partial(self._from_source, field), None)]
+        self._versions[ROW] = [Version(self._addresses, None)]
         if walk.shard.format == PIECES:
             parent = pa.field("parent_id", pa.string())
             self._versions["parent_id"] = [Version(partial(self._from_source, parent), None)]
@@ -261,6 +274,9 @@ class Batch:
         if rows is not None and not rows.all():
             array = choose(rows, array, pa.nulls(self.size, array.type))
         return array
+
+    def _addresses(self) -> pa.Array:
+        return pa.array((self.walk.number << 32) + np.arange(self.start, self.start + self.size))
 
     def _from_source(self, field: pa.Field) -> pa.Array:
         if field.name in self.index.column_names:

@@ -106,8 +106,13 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Where) -> pa.Table:
-    """All of a file, mapped into memory."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
+    """All of a file, mapped into memory if it is of one batch."""
+    return read_chunks(path).combine_chunks()
+
+
+def read_chunks(path: Where) -> pa.Table:
+    """All of a file, mapped into memory: a chunk for each batch."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def _options(schema: pa.Schema) -> pa.ipc.IpcWriteOptions:

@@ -13,6 +13,7 @@ from curate.errors import OperatorError
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchFile, read_table, write_table
 from curate.execute.tasks import Task, address
+from curate.execute.train import receipt_of, train
 from curate.operator import Deduplicator, Expander, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, stored
 from curate.store import Store
@@ -25,18 +26,19 @@ def decide(plan: Plan, store: Store, this: Pass, task: Task, run: Map) -> dict[s
     """Do the corpus-wide step that ends a pass. `task` is the pattern for tasks that are spread over workers."""
     assert this.end is not None
     step = plan.steps[this.end]
-    done = store.receipt(step.corpus_key, "all")
+    name = receipt_of(step, this.round)
+    done = store.receipt(step.corpus_key, name)
     if done is not None:
         return done
     if isinstance(step.operator, Expander):
         facts = {"shards": len(plan.taking_part(this))}
     elif isinstance(step.operator, Trainer):
-        facts = _train(plan, store, this, step)
+        facts = train(plan, store, this, step, task, run)
     elif isinstance(step.operator, Selector):
         facts = _select(plan, store, this, step)
     else:
         facts = _deduplicate(plan, store, this, step, task, run)
-    store.sign(step.corpus_key, "all", facts)
+    store.sign(step.corpus_key, name, facts)
     return facts
 
 
@@ -164,15 +166,6 @@ def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str
         table = pa.table({"row": pa.array(dropped.astype(np.uint32)), "drop": pa.array(np.ones(len(dropped), bool))})
         _write_decisions(store, step, shard.key, table)
     return {"rows": len(keep), "kept": int(keep.sum())}
-
-
-def _train(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
-    assert isinstance(step.operator, Trainer)
-    tables = [_members(store, this, plan.shards[number].key) for number in plan.taking_part(this)]
-    with blamed(step, "corpus-wide"):
-        model = step.operator.fit(pa.concat_tables(tables).combine_chunks())
-    write_table(store.model(step.corpus_key), model)
-    return step.operator.facts(model)
 
 
 def _members(store: Store, this: Pass, shard: str) -> pa.Table:

@@ -140,7 +140,7 @@ def interrupt(threads: Any) -> None:
 
 def _on(task: Task) -> str:
     """The shards a task is about, in words."""
-    if task.kind == "candidates":
+    if task.kind in ("candidates", "fit"):
         return ""
     names = [load_plan(task.plan).shards[number].name for number in task.shards]
     return f" on {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"

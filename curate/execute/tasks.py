@@ -24,7 +24,7 @@ from curate.errors import CurateError, DataError, OperatorError, PlanError, Reci
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
 from curate.execute.overlay import BYTES, WORDS, one
-from curate.execute.walk import Walk
+from curate.execute.walk import Walk, read_model
 from curate.operator import Deduplicator, Expander, Trainer, complete
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
@@ -52,13 +52,15 @@ def run_task(task: Task) -> dict[str, Any]:
 
 
 def _work(task: Task) -> dict[str, Any]:
-    from curate.execute import corpus, export
+    from curate.execute import corpus, export, train
 
     plan = load_plan(task.plan)
     if task.kind == "pass":
         return shard_pass(task, plan, plan.passes[task.at])
     if task.kind == "candidates":
         return corpus.candidates_task(task, plan)
+    if task.kind == "fit":
+        return train.fit_task(task, plan)
     if task.kind == "export":
         return export.export_task(task, plan)
     raise ValueError(f"no task is called {task.kind!r}")
@@ -95,7 +97,7 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
             if handed is None or end is None:
                 tally.add(batch)
             else:
-                made = pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end)
+                made = pieces(batch, end) if isinstance(end.operator, Expander) else member_rows(batch, end, this.round)
                 with walk.timed("write"):
                     handed.write(made)
             for at in this.ahead:
@@ -116,22 +118,23 @@ def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractConte
         return BatchWriter(store.pieces(pieces_of(shard, end, this).key), pa.schema(schema))
     row = ("row", pa.uint32())
     if isinstance(end.operator, Trainer):
-        kind = end.operator.sketch_schema()
-        kind = kind.append(pa.field("source", pa.string())) if end.fitted_on else kind
+        kind = sketch_schema(end)
     else:
         kind = pa.schema([("key", pa.uint64()), row] if isinstance(end.operator, Deduplicator) else [row])
     return BatchWriter(store.members(this.key, shard.key), kind)
 
 
-def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
+def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
     """What a batch gives to a corpus-wide step: a deduplicator's keys, a selector's rows, a trainer's sketch."""
     rows = batch.open if end.fitted_on else batch.scope(end)
     operator = end.operator
     part, where = f"step {end.step.name}", f"shard {batch.walk.shard.name}"
     if isinstance(operator, Trainer):
         inputs = complete(batch.inputs(end, rows))
+        if operator.rounds > 1:
+            inputs["model"] = read_model(batch.walk.store, end, round - 1) if round else None
         with batch.walk.timed(part), blamed(end, where):
-            sketch: pa.Table = operator.sketch(**inputs)  # type: ignore[attr-defined]
+            sketch = by_key(operator, operator.sketch(**inputs))  # type: ignore[attr-defined]
         source = pa.repeat(batch.walk.shard.source, len(sketch))
         return sketch.append_column("source", source) if end.fitted_on else sketch
     values = batch.values(end, rows)
@@ -146,6 +149,19 @@ def member_rows(batch: Batch, end: PlannedStep) -> pa.Table:
         at, keys = operator.keys(sketch)
         order = np.lexsort((at, keys))  # so that a partition of the keys is a slice of every batch
     return pa.table({"key": pa.array(keys[order]), "row": pa.array(positions[at[order]].astype(np.uint32))})
+
+
+def sketch_schema(step: PlannedStep) -> pa.Schema:
+    """What a trainer is fitted on: with the source of each row, if it is not that of the rows it is applied to."""
+    schema: pa.Schema = step.operator.sketch_schema()  # type: ignore[attr-defined]
+    return schema.append(pa.field("source", pa.string())) if step.fitted_on else schema
+
+
+def by_key(operator: Trainer, sketch: pa.Table) -> pa.Table:
+    """A trainer's sketch in the order of its key, so that a range of keys is a slice of every batch."""
+    if not operator.key:
+        return sketch
+    return sketch.take(pa.array(np.argsort(sketch[operator.key].to_numpy(), kind="stable")))
 
 
 def pieces(batch: Batch, end: PlannedStep) -> pa.Table:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from curate.config import Config
 from curate.convert import size
 from curate.execute.batch import Batch
-from curate.execute.batches import BatchFile, BatchWriter, read_table
+from curate.execute.batches import BatchFile, BatchWriter, read_chunks, read_table
 from curate.execute.overlay import BYTES, WORDS, Overlay, index_schema
 from curate.io.source import BadRecord, read
 from curate.operator import plain
@@ -77,7 +77,7 @@ class Walk:
 
     def model(self, step: PlannedStep) -> pa.Table:
         if step.index not in self._models:
-            self._models[step.index] = read_table(self.store.model(step.corpus_key))
+            self._models[step.index] = read_model(self.store, step, step.operator.rounds - 1)  # type: ignore[attr-defined]
         return self._models[step.index]
 
     def source(self, start: int, rows: int) -> pa.RecordBatch:
@@ -145,6 +145,12 @@ def _sizes(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     text = plain(batch["text"])
     sizes = {BYTES: pc.binary_length(text).cast(pa.int64()), WORDS: pa.array(count_words(text), pa.int32())}
     return pa.table([sizes[name] if name in sizes else plain(batch[name]) for name in schema.names], schema=schema)
+
+
+def read_model(store: Store, step: PlannedStep, round: int) -> pa.Table:
+    """What a trainer made of its corpus in a round; with a key, in chunks that stay on disk until they are used."""
+    path = store.model(step.corpus_key, round)
+    return read_chunks(path) if step.operator.key else read_table(path)  # type: ignore[attr-defined]
 
 
 def bad_positions(store: Store, shard: str) -> np.ndarray:

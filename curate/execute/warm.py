@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from curate.operator import Deduplicator, Mapper, Operator, Signal, evaluate
+from curate.operator import ROW, Deduplicator, Mapper, Operator, Signal, Trainer, evaluate
 from curate.plan import Plan
 
 SAMPLE = "One two three, four Füße and the rest.\n\n- a line\n" * 3
@@ -37,9 +37,11 @@ def warm(plan: Plan) -> None:
 
 
 def _try(operator: Operator) -> None:
-    columns = {name: pa.array([SAMPLE, SAMPLE]) for name in operator.reads()}
+    columns = {name: pa.array([SAMPLE, SAMPLE]) for name in operator.reads() if name != ROW}
     if isinstance(operator, Signal | Mapper):
         evaluate(operator, columns)
+    elif isinstance(operator, Trainer):
+        operator(pa.table(columns))
     elif isinstance(operator, Deduplicator):
         from curate.cluster import in_memory
 

@@ -46,7 +46,7 @@ def bucket_pairs(keys: np.ndarray, items: np.ndarray, cap: int) -> tuple[np.ndar
     if cap < 2:
         raise ValueError(f"cap must be at least 2, not {cap}")
     keys = read_only(np.ascontiguousarray(keys, np.uint64))
-    is_shared = _is_shared(keys)  # few are, and what follows sorts with indices, which is slow
+    is_shared = may_repeat(keys)  # few are, and what follows sorts with indices, which is slow
     names, ranks = np.unique(_items(items)[is_shared], return_inverse=True)  # ranks fit 32 bits, so a pair fits 64
     if len(names) > 1 << 32:
         raise ValueError(f"{len(names)} items are too many for one partition; the limit is {1 << 32}")
@@ -59,7 +59,7 @@ def bucket_pairs(keys: np.ndarray, items: np.ndarray, cap: int) -> tuple[np.ndar
     return names[pairs >> u64(32)], names[pairs & u64(0xFFFFFFFF)]
 
 
-def _is_shared(keys: np.ndarray) -> np.ndarray:
+def may_repeat(keys: np.ndarray) -> np.ndarray:
     """Which keys may occur more than once: true for all that do, and for 0."""
     ordered = np.sort(keys)
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]

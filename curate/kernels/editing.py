@@ -18,7 +18,7 @@ from curate.kernels.refinedweb import _SPLITS as CUT_SPLITS
 from curate.kernels.refinedweb import BOILERPLATE, IN_CART, SIGN_IN, is_text, read_more
 from curate.kernels.repetition import numbering
 from curate.kernels.text import decode, encode, previous
-from curate.kernels.traits import DECIMAL, Traits, kind_of, traits
+from curate.kernels.traits import DECIMAL, MARK, Traits, kind_of, traits
 from curate.kernels.unicode import SPACE, Tables, tables
 
 # Punctuation that cc_net deletes before it compares lines; control characters are deleted too.
@@ -190,8 +190,8 @@ def paragraph_verdicts(lexed: Lexed) -> np.ndarray:
 
 
 @inner
-def normalise(data: Any, begin: Any, end: Any, traits: Traits, deleted: Any, out: Any) -> Any:
-    """Write the folded line without what is deleted, digits as 0; returns its size."""
+def normalise(data: Any, begin: Any, end: Any, traits: Traits, deleted: Any, accents: Any, out: Any) -> Any:
+    """Write the folded line without what is deleted, digits as 0, with or without marks; returns its size."""
     o, i = np.int64(0), begin
     while i < end:
         point, i = decode(data, i, end)
@@ -202,6 +202,8 @@ def normalise(data: Any, begin: Any, end: Any, traits: Traits, deleted: Any, out
             for k in range(len(deleted)):
                 is_deleted |= deleted[k] == point
             if is_deleted and not kind_of(traits, point) & DECIMAL:
+                continue
+            if not accents and kind_of(traits, point) & MARK:
                 continue
         if kind_of(traits, point) & DECIMAL:
             point = np.int64(0x30)
@@ -225,7 +227,7 @@ def compare(
                 continue
             begin, end = np.int64(lexed.words.span[w, 0]), np.int64(lexed.words.span[after - 1, 1])
             size = fold_wide(lexed.data, begin, end, False, tables, folded, start)
-            size = normalise(folded, start, size, traits, deleted, plain)
+            size = normalise(folded, start, size, traits, deleted, True, plain)
             if number(table, mask, digest(plain, start, size)[0], distinct) == distinct:
                 distinct += 1
             else:

@@ -109,6 +109,27 @@ def lex(text: pa.Array) -> Lexed:
     return lexed
 
 
+def outline(text: pa.Array) -> Lexed:
+    """What `lex` gives, but of words and lines only where they are (unless it is lexed already), in half the time.
+
+    >>> found = outline(pa.array(["The cat\\nsat."]))
+    >>> found.words.span.tolist(), found.lines.span.tolist(), len(found.words.hash)
+    ([[0, 3], [4, 7], [8, 12]], [[0, 7], [8, 12]], 0)
+    """
+    kept: list[tuple[pa.Array, Lexed]] = _cache.__dict__.get("kept", [])
+    known = next((lexed for array, lexed in kept if array is text), None) or _from_whole(text, kept)
+    if known is not None:
+        return known
+    data, offsets = buffers(text)
+    spans = find_spans(data, offsets)
+    words = Words(read_only(spans.words), *(read_only(np.empty(0, kind)) for kind in WORD_TYPES))
+    line_words = read_only(spans.line_words)
+    lines = Lines(read_only(spans.lines), line_words, *(read_only(np.empty(0, kind)) for kind in LINE_TYPES))
+    splits_ = read_only(spans.word_splits), read_only(spans.line_splits)
+    counted = (spans.characters, np.empty(0, np.int64), spans.number_signs, spans.ellipses)
+    return Lexed(data, offsets, *splits_, words, lines, *map(read_only, counted))
+
+
 def filtered(text: pa.Array, rows: np.ndarray) -> pa.Array:
     """The chosen documents (bool[documents]). When the whole batch has been lexed, `lex` takes their part of that.
 

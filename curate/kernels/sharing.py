@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from curate.kernels.lexer import Lexed
 
-KEPT = 8  # derivations that are kept per thread
+KEPT = 8  # derivations that are kept per thread,
+BATCHES = 2  # of so many batches
 Derived = TypeVar("Derived")
 
 _cache = threading.local()
@@ -29,5 +30,6 @@ def shared(lexed: Lexed, name: str, derive: Callable[[], Derived]) -> Derived:
             return made
     fresh = derive()
     kept.insert(0, (lexed, name, fresh))
-    del kept[KEPT:]
+    recent = [*dict.fromkeys(id(known) for known, *_ in kept)][:BATCHES]
+    kept[:] = [one for one in kept[:KEPT] if id(one[0]) in recent]
     return fresh

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from curate.errors import PlanError
-from curate.operator import Columns, Operator, Types
+from curate.operator import ROW, Columns, Operator, Types
 
 O = TypeVar("O", bound=Operator)  # noqa: E741
 
@@ -118,6 +118,8 @@ def _kinds(operator: Operator) -> Types:
 
 def _values(name: str, kind: pa.DataType, texts: Sequence[str], chance: random.Random) -> pa.Array:
     rows = len(texts)
+    if name == ROW:
+        return pa.array(range(rows), kind)
     if name == "id":
         return pa.array([f"doc-{at:04d}" for at in chance.sample(range(rows), rows)], kind)
     if name == "language":

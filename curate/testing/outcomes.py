@@ -23,6 +23,7 @@ from curate.operator import (
     declared,
     evaluate,
     first_reason,
+    fitted,
 )
 from curate.testing.examples import example_columns
 
@@ -103,9 +104,8 @@ def _by_shard(shards: Sequence[Any], work: Callable[[Any], Any], backwards: bool
 
 
 def _applied(operator: Any, shards: Sequence[Columns], columns: Columns, backwards: bool = False) -> Columns:
-    """A Trainer fitted on shards and applied to columns."""
-    sketches = _by_shard(shards, lambda shard: operator.sketch(**shard), backwards)
-    model = operator.fit(pa.concat_tables(sketches).combine_chunks())
+    """A Trainer fitted on shards (backwards: in ranges of its key, if it has one) and applied to columns."""
+    model = fitted(operator, [*reversed(shards)], ranges=3) if backwards else fitted(operator, shards)
     return evaluate(operator, columns, lambda **given: operator.apply(**given, model=model))
 
 
@@ -126,7 +126,7 @@ def unchecked(operator: Operator, columns: Columns) -> tuple[Mapping[str, Any], 
         edited = {name: columns[name].type for name in made if name in columns}
         return made, {**{name: kind for name, kind in types.items() if name != "parent_id"}, **edited}, len(parents)
     if isinstance(operator, Trainer):
-        model = operator.fit(operator.sketch(**columns))  # type: ignore[attr-defined]
+        model = fitted(operator, [columns])
         return operator.apply(**columns, model=model), types, count(columns)  # type: ignore[attr-defined]
     return getattr(operator, operator.work)(**columns), types, count(columns)
 

@@ -209,6 +209,27 @@ class SignalThatEdits(Bytes, frozen=True):
         return {"text": pa.string()}
 
 
+class SilentTrainer(Share, frozen=True):
+    def writes(self) -> Types:
+        return {"text": pa.string()}
+
+
+class CountsItsRange(Share, frozen=True):
+    """Its model depends on how many rows are fitted at a time."""
+
+    key: ClassVar[str] = "size"
+
+    def sketch_schema(self) -> pa.Schema:
+        return pa.schema([("size", pa.uint64())])
+
+    def sketch(self, text: pa.StringArray) -> pa.Table:
+        sizes = lengths(text).to_numpy().astype(np.uint64) << np.uint64(54)  # so that the keys are spread
+        return pa.table({"size": sizes}, schema=self.sketch_schema())
+
+    def fit(self, sketches: pa.Table) -> pa.Table:
+        return pa.table({"total": pa.array([len(sketches) + 1], pa.int64())})
+
+
 class SilentMapper(Lower, frozen=True):
     def writes(self) -> Types:
         return {"text": pa.string()}
@@ -433,6 +454,8 @@ BROKEN: list[tuple[Check, Operator, str]] = [
     (checks.wrong_parameter, TakesAnything(), "parameter limit takes any value"),
     (checks.unknown_parameter, OverlooksTypos(), "unknown key 'scalex' is answered with ''"),
     (checks.keeps_to_its_kind, SignalThatEdits(), r"a Signal does not edit columns, but this one writes \['text'\]"),
+    (checks.keeps_to_its_kind, SilentTrainer(), "a Trainer that edits a column writes one that says how"),
+    (checks.sharding_invariance, CountsItsRange(), "share of row 0 was"),
     (checks.keeps_to_its_kind, SilentMapper(), "a Mapper edits a column and writes one that says how"),
     (checks.keeps_to_its_kind, DropsForNoReason(), "a Filter has reasons"),
     (checks.declarations_are_fixed, LearnsItsColumns(), "writes was .* and is .*length_.* after it saw data"),

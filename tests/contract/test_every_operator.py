@@ -14,6 +14,7 @@ from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
 from curate.operators.redpajama import RedpajamaSignals
+from curate.operators.repeats import DedupLines, DedupSubstrings
 from curate.operators.sample import Sample
 from curate.operators.select import SelectTop
 from curate.operators.split import Split
@@ -39,6 +40,16 @@ RPV2_LISTS: dict[str, Any] = {
 # Operators with required parameters, and second instances where parameters choose another way through the code.
 EXAMPLES: dict[type[Operator], list[Operator]] = {
     DedupExact: [DedupExact(), DedupExact(by="raw")],
+    DedupLines: [
+        DedupLines(),
+        DedupLines(unit="sentence", span=3, by="raw", keep="none"),
+        DedupLines(unit="paragraph", by="unaccented", within="source", edit=False),
+    ],
+    DedupSubstrings: [
+        DedupSubstrings(min_tokens=8),
+        DedupSubstrings(min_tokens=5, tokens="characters", keep="none", edit=False),
+        DedupSubstrings(min_tokens=20, tokens="bytes"),
+    ],
     DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
