@@ -213,7 +213,9 @@ class _Side:
 
 
 def _threshold(step: Step) -> float:
-    return float(getattr(step.operator, "threshold", 0.8))
+    """The similarity from which the step calls two documents duplicates; presets may know it."""
+    settings: Any = getattr(step.operator, "settings", step.operator)
+    return float(settings.threshold)
 
 
 def _check_same(ours: Step, theirs: Step) -> None:

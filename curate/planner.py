@@ -283,7 +283,7 @@ class _Builder:
             self.pending.append(planned.index)
 
     def _close(self, end: PlannedStep | None, round: int = 0) -> None:
-        # All sources, or those that a trainer is fitted on: then the others go on as they are.
+        # All sources, or those a trainer is fitted on: for the others the next pass does the steps so far.
         sources = end.fitted_on if end else ()
         done = _touching(sources, [self.steps[at] for at in self.pending])
         about = [(s.value_key, s.corpus_key, self._scope_key(s.scope)) for s in done]

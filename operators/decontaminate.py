@@ -63,15 +63,16 @@ class Decontaminate(Trainer, frozen=True):
     decontaminate_source         its source; null for none
     decontaminate_items          all items matched (`source`, `item`, `coverage`), best first; a phrase of more than 16
                                  items names the first 16
-    decontaminate_spans          where common n-grams are: byte offsets, begin and end in turn
+    decontaminate_start          first byte of each stretch of common n-grams, in the text as it was
+    decontaminate_end            one past its last byte
     decontaminate_pieces         only with `cut`: pieces the document is left in, 1 for one that was not cut
     text                         only with `cut`: the text without the spans of a contaminated document
 
     >>> quiz = Decontaminate(against=("quiz",), preset="tulu-3", ngram=4, min_words=4)
     >>> item = quiz.sketch(pa.array(["How many legs has a spider?"]), pa.array(["q1"]))
     >>> found = quiz.apply(pa.array(["I asked how many legs has a cat."]), pa.array(["d"]), quiz.fit(item))
-    >>> found["decontaminate_item_coverage"][0].as_py(), found["decontaminate_spans"][0].as_py()
-    (0.8333333333333334, [8, 27])
+    >>> found["decontaminate_item_coverage"][0].as_py(), found["decontaminate_start"][0].as_py()
+    (0.8333333333333334, [8])
     """
 
     example: ClassVar = {"against": ("quiz",)}
@@ -104,7 +105,8 @@ class Decontaminate(Trainer, frozen=True):
             "decontaminate_item": pa.string(),
             "decontaminate_source": pa.string(),
             "decontaminate_items": pa.list_(match),
-            "decontaminate_spans": pa.list_(pa.int32()),
+            "decontaminate_start": pa.list_(pa.int32()),
+            "decontaminate_end": pa.list_(pa.int32()),
         }
         return {**columns, "decontaminate_pieces": pa.int32(), "text": pa.string()} if self.action == "cut" else columns
 
@@ -128,12 +130,16 @@ class Decontaminate(Trainer, frozen=True):
         return pa.table({"id": id, "words": lists}, schema=self.sketch_schema())
 
     def fit(self, sketches: pa.Table) -> pa.Table:
-        """One row of lists: the arrays of the index, and the items' ids and sources."""
+        """One row of lists: the arrays of the index, and the items' sources and ids, by which they are ordered."""
         from curate.kernels.contamination import build
 
-        ids, lists = _one(sketches["id"]), _one(sketches["words"])
-        unnamed = pa.nulls(len(ids), pa.string()).fill_null("")
-        sources = _one(sketches["source"]) if "source" in sketches.column_names else unnamed
+        if "source" not in sketches.column_names:
+            sketches = sketches.append_column("source", pa.repeat("", len(sketches)))
+        rank = pc.index_in(sketches["source"], pa.array(self.against, pa.string()))
+        order = pc.sort_indices(
+            pa.table([rank, sketches["id"]], ["rank", "id"]), [("rank", "ascending"), ("id", "ascending")]
+        )
+        ids, lists, sources = (_one(sketches[name].take(order)) for name in ("id", "words", "source"))
         sizes = lists.value_lengths().to_numpy()
         splits = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         index = build(lists.flatten().to_numpy(), splits, self.settings.ngram, self.settings.min_words)
@@ -166,9 +172,12 @@ class Decontaminate(Trainer, frozen=True):
             "decontaminate_item": matches.field("item").take(first),
             "decontaminate_source": matches.field("source").take(first),
             "decontaminate_items": pa.ListArray.from_arrays(pa.array(found.match_splits.astype(np.int32)), matches),
-            "decontaminate_spans": pa.ListArray.from_arrays(
-                pa.array((2 * found.span_splits).astype(np.int32)), pa.array(found.spans.ravel())
-            ),
+            **{
+                f"decontaminate_{name}": pa.ListArray.from_arrays(
+                    pa.array(found.span_splits.astype(np.int32)), pa.array(found.spans[:, side])
+                )
+                for side, name in enumerate(("start", "end"))
+            },
         }
         return made if self.action != "cut" else {**made, **self._cut(text, lexed, found, made)}
 

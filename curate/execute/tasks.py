@@ -121,8 +121,7 @@ def handover(store: Store, plan: Plan, this: Pass, number: int) -> AbstractConte
         return BatchWriter(store.pieces(pieces_of(shard, end, this).key), pa.schema(schema))
     if isinstance(end.operator, Deduplicator):
         return MemberWriter(store, this.key, shard.key)
-    kind = end.operator.sketch_schema() if isinstance(end.operator, Trainer) else pa.schema([("row", pa.uint32())])
-    kind = kind.append(pa.field("source", pa.string())) if end.fitted_on else kind
+    kind = sketch_schema(end) if isinstance(end.operator, Trainer) else pa.schema([("row", pa.uint32())])
     return BatchWriter(store.members(this.key, shard.key), kind)
 
 
@@ -141,6 +140,12 @@ def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
         return sketch.append_column("source", source) if end.fitted_on else sketch
     batch.values(end, rows)
     return pa.table({"row": pa.array((np.flatnonzero(rows) + batch.start).astype(np.uint32))})
+
+
+def sketch_schema(step: PlannedStep) -> pa.Schema:
+    """What a trainer is fitted on: with the source of each row, if it is not that of the rows it is applied to."""
+    schema: pa.Schema = step.operator.sketch_schema()  # type: ignore[attr-defined]
+    return schema.append(pa.field("source", pa.string())) if step.fitted_on else schema
 
 
 def by_key(operator: Trainer, sketch: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchFile, BatchWriter, read_table, write_table
-from curate.execute.tasks import Task
+from curate.execute.tasks import Task, sketch_schema
 from curate.operator import Trainer
 from curate.plan import Pass, Plan, PlannedStep
 from curate.store import Store
@@ -59,10 +59,9 @@ def fit_task(task: Task, plan: Plan) -> dict[str, Any]:
         return {"rows": len(read_table(path))}
     part, count = task.shards
     low, high = (2**64 * at // count for at in (part, part + 1))
-    files = [BatchFile(task.store.members(this.key, plan.shards[number].key)) for number in plan.taking_part(this)]
-    slices = [file.schema.empty_table() for file in files[:1]]
-    for file in files:
-        for batch in file:
+    slices = [sketch_schema(step).empty_table()]
+    for number in plan.taking_part(this):
+        for batch in BatchFile(task.store.members(this.key, plan.shards[number].key)):
             keys = batch[step.operator.key].to_numpy()
             start = int(np.searchsorted(keys, np.uint64(low)))
             stop = len(keys) if part + 1 == count else int(np.searchsorted(keys, np.uint64(high)))

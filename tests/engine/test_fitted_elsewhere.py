@@ -17,6 +17,7 @@ from curate.io.source import Source
 from curate.ops import Normalize, Sample
 from curate.plan import Plan
 from curate.recipe import Output, Step
+from curate.store import Store
 
 CALLS: list[str] = []
 
@@ -225,5 +226,5 @@ def test_too_many_bad_records_of_a_reference_are_told_by_their_names() -> None:
 def test_the_model_is_that_of_the_sketches_in_corpus_order() -> None:
     run(BOTH)
     step = plan(BOTH).steps[0]
-    model = read_table(f"out/familiar/.work/corpus/{step.corpus_key}/model-0.arrow")
+    model = read_table(Store("out/familiar").model(step.corpus_key))
     assert model["text"].to_pylist() == ["one", "five", "two"]

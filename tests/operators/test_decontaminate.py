@@ -48,7 +48,8 @@ def test_the_best_match_is_named_and_all_are_listed() -> None:
 
 def test_spans_are_bytes_of_the_text() -> None:
     text = f"Größe: {ITEM} Straße."
-    begin, end = found(text)["decontaminate_spans"]
+    row = found(text)
+    ((begin, end),) = zip(row["decontaminate_start"], row["decontaminate_end"], strict=True)
     assert text.encode()[begin:end].decode() == ITEM
 
 
@@ -60,7 +61,7 @@ def test_nothing_in_common_is_zero_and_null() -> None:
         None,
         None,
     ]
-    assert row["decontaminate_items"] == row["decontaminate_spans"] == []
+    assert row["decontaminate_items"] == row["decontaminate_start"] == row["decontaminate_end"] == []
     assert not row["decontaminate"]
 
 
