@@ -34,7 +34,7 @@ recipe:    recipe rules                         | recipe family registry operato
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value
-words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
+words:     facts card report                    | facts report recipe flow store numpy polars yaml | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
                                                   | verdict polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
