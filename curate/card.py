@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from curate.recipe import Recipe, Step, changed
+from curate.report import number
 from curate.store import write_text
 
 AUTHOR = ("summary", "license", "creators", "contact", "uses", "limitations", "biases")
@@ -163,19 +164,15 @@ def _funnel(steps: list[dict[str, Any]]) -> str:
 
 
 def _found(name: str, facts: dict[str, Any]) -> str:
-    """What a corpus-wide step has found, with a table of its groups if it has any."""
-    groups = facts.get("groups", [])
+    """What a corpus-wide step has found, with a table of its largest groups if it has any."""
+    groups = sorted(facts.get("groups", []), key=lambda row: -row.get("available", 0))
     line = f"- {_code(name)}: {_facts({key: value for key, value in facts.items() if key != 'groups'})}"
     if not groups:
         return line
     rows = [[*groups[0]], ["---"] * len(groups[0])]
-    rows += [
-        [
-            _cell("-" if value is None else f"{value:,}" if isinstance(value, int) else str(value))
-            for value in row.values()
-        ]
-        for row in groups
-    ]
+    rows += [["–" if value is None else _cell(number(value)) for value in row.values()] for row in groups[:GROUPS]]
+    if len(groups) > GROUPS:
+        line += f"; the {GROUPS} largest of {len(groups)} groups:"
     return "\n".join([line, "", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 

@@ -78,16 +78,9 @@ class Result:
     @property
     def choices(self) -> str:
         """What selectors with groups aimed at and got, as text; empty when there is none."""
-        parts = []
-        for step, facts in self.manifest["corpus"].items():
-            groups = (facts or {}).get("groups")
-            if groups:
-                told = ", ".join(
-                    f"{name.replace('_', ' ')}: {_told(v)}" for name, v in facts.items() if name != "groups"
-                )
-                rows = [[*groups[0]], *([_told(value) for value in row.values()] for row in groups)]
-                parts.append(f"{step}: {told}\n{table_text(rows, left=1)}")
-        return "\n\n".join(parts)
+        return "\n\n".join(
+            choice_text(step, facts) for step, facts in self.manifest["corpus"].items() if (facts or {}).get("groups")
+        )
 
     def row(self, id: str) -> dict[str, Any]:
         """The annotations of one document; DataError when there is none with that id."""
@@ -141,6 +134,16 @@ def funnel_text(steps: list[dict[str, Any]]) -> str:
     return table_text(rows, left=1)
 
 
+def choice_text(step: str, facts: dict[str, Any], most: int = 12) -> str:
+    """What a selector found, and its largest groups as a table."""
+    groups = facts["groups"]
+    told = ", ".join(f"{name.replace('_', ' ')}: {_told(fact)}" for name, fact in facts.items() if name != "groups")
+    shown = sorted(groups, key=lambda row: -row.get("available", 0))[:most]
+    rows = [[*groups[0]], *([_told(value) for value in row.values()] for row in shown)]
+    more = f"\n... and {len(groups) - most} smaller groups (manifest.json has all)" if len(groups) > most else ""
+    return f"{step}: {told}\n{table_text(rows, left=1)}{more}"
+
+
 def table_text(rows: list[list[str]], left: int) -> str:
     """Aligned columns; the first `left` of them flush left, numbers flush right."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -155,6 +158,8 @@ def table_text(rows: list[list[str]], left: int) -> str:
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

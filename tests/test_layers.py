@@ -36,7 +36,7 @@ recipe:    recipe rules                         | recipe family registry operato
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
 execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value
-words:     contamination facts card report      | facts recipe flow store numpy polars pyarrow yaml \
+words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml \
                                                   | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
                                                   | verdict execute polars pandas datasets rich
