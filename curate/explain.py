@@ -48,7 +48,8 @@ def _step(step: PlannedStep, prefix: str = "") -> str:
     reasons = [f"reason {reason}" for reason in step.step.reasons_given().values()]
     makes = ", ".join([*_few([*step.types]), *_few(reasons)])
     only = f"  [{_only(step)}]" if step.step.from_ or step.scope.conditions else ""
-    return f"  {prefix + step.step.name:<24} {reads} -> {makes}{only}"
+    line = f"  {prefix + step.step.name:<24} {reads} -> {makes}{only}"
+    return "\n".join([line, *(f"    {remark}" for remark in step.operator.remarks())])
 
 
 def _few(names: list[str]) -> list[str]:

@@ -79,6 +79,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Reasons this operator can drop a document for, in the order in which they are tried."""
         return ()
 
+    def remarks(self) -> tuple[str, ...]:
+        """What `curate plan` says below the step: what its parameters come to, before any data is read."""
+        return ()
+
     def files(self) -> tuple[str, ...]:
         """Local files (models, lists) the operator needs; their content is part of its fingerprint.
 

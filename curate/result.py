@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,16 @@ class Result:
         import datasets
 
         return datasets.Dataset.from_parquet(self._files(part))
+
+    def sketch(self, step: str, ids: Collection[str] | None = None) -> pa.Table:
+        """What a deduplicator or selector saw of each document (or of those with some ids): `id` and its sketch.
+
+        Signatures of `dedup_minhash` become datasketch's objects by `curate.lsh.to_datasketch`. Raises DataError when
+        no step of that name has a sketch, and when the run's `.work` has been deleted.
+        """
+        from curate.execute.stored import sketches
+
+        return sketches(Store(str(self.path)), step, ids)
 
     @property
     def funnel(self) -> str:

@@ -1,22 +1,29 @@
 """Duplicates across the corpus: exact by hash, near by MinHash and LSH (Broder 1997; Leskovec et al., ch. 3)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from curate.errors import PlanError
+from curate.lsh import PRESETS, Settings, curve_text, signature_array, signature_values, with_bands
 from curate.operator import Deduplicator, plain
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class DedupExact(Deduplicator, frozen=True):
-    """Drop documents whose text was seen before; the first in corpus order stays.
+    """Drop documents whose text, address or other column was seen before; the first in corpus order stays.
 
-    Texts are compared by 128-bit XXH3, so a false match is not a practical concern.
+    Values are compared by 128-bit XXH3, so a false match is not a practical concern. A null is not compared.
 
-    by        normalised: lower case, NFD, white space folded, punctuation kept; raw: byte for byte
+    by        normalised: text in lower case, NFD, white space folded, punctuation kept; raw: text byte for byte;
+              url: canonical address (`curate.addresses` has the rules); column: any column of strings, bytes, whole
+              numbers, booleans or times
+    column    what to compare; needed for by: column, else text, or url for by: url
     keep      which copy stays: first (in corpus order), longest, {highest: column}, {lowest: column}, {sources: [a, b]}
               (the best source first); all: nothing is dropped. Ties: the first
     link      components; for copies, which are all alike, representative means the same
@@ -29,21 +36,58 @@ class DedupExact(Deduplicator, frozen=True):
     dedup_exact_twin           its row address
     dedup_exact_similarity     to it: 1.0
 
+    Raises PlanError for a column whose values cannot be compared.
+
     >>> DedupExact()(pa.table({"text": ["One  text", "one text", "another"]}))["dropped_by"].to_pylist()
+    [None, 'dedup_exact', None]
+    >>> urls = ["https://www.example.org/a/?utm_source=mail", "http://example.org/a#top", None]
+    >>> DedupExact(by="url")(pa.table({"url": urls}))["dropped_by"].to_pylist()
     [None, 'dedup_exact', None]
     """
 
-    sketch_parameters = ("by",)
+    version = 2
+    sketch_parameters = ("by", "column")
 
-    by: Literal["normalised", "raw"] = "normalised"
+    by: Literal["normalised", "raw", "url", "column"] = "normalised"
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.by == "column" and self.column is None:
+            raise ValueError("by: column needs column, the name of what to compare")
+
+    @property
+    def compared(self) -> str:
+        """The column that is compared."""
+        return self.column or ("url" if self.by == "url" else "text")
+
+    def reads(self) -> dict[str, pa.DataType | None]:
+        ranked = {name: kind for name, kind in super().reads().items() if name != "columns"}
+        return {**ranked, self.compared: None if self.by == "column" else pa.string()}
+
+    def arguments(self) -> tuple[str, ...]:
+        return (self.compared,)
+
+    def check(self, types: Mapping[str, pa.DataType]) -> None:
+        from curate.kernels.hashing import is_hashable
+
+        super().check(types)
+        kind = types[self.compared]
+        if not is_hashable(kind):
+            raise PlanError(f"dedup_exact cannot compare {self.compared}, which is {kind}")
 
     def sketches(self) -> dict[str, pa.DataType]:
         return {"hash_low": pa.uint64(), "hash_high": pa.uint64()}
 
-    def sketch(self, text: pa.StringArray) -> dict[str, pa.Array]:
-        from curate.kernels.hashing import normalised_hash, xxh3_128
+    def sketch(self, **columns: pa.Array) -> dict[str, pa.Array]:
+        from curate.addresses import canonical
+        from curate.kernels.hashing import normalised_hash, value_hash
 
-        low, high = xxh3_128(text) if self.by == "raw" else normalised_hash(text)
+        values = columns[self.compared]
+        if self.by == "normalised":
+            low, high = normalised_hash(values)
+        else:
+            low, high = value_hash(canonical(values) if self.by == "url" else values)
         return {"hash_low": pa.array(low), "hash_high": pa.array(high)}
 
     def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
@@ -55,19 +99,41 @@ class DedupExact(Deduplicator, frozen=True):
 
 
 class DedupMinhash(Deduplicator, frozen=True):
-    """Drop near-duplicates: documents whose word n-grams overlap by at least `threshold` (Jaccard).
+    """Drop near-duplicates: documents whose shingles overlap by at least `threshold` (Jaccard).
 
     Candidates share a band of their MinHash signature. The share of slots in which signatures agree estimates their
     similarity; where it is within four standard errors of `threshold` (sqrt(t (1 - t) / slots), so 0.66 .. 0.94 by
     default) the shingles of the two documents decide, unless `verify` says otherwise.
-    Words are lower-cased, NFD, without ASCII punctuation; documents with fewer than `ngram` words are
-    compared exactly. The signature is stored once: other bands, rows or thresholds do not read text again.
+    Documents too short for one shingle are compared exactly, whatever the preset (where RedPajama-V2 has a null, such
+    a document has a signature of its own). The signature is stored once: other bands, rows, weights or thresholds do
+    not read text again.
 
-    ngram       words in a shingle
-    slots       length of the signature
-    bands,rows  bands of so many slots each (bands x rows <= slots)
-    threshold   Jaccard similarity from which two documents are duplicates, 0..1
+    preset             unit        ngram  normalise  hash     scheme    seed  slots  threshold  bands x rows
+    default            words           5  plain      rolling  affine32     1    128       0.8        17 x 7
+    fineweb            words           5  plain      rolling  affine32     1    112      0.75        14 x 8
+    redpajama-v2       words          13  plain      sha1     legacy      42    128       0.8        9 x 13
+    datasketch         words           5  plain      sha1     affine32     1    128       0.9        5 x 25
+    datasketch-legacy  words           5  plain      sha1     legacy       1    128       0.9        5 x 25
+    slimpajama         characters     13  plain      sha1     legacy       1    128       0.8        9 x 13
+    nemo               characters     24  none       rolling  affine32    42    260       0.8       20 x 13
+
+    Signatures of redpajama-v2 are those published, bit for bit; those of datasketch are those of its objects over the
+    same shingles, those of slimpajama too where NFD changes nothing. fineweb and nemo have the published shingles,
+    length and bands, but words are those between white space, and hash and permutations are our own.
+
+    preset      where the other parameters are from; those that are given count, and `curate plan` shows them all
+    unit        what shingles are made of: words (between any Unicode white space) or characters
+    ngram       how many of them
+    normalise   plain: lower case, NFD, white space folded, no ASCII punctuation (RedPajama-V2); folded: the same with
+                punctuation; none: as it is
+    hash        of a shingle: rolling (fast), sha1 (datasketch)
+    scheme      datasketch's name of the permutations: affine32 (its version 2), legacy (version 1)
     seed        of the permutations
+    slots       length of the signature
+    threshold   Jaccard similarity from which two documents are duplicates, 0..1
+    weights     of false positives and false negatives when bands are chosen; they sum to 1
+    bands,rows  bands of so many slots each (bands x rows <= slots). Without either, datasketch's search chooses both
+                for threshold, slots and weights, but for fineweb, slimpajama and nemo, whose bands are fixed
     verify      exact: as above; estimate: by the signatures alone; none: all candidates are duplicates
     keep        which document of a cluster stays: first (in corpus order), longest, {highest: column},
                 {lowest: column}, {sources: [a, b]} (the best source first); all: nothing is dropped. Ties: the first
@@ -85,56 +151,82 @@ class DedupMinhash(Deduplicator, frozen=True):
     >>> texts = ["a b c d e f g h", "A b c, d e f g h.", "something else altogether is written here"]
     >>> DedupMinhash(ngram=3)(pa.table({"text": texts}))["dropped_by"].to_pylist()
     [None, 'dedup_minhash', None]
+    >>> found = DedupMinhash(preset="redpajama-v2", threshold=0.9)
+    >>> found.ngram, found.bands, found.rows
+    (13, 5, 25)
     """
 
-    sketch_parameters = ("ngram", "slots", "seed")
+    version = 2
+    sketch_parameters = ("unit", "ngram", "normalise", "hash", "scheme", "seed", "slots")
 
-    ngram: Positive = 5
-    slots: Positive = 128
-    bands: Positive = 18
-    rows: Positive = 7
-    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8  # type: ignore[misc]
-    seed: int = 1
+    preset: Literal["default", "fineweb", "redpajama-v2", "datasketch", "datasketch-legacy", "slimpajama", "nemo"] = (
+        "default"
+    )
+    unit: Literal["words", "characters"] | None = None
+    ngram: Positive | None = None
+    normalise: Literal["plain", "folded", "none"] | None = None
+    hash: Literal["rolling", "sha1"] | None = None
+    scheme: Literal["affine32", "legacy"] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] | None = None
+    slots: Positive | None = None
+    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None  # type: ignore[misc, assignment]
+    weights: tuple[Share, Share] | None = None
+    bands: Positive | None = None
+    rows: Positive | None = None
     verify: Literal["exact", "estimate", "none"] = "exact"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bands * self.rows > self.slots:
-            raise ValueError(
-                f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} slots, not {self.slots}"
-            )
+        given = {name: value for name in Settings._fields if (value := getattr(self, name)) is not None}
+        preset = PRESETS[self.preset]
+        if {"bands", "rows"} & {*given}:  # the other follows from it
+            preset = preset._replace(bands=None, rows=None)
+        for name, value in with_bands(preset._replace(**given))._asdict().items():
+            msgspec.structs.force_setattr(self, name, value)
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters as they are, given or from the preset."""
+        return Settings(*(getattr(self, name) for name in Settings._fields))
+
+    def remarks(self) -> tuple[str, ...]:
+        s = self.settings
+        made = f"{s.hash} hashes, scheme {s.scheme}, seed {s.seed}"
+        lines = [f"preset {self.preset}: {s.ngram} {s.unit} ({s.normalise}), {made}, {s.slots} slots"]
+        lines += [f"{s.bands} bands of {s.rows} rows, threshold {s.threshold:g}; how likely two documents are"]
+        return (*lines, *curve_text(s))
 
     def sketches(self) -> dict[str, pa.DataType]:
-        return {"signature": pa.binary(4 * self.slots)}
+        return {"signature": pa.binary(4 * self.settings.slots)}
 
     def sketch(self, text: pa.StringArray) -> dict[str, pa.Array]:
-        from curate.kernels.hashing import normalised_hash
-        from curate.kernels.lexer import lex
         from curate.kernels.minhash import signatures
         from curate.kernels.mixing import mix
+        from curate.kernels.shingles import whole_hash
 
-        values, shingles = signatures(lex(text), self.ngram, self.slots, self.seed)
+        s = self.settings
+        values, shingles = signatures(text, s.unit, s.ngram, s.normalise, s.hash, s.scheme, s.slots, s.seed)
         short = np.flatnonzero(shingles == 0)
         if len(short):
-            low, high = normalised_hash(text.take(pa.array(short)))
-            exact = [mix(low ^ high, slot).astype(np.uint32) for slot in range(self.slots)]
-            values[short] = np.stack(exact, axis=1)
-        kind = pa.binary(4 * self.slots)
-        return {"signature": pa.FixedSizeBinaryArray.from_buffers(kind, len(text), [None, pa.py_buffer(values)])}
+            whole = whole_hash(text.take(pa.array(short)), s.normalise)
+            values[short] = np.stack([mix(whole, slot).astype(np.uint32) for slot in range(s.slots)], axis=1)
+        return {"signature": signature_array(values)}
 
     def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         from curate.kernels.minhash import band_keys
 
-        keys = band_keys(self._values(sketch), self.bands, self.rows)
-        return np.tile(np.arange(len(sketch)), self.bands), keys.ravel()
+        bands, rows = self.settings.shape
+        keys = band_keys(signature_values(sketch), bands, rows)
+        return np.tile(np.arange(len(sketch)), bands), keys.ravel()
 
     def similarity(self, left: pa.Table, right: pa.Table) -> np.ndarray:
         from curate.kernels.minhash import estimate
 
-        return estimate(self._values(left), self._values(right))
+        return estimate(signature_values(left), signature_values(right))
 
     def standard_error(self) -> float:
-        return float(np.sqrt(self.threshold * (1 - self.threshold) / self.slots))
+        threshold = self.settings.threshold
+        return float(np.sqrt(threshold * (1 - threshold) / self.settings.slots))
 
     def evidences(self) -> dict[str, pa.DataType]:
         return {"shingles": pa.list_(pa.uint64())} if self.verify == "exact" else {}
@@ -144,16 +236,10 @@ class DedupMinhash(Deduplicator, frozen=True):
         from curate.kernels.sets import as_lists
         from curate.kernels.shingles import shingle_sets
 
-        return {"shingles": as_lists(*shingle_sets(text, ngram=self.ngram))}
+        s = self.settings
+        return {"shingles": as_lists(*shingle_sets(text, s.unit, s.ngram, s.normalise))}
 
     def measure(self, left: pa.Table, right: pa.Table) -> np.ndarray:
         from curate.kernels.sets import jaccard
 
         return jaccard(plain(left["shingles"]), plain(right["shingles"]))
-
-    def _values(self, sketch: pa.Table) -> np.ndarray:
-        column = sketch["signature"].combine_chunks()
-        array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-        flat = np.frombuffer(array.buffers()[1], np.uint32) if len(array) else np.empty(0, np.uint32)
-        start = array.offset * self.slots
-        return flat[start : start + len(array) * self.slots].reshape(len(array), self.slots)

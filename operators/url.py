@@ -15,16 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import assets
+from curate.addresses import ADDRESS
 from curate.errors import PlanError, nearest
 from curate.family import Family
 from curate.operator import Signal
-
-# RFC 3986, but that the scheme may be missing; what follows the host must be a port, a path, a query or a fragment.
-ADDRESS = (
-    r"^(?:(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?//(?:[^/?#@\s]*@)?)?"
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#:@\[\]\s.][^/?#:@\[\]\s]*)(?::[0-9]+)?"
-    r"(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?:#.*)?$"
-)
 
 
 class UrlSignals(Family, frozen=True):
@@ -67,7 +61,7 @@ class UrlSignals(Family, frozen=True):
         parts = pc.extract_regex(url, ADDRESS)
         hosts = hosts_of(parts)
         domains = [domain(name) for name in hosts.dictionary.to_pylist()]
-        path, query = (parts.field(at).filter(parts.is_valid()) for at in (2, 3))
+        path, query = (parts.field(at).filter(parts.is_valid()) for at in ("path", "query"))
         whole = np.flatnonzero(parts.is_valid().to_numpy(zero_copy_only=False))
         counts = {
             "url_path_depth": pc.count_substring_regex(path, "[^/]+"),

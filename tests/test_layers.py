@@ -22,9 +22,11 @@ sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | errors numpy pyarrow | operator kernels
+addresses: addresses                            | pyarrow | kernels
+lsh:       lsh                                  | errors numpy pyarrow | datasketch
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
+operators: operators.*                          | addresses assets family lsh operator sql errors kernels msgspec \
+                                                  numpy pyarrow | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
@@ -36,7 +38,7 @@ execute:   execute.*                            | execute plan operator cluster 
                                                   curate msgspec numpy pyarrow | kernels loky ray by_value
 words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
-                                                  | verdict polars pandas datasets rich
+                                                  | verdict execute polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   errors curate msgspec | kernels report card
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \

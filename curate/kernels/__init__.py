@@ -7,8 +7,9 @@ gopher      signals of the Gopher paper                 hashing   XXH3-128 of do
 redpajama   signals of RedPajama-V2                     wordpunct tokens by word characters and punctuation
 ngrams      repeated n-grams                            phrases   lists of words by language
 rounding    as Python rounds
-minhash     signatures and band keys            components  union-find and candidate pairs
-shingles    n-grams of words or of characters
+minhash     signatures and band keys                   shingles  n-grams of words or of characters
+sha1        of many short strings                      components  union-find and candidate pairs
+percent     percent-encoding in addresses
 langid      language of a document                     traits    digits, marks and the sets of published rules
 landmarks   line breaks, phrases, links, sentence ends lines     lines as `str.splitlines` has them
 segment     words by a declared rule                   sharing   what operators derive from a batch, kept

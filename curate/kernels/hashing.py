@@ -42,6 +42,26 @@ def xxh3_128(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def is_hashable(kind: pa.DataType) -> bool:
+    """Whether `value_hash` takes values of this type: strings, bytes, whole numbers, booleans, dates and times."""
+    tests = ("string", "large_string", "binary", "large_binary", "fixed_size_binary", "integer", "boolean", "decimal")
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in (*tests, "temporal"))
+
+
+def value_hash(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """XXH3-128 of each value of a column: of its bytes if it has them, else of it as text. Null counts as empty.
+
+    >>> bool((value_hash(pa.array([7]))[0] == value_hash(pa.array(["7"]))[0]).all())
+    True
+    """
+    kind = values.type
+    if pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        values = values.cast(pa.binary())
+    if pa.types.is_binary(values.type):  # the kernels look at bytes, valid UTF-8 or not
+        values = pa.StringArray.from_buffers(len(values), *values.buffers()[1:], values.buffers()[0], -1, values.offset)
+    return xxh3_128(values.cast(pa.string()))
+
+
 def normalised_hash(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """XXH3-128 of each document in lower case and NFD, with white space folded to single spaces and trimmed.
 

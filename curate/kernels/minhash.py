@@ -1,8 +1,8 @@
-"""MinHash signatures of word n-grams (Broder 1997) and their band keys for locality-sensitive hashing.
+"""MinHash signatures of shingles (Broder 1997) and their band keys for locality-sensitive hashing.
 
-The permutations are those of datasketch 2's default scheme "affine32": a 32-bit hash goes once through MurmurHash3's
-finaliser, then permutation k takes it to a[k] * h + b[k] mod 2^32 with an odd a[k]. A shingle is hashed by a rolling
-polynomial over the hashes of its words, so its cost does not depend on n.
+Schemes are datasketch's. "affine32" (the default of its version 2): a 32-bit hash goes once through MurmurHash3's
+finaliser, then permutation k takes it to a[k] * h + b[k] mod 2^32 with an odd a[k]. "legacy" (version 1, RedPajama-V2):
+a[k] * h + b[k] in 64 bits, mod 2^61 - 1, of which the lower 32 bits are kept.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
+from curate.kernels import sha1
 from curate.kernels.bits import u64
 from curate.kernels.jit import inner, kernel
-from curate.kernels.lexer import Lexed, Words
+from curate.kernels.shingles import BASE, FACTOR, POINTS, Texts, Window, begin_document, cut, roll, texts_of, window_of
 from curate.kernels.text import read_only, splits
 
+HASHES = ROLLING, SHA1 = "rolling", "sha1"
+SCHEMES = AFFINE32, LEGACY = "affine32", "legacy"
 EMPTY = 0xFFFFFFFF  # every slot of a document without shingles
 BLOCK = 2048  # shingles that are permuted at a time, so that they stay in the innermost cache
-BASE = u64(0x9E3779B97F4A7C15)
-_FACTOR = u64(0xD6E8FEB86659FD93)
+MERSENNE = u64((1 << 61) - 1)
 u32 = np.uint32
 
 
@@ -28,52 +31,94 @@ class Signatures(NamedTuple):
     """MinHash signatures of a batch."""
 
     values: np.ndarray  # uint32[documents, slots], EMPTY where there is no shingle
-    shingle_counts: np.ndarray  # int32[documents], n-grams with repetitions; 0 for a document of fewer than n words
+    shingle_counts: np.ndarray  # int32[documents], with repetitions; 0 for a document of fewer than n words
 
 
-def signatures(lexed: Lexed, ngram: int = 5, slots: int = 128, seed: int = 1) -> Signatures:
-    """MinHash signatures over the n-grams of normalised words (words of which nothing is left are passed over).
+class Scratch(NamedTuple):
+    """Room for a block of shingles."""
 
-    Raises ValueError unless `ngram` and `slots` are positive.
+    hashes: np.ndarray  # uint64[BLOCK]
+    spans: np.ndarray  # int64[BLOCK, 2]
+    narrow: np.ndarray  # uint32[BLOCK]
+    state: np.ndarray  # uint32[5, sha1.LANES]
+    words: np.ndarray  # uint32[16, sha1.LANES]
 
-    >>> from curate.kernels.lexer import lex
-    >>> import pyarrow as pa
-    >>> values, counts = signatures(lex(pa.array(["The cat sat on the mat.", "the CAT sat on the mat", "cat"])))
+
+class Permutations(NamedTuple):
+    """The factors and summands of a signature's slots, for one scheme; the other's are empty."""
+
+    affine: np.ndarray  # uint32[2, slots]; with uint64 the loop over them takes three times as long
+    legacy: np.ndarray  # uint64[2, slots]
+
+
+def signatures(
+    text: pa.Array,
+    unit: str = "words",
+    ngram: int = 5,
+    normalise: str = "plain",
+    hash: str = ROLLING,
+    scheme: str = AFFINE32,
+    slots: int = 128,
+    seed: int = 1,
+) -> Signatures:
+    """MinHash signatures over n-grams of the words or characters of each document's normal text.
+
+    `hash` is that of a shingle: "rolling" (a polynomial over its units, whose cost does not depend on n) or "sha1" of
+    its text, the default of datasketch. Raises ValueError for what does not exist, and for less than one slot.
+
+    >>> texts = pa.array(["The cat sat on the mat.", "the CAT sat on the mat", "cat"])
+    >>> values, counts = signatures(texts)
     >>> values.shape, counts.tolist(), bool((values[0] == values[1]).all())
     ((3, 128), [2, 2, 0], True)
     """
-    if ngram < 1 or slots < 1:
-        raise ValueError(f"ngram and slots must be at least 1, not {ngram} and {slots}")
-    documents = len(lexed.offsets) - 1
-    values = np.full((documents, slots), EMPTY, u32)
-    counts = np.empty(documents, np.int32)
-    a, b = permutations(slots, seed)
-    longest = int(np.diff(lexed.word_splits).max(initial=0))
-    scratch, hashes = np.empty(longest, np.uint64), np.empty(longest, u32)
-    sign(lexed.words, lexed.word_splits, ngram, a, b, scratch, hashes, values, counts)
+    texts, window = texts_of(text, unit, normalise), window_of(ngram)
+    values = np.full((len(text), slots), EMPTY, u32)
+    counts = np.empty(len(text), np.int32)
+    sign(texts, window, _code(hash, HASHES), permutations(scheme, slots, seed), _scratch(), values, counts)
     return Signatures(values, counts)
 
 
-def shingles(lexed: Lexed, ngram: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def shingle_hashes(
+    text: pa.Array, unit: str = "words", ngram: int = 5, normalise: str = "plain", hash: str = ROLLING
+) -> tuple[np.ndarray, np.ndarray]:
     """The hashes that `signatures` permutes: (uint32[shingles], int64[documents + 1] where each document's begin).
 
-    These are before the finaliser, so they are what another MinHash library takes as hashes of the set's members.
+    They are what another MinHash library takes as hashes of the set's members.
     """
-    words = np.diff(lexed.word_splits)
-    hashes = np.empty(int(words.sum()), u32)
-    counts = np.empty(len(words), np.int64)
-    scratch = np.empty(int(words.max(initial=0)), np.uint64)
-    collect(lexed.words, lexed.word_splits, ngram, scratch, hashes, counts)
-    return hashes[: int(counts.sum())], splits(counts)
+    texts, window = texts_of(text, unit, normalise), window_of(ngram)
+    most = np.diff(texts.splits) if unit == "words" else POINTS * np.diff(texts.offsets)
+    hashes = np.empty(int(most.sum()), u32)  # memory that is not written is not used
+    counts = np.empty(len(text), np.int64)
+    collect(texts, window, _code(hash, HASHES), _scratch(), hashes, counts)
+    return hashes[: int(counts.sum())].copy(), splits(counts)
 
 
 @cache
-def permutations(slots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The factors (odd) and summands of the permutations, drawn in datasketch's order."""
+def permutations(scheme: str, slots: int, seed: int) -> Permutations:
+    """The permutations, drawn in datasketch's order. Raises ValueError for another scheme or less than one slot."""
+    _code(scheme, SCHEMES)
+    if slots < 1:
+        raise ValueError(f"a signature has at least one slot, not {slots}")
     random = np.random.RandomState(seed)
-    a = random.randint(0, 1 << 31, slots, dtype=u32) * u32(2) + u32(1)
-    b = random.randint(0, 1 << 32, slots, dtype=u32)
-    return read_only(a), read_only(b)
+    affine, legacy = np.empty((2, 0), u32), np.empty((2, 0), np.uint64)
+    if scheme == AFFINE32:
+        odd = random.randint(0, 1 << 31, slots, dtype=u32) * u32(2) + u32(1)
+        affine = np.stack([odd, random.randint(0, 1 << 32, slots, dtype=u32)])
+    else:
+        drawn = [random.randint(least, MERSENNE, dtype=np.uint64) for _ in range(slots) for least in (1, 0)]
+        legacy = np.ascontiguousarray(np.array(drawn, np.uint64).reshape(slots, 2).T)
+    return Permutations(read_only(affine), read_only(legacy))
+
+
+def _code(name: str, names: tuple[str, ...]) -> np.int64:
+    if name not in names:
+        raise ValueError(f"{name!r} is none of {', '.join(names)}")
+    return np.int64(names.index(name))
+
+
+def _scratch() -> Scratch:
+    shapes = ((BLOCK, np.uint64), ((BLOCK, 2), np.int64), (BLOCK, u32), ((5, sha1.LANES), u32), ((16, sha1.LANES), u32))
+    return Scratch(*(np.empty(shape, kind) for shape, kind in shapes))
 
 
 def band_keys(values: np.ndarray, bands: int, rows: int) -> np.ndarray:
@@ -120,60 +165,76 @@ def finalise(h: Any) -> Any:
     return u32(h ^ h >> u32(16))
 
 
-@inner
-def shingle_document(words: Words, first: Any, last: Any, ngram: Any, scratch: Any, out: Any) -> Any:
-    """Write the 32-bit hash of every n-gram of normalised words; returns how many there are."""
-    n = 0
-    for w in range(first, last):
-        scratch[n] = words.hash[w]
-        n += words.normal_characters[w] > 0
-    power = u64(1)
-    for _ in range(ngram):
-        power *= BASE
-    h = u64(0)
+@kernel(allocates=False)
+def next_hashes(texts: Texts, window: Window, kind: Any, scratch: Scratch) -> Any:
+    """Fill `narrow` with the 32-bit hashes of the document's next shingles; returns how many there are."""
+    if kind == 1:
+        n = cut(texts, window, scratch.spans)
+        sha1.sha1_32(texts.written, scratch.spans, n, scratch.state, scratch.words, scratch.narrow)
+        return n
+    n = roll(texts, window, scratch.hashes)
     for i in range(n):
-        h = h * BASE + scratch[i]
-        if i >= ngram:
-            h -= power * scratch[i - ngram]
-        if i >= ngram - 1:
-            mixed = (h ^ h >> u64(32)) * _FACTOR
-            out[i - ngram + 1] = u32(mixed >> u64(32))
-    return max(0, n - ngram + 1)
+        scratch.narrow[i] = u32(scratch.hashes[i] >> u64(32))
+    return n
 
 
-@inner
-def permute(h: Any, n: Any, a: Any, b: Any, signature: Any) -> None:
-    """signature[p] = min over h[:n] of a[p] * h + b[p] mod 2^32, and what it was."""
-    for begin in range(0, n, BLOCK):
-        block = h[begin : min(begin + BLOCK, n)]  # counting from 0 shows LLVM that no index is negative: 7 x faster
-        for p in range(len(a)):
-            factor, summand, least = a[p], b[p], signature[p]
-            for i in range(len(block)):
-                least = min(least, u32(factor * block[i] + summand))
-            signature[p] = least
+@kernel(allocates=False)
+def permute_affine(h: Any, slots: Any, signature: Any) -> None:
+    """signature[p] = min over h of a[p] * h + b[p] mod 2^32, and what it was."""
+    for p in range(len(signature)):
+        factor, summand, least = slots[0, p], slots[1, p], signature[p]
+        for i in range(len(h)):
+            least = min(least, u32(factor * h[i] + summand))
+        signature[p] = least
+
+
+@kernel(allocates=False)
+def permute_legacy(h: Any, slots: Any, signature: Any) -> None:
+    """signature[p] = min over h of the lower half of (a[p] * h + b[p] mod 2^64) mod 2^61 - 1, and what it was."""
+    for p in range(len(signature)):
+        factor, summand, least = slots[0, p], slots[1, p], signature[p]
+        for i in range(len(h)):
+            x = factor * u64(h[i]) + summand
+            x = (x & MERSENNE) + (x >> u64(61))
+            x -= MERSENNE if x >= MERSENNE else u64(0)
+            least = min(least, u32(x))
+        signature[p] = least
 
 
 @kernel(allocates=False)
 def sign(
-    words: Words, word_splits: Any, ngram: Any, a: Any, b: Any, scratch: Any, h: Any, values: Any, counts: Any
+    texts: Texts, window: Window, kind: Any, slots: Permutations, scratch: Scratch, values: Any, counts: Any
 ) -> None:
     """Fill the signatures and the number of shingles of each document."""
     for d in range(len(counts)):
-        n = shingle_document(words, word_splits[d], word_splits[d + 1], ngram, scratch, h)
-        for i in range(n):
-            h[i] = finalise(h[i])
-        permute(h, n, a, b, values[d])
-        counts[d] = n
+        begin_document(texts, d, window, kind == 1)
+        n, total = next_hashes(texts, window, kind, scratch), 0
+        while n:
+            h = scratch.narrow[:n]  # counting from 0 shows LLVM that no index is negative: 7 x faster
+            if slots.affine.shape[1]:
+                for i in range(n):
+                    h[i] = finalise(h[i])
+                permute_affine(h, slots.affine, values[d])
+            else:
+                permute_legacy(h, slots.legacy, values[d])
+            total += n
+            n = next_hashes(texts, window, kind, scratch)
+        counts[d] = total
 
 
 @kernel(allocates=False)
-def collect(words: Words, word_splits: Any, ngram: Any, scratch: Any, hashes: Any, counts: Any) -> None:
-    """Fill the shingles of all documents, one after the other, and their numbers."""
+def collect(texts: Texts, window: Window, kind: Any, scratch: Scratch, hashes: Any, counts: Any) -> None:
+    """Fill the hashes of all documents' shingles, one after the other, and their numbers."""
     at = 0
     for d in range(len(counts)):
-        n = shingle_document(words, word_splits[d], word_splits[d + 1], ngram, scratch, hashes[at:])
-        counts[d] = n
-        at += n
+        begin_document(texts, d, window, kind == 1)
+        n, first = next_hashes(texts, window, kind, scratch), at
+        while n:
+            for i in range(n):
+                hashes[at + i] = scratch.narrow[i]
+            at += n
+            n = next_hashes(texts, window, kind, scratch)
+        counts[d] = at - first
 
 
 @kernel(allocates=False)
@@ -183,7 +244,7 @@ def hash_bands(values: Any, rows: Any, keys: Any) -> None:
         for band in range(len(keys)):
             h = u64(band + 1) * BASE
             for j in range(band * rows, band * rows + rows):
-                h = (h ^ u64(values[d, j])) * _FACTOR
+                h = (h ^ u64(values[d, j])) * FACTOR
                 h ^= h >> u64(29)
             h *= BASE
             keys[band, d] = h ^ h >> u64(32)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ALL, load8, store64, u64
-from curate.kernels.folding import HIGH, digest, drop8, fold_wide, fold_word, load_upto8, lower8, room, within
+from curate.kernels.bits import load8, popcount, store64, u64
+from curate.kernels.folding import HIGH, digest, drop8, fold_wide, hash8, load_upto8, lower8, room, within
 from curate.kernels.hashing import normalised_hash, xxh3_128
 from curate.kernels.jit import inner, kernel
-from curate.kernels.text import buffers, decode, find_spans, read_only, splits
-from curate.kernels.unicode import Tables, tables
+from curate.kernels.text import buffers, decode, entry, find_spans, read_only, splits
+from curate.kernels.unicode import ASCII_PUNCTUATION, REWRITTEN, Tables, tables
 
 UNITS = WORDS, CHARACTERS = "words", "characters"
 NORMAL = PLAIN, FOLDED, NONE = "plain", "folded", "none"
@@ -35,10 +35,17 @@ class Texts(NamedTuple):
     splits: np.ndarray  # int64[documents + 1], of the words
     normal: np.int64  # which of NORMAL
     unit: np.int64  # which of UNITS
-    ngram: np.int64
     tables: Tables
     out: np.ndarray  # uint8, room for the normal text of any of them
     written: np.ndarray  # the same memory, read-only as other texts are
+
+
+class Window(NamedTuple):
+    """Where in a document the last n units are that make the next shingle."""
+
+    place: np.ndarray  # int64[4], the next word or byte, where the document ends, slot of the ring, units seen
+    ring: np.ndarray  # uint64[ngram], hashes of the units in the window
+    hash: np.ndarray  # uint64[1], of the window
 
 
 class Sets(NamedTuple):
@@ -55,11 +62,11 @@ def shingle_sets(text: pa.Array, unit: str = WORDS, ngram: int = 5, normalise: s
     >>> np.diff(sets.splits).tolist(), sets.values[3] in sets.values[:3], np.diff(sets.values[4:]).tolist()[0]
     ([3, 1, 1, 1, 1], True, 0)
     """
-    texts = texts_of(text, unit, ngram, normalise)
+    texts, window = texts_of(text, unit, normalise), window_of(ngram)
     most = np.diff(texts.splits) if unit == WORDS else POINTS * np.diff(texts.offsets).astype(np.int64)
     hashes = np.empty(int(most.sum()) + len(most), np.uint64)  # memory that is not written is not used
     counts = np.empty(len(most), np.int64)
-    collect_sets(texts, whole_hash(text, normalise), hashes, counts, np.empty(4, np.uint64))
+    collect_sets(texts, window, whole_hash(text, normalise), hashes, counts)
     found = hashes[: int(counts.sum())].copy()
     sort_sets(found, counts)
     return Sets(found[: int(counts.sum())].copy(), splits(counts))
@@ -74,18 +81,22 @@ def whole_hash(text: pa.Array, normalise: str = PLAIN) -> np.ndarray:
     return low ^ high
 
 
-def texts_of(text: pa.Array, unit: str = WORDS, ngram: int = 5, normalise: str = PLAIN) -> Texts:
-    """A batch, ready to be cut into shingles.
+def window_of(ngram: int) -> Window:
+    """A window of so many units. Raises ValueError for less than one."""
+    if ngram < 1:
+        raise ValueError(f"a shingle has at least one word or character, not {ngram}")
+    return Window(np.zeros(4, np.int64), np.zeros(ngram, np.uint64), np.zeros(1, np.uint64))
 
-    Raises ValueError for a unit or a normal text that does not exist, and for an `ngram` below 1.
-    """
-    if unit not in UNITS or normalise not in NORMAL or ngram < 1:
-        raise ValueError(f"no shingles of {ngram} {unit} of the normal text {normalise!r}: see {UNITS} and {NORMAL}")
+
+def texts_of(text: pa.Array, unit: str = WORDS, normalise: str = PLAIN) -> Texts:
+    """A batch, ready to be cut into shingles. Raises ValueError for a unit or a normal text that does not exist."""
+    if unit not in UNITS or normalise not in NORMAL:
+        raise ValueError(f"no shingles of {unit!r} in the normal text {normalise!r}: see {UNITS} and {NORMAL}")
     data, offsets = buffers(text)
     spans = find_spans(data, offsets)
     out = room(int(np.diff(offsets).max(initial=0)))
     words = read_only(spans.words), read_only(spans.word_splits)
-    kinds = np.int64(NORMAL.index(normalise)), np.int64(UNITS.index(unit)), np.int64(ngram)
+    kinds = np.int64(NORMAL.index(normalise)), np.int64(UNITS.index(unit))
     return Texts(data, offsets, *words, *kinds, tables(), out, read_only(out))
 
 
@@ -93,77 +104,71 @@ def texts_of(text: pa.Array, unit: str = WORDS, ngram: int = 5, normalise: str =
 
 
 @inner
-def plain_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, o: Any) -> Any:
-    """Write NFD(lower(word)) without ASCII punctuation at byte o; returns the index after it."""
-    at = o
+def ascii8(x: Any, n: Any, drop: Any) -> Any:
+    """Up to eight ASCII bytes in lower case, without punctuation if `drop`, and how many are left."""
+    x = lower8(x)
+    if drop:
+        marked = within(x, 0x21, 0x7E) & ~(within(x, 0x61, 0x7A) | within(x, 0x30, 0x39))
+        if marked:
+            x = drop8(x, marked)
+            n -= popcount(marked)
+    return x, n
+
+
+@inner
+def copy(data: Any, begin: Any, end: Any, out: Any, o: Any) -> Any:
+    """Write data[begin:end] at byte o; returns the index after it."""
+    for i in range(end - begin):
+        out[o + i] = data[begin + i]
+    return o + end - begin
+
+
+@kernel(allocates=False)
+def fold(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
+    """Write the normal form of a word that is not ASCII at byte o; returns the index after it."""
+    wanted, i, classes = REWRITTEN | ASCII_PUNCTUATION * drop, begin, 0
+    while i < end and not classes & wanted:
+        point, i = decode(data, i, end)
+        classes = tables.classes[entry(tables, point)]
+    if classes & wanted:
+        return fold_wide(data, begin, end, drop, tables, out, o)
+    return copy(data, begin, end, out, o)
+
+
+@inner
+def write_word(texts: Texts, w: Any, o: Any) -> Any:
+    """Write the normal form of word w into `out` at byte o; returns the index after it."""
+    data, out, drop = texts.data, texts.out, texts.normal == 0
+    begin, end, first = np.int64(texts.words[w, 0]), np.int64(texts.words[w, 1]), o
+    if texts.normal == 2:
+        return copy(data, begin, end, out, o)
     for i in range(begin, end, 8):
         n = min(8, end - i)
         x = load_upto8(data, i, n)
         if x & HIGH:
-            return fold_wide(data, begin, end, True, tables, out, at)
-        x = lower8(x)
-        used = ALL >> u64(64 - 8 * n)
-        marked = within(x, 0x21, 0x7E) & ~(within(x, 0x61, 0x7A) | within(x, 0x30, 0x39)) & used
-        store64(out, o, drop8(x, marked) if marked else x)
-        while marked:
-            n -= 1
-            marked &= marked - u64(1)
+            return fold(data, begin, end, drop, texts.tables, out, first)
+        x, n = ascii8(x, n, drop)
+        store64(out, o, x)
         o += n
     return o
 
 
 @kernel(allocates=False)
-def write_normal(texts: Texts, d: Any) -> Any:
+def write_text(texts: Texts, d: Any) -> Any:
     """Write the normal text of document d into `out`; returns its length in bytes."""
-    data, out, o = texts.data, texts.out, np.int64(0)
     if texts.normal == 2 and texts.unit == 1:
-        for i in range(texts.offsets[d], texts.offsets[d + 1]):
-            out[o] = data[i]
-            o += 1
-        return o
+        begin, end = np.int64(texts.offsets[d]), np.int64(texts.offsets[d + 1])
+        return copy(texts.data, begin, end, texts.out, np.int64(0))
+    size, o = np.int64(0), np.int64(0)
     for w in range(texts.splits[d], texts.splits[d + 1]):
-        begin, end = np.int64(texts.words[w, 0]), np.int64(texts.words[w, 1])
-        first = o
-        if texts.normal == 0:
-            o = plain_word(data, begin, end, texts.tables, out, o)
-        elif texts.normal == 1:
-            o = fold_word(data, begin, end, texts.tables, out, o)
-        else:
-            for i in range(begin, end):
-                out[o] = data[i]
-                o += 1
-        if o > first:  # something is left of the word
-            out[o] = SPACE
-            o += 1
+        size = write_word(texts, w, o)
+        if size > o:  # something is left of the word
+            texts.out[size] = SPACE
+            o = size + 1
     return max(np.int64(0), o - 1)
 
 
-@inner
-def unit_end(text: Any, i: Any, end: Any, unit: Any) -> Any:
-    """Where the unit that begins at byte i ends."""
-    if unit == 1:
-        return decode(text, i, end)[1]
-    while i < end and load8(text, i) != SPACE:
-        i += 1
-    return i
-
-
 # ---------------------------------------------------------------- rolling hashes
-
-
-@inner
-def unit_hash(text: Any, begin: Any, end: Any) -> Any:
-    """The hash of a word or character; that of a normalised word is also the lexer's."""
-    return digest(text, begin, end)[0]
-
-
-@inner
-def power_of(ngram: Any) -> Any:
-    """What a unit's hash has been multiplied by when it leaves the window."""
-    power = u64(1)
-    for _ in range(ngram):
-        power *= BASE
-    return power
 
 
 @inner
@@ -172,40 +177,89 @@ def finish_shingle(h: Any) -> Any:
     return (h ^ h >> u64(32)) * FACTOR
 
 
-@kernel(allocates=False)
-def roll(texts: Texts, size: Any, place: Any, block: Any) -> Any:
-    """Fill `block` with hashes of the next shingles of a normal text of `size` bytes; returns how many there are.
+@inner
+def word_hash(texts: Texts, w: Any) -> Any:
+    """The hash of the normal form of word w, which is also the lexer's, and its length in bytes."""
+    begin, end = np.int64(texts.words[w, 0]), np.int64(texts.words[w, 1])
+    if texts.normal < 2 and end - begin <= 8:
+        x = load_upto8(texts.data, begin, end - begin)
+        if not x & HIGH:
+            x, n = ascii8(x, end - begin, texts.normal == 0)
+            return hash8(x, n), n
+    size = write_word(texts, w, np.int64(0))
+    return digest(texts.written, np.int64(0), size)[0], size
 
-    `place` is where the window is (byte of its first unit, byte after its last unit, units seen) and its hash:
-    uint64[4], of zeros at the beginning of a text.
-    """
-    text, unit, ngram = texts.written, texts.unit, texts.ngram
-    first, after, seen, h = np.int64(place[0]), np.int64(place[1]), np.int64(place[2]), place[3]
-    gap, power, n = 1 - unit, power_of(ngram), 0
-    while after < size and n < len(block):
-        end = unit_end(text, after, size, unit)
-        h = h * BASE + unit_hash(text, after, end)
+
+@kernel(allocates=False)
+def begin_document(texts: Texts, d: Any, window: Window, as_text: Any) -> None:
+    """Lead the window to the beginning of document d: of its words, or of its text for characters and `as_text`."""
+    window.place[:] = 0
+    window.ring[:] = u64(0)
+    if texts.unit == 1 or as_text:
+        window.place[1] = write_text(texts, d)
+    else:
+        window.place[0], window.place[1] = texts.splits[d], texts.splits[d + 1]
+
+
+@kernel(allocates=False)
+def roll(texts: Texts, window: Window, block: Any) -> Any:
+    """Fill `block` with the hashes of the document's next shingles; returns how many there are, 0 at its end."""
+    place, ring = window.place, window.ring
+    at, end, slot, seen = place[0], place[1], place[2], place[3]
+    ngram, h, n = len(ring), window.hash[0] if seen else u64(0), 0
+    power = u64(1)
+    for _ in range(ngram):
+        power *= BASE
+    while at < end and n < len(block):
+        if texts.unit == 1:
+            point, at = decode(texts.written, at, end)
+            x = u64(point)
+        else:
+            x, size = word_hash(texts, at)
+            at += 1
+            if size == 0:
+                continue
+        h = h * BASE + x - power * ring[slot]
+        ring[slot] = x
+        slot = slot + 1 if slot + 1 < ngram else 0
         seen += 1
-        if seen > ngram:
-            last = unit_end(text, first, size, unit)
-            h -= power * unit_hash(text, first, last)
-            first = last + gap
         if seen >= ngram:
             block[n] = finish_shingle(h)
             n += 1
-        after = end + gap
-    place[0], place[1], place[2], place[3] = u64(first), u64(after), u64(seen), h
+    place[0], place[2], place[3], window.hash[0] = at, slot, seen, h
     return n
 
 
 @kernel(allocates=False)
-def collect_sets(texts: Texts, whole: Any, hashes: Any, counts: Any, place: Any) -> None:
+def cut(texts: Texts, window: Window, block: Any) -> Any:
+    """Fill `block` with begin and end of the document's next shingles in its text; returns how many there are."""
+    place, ring = window.place, window.ring
+    at, end, slot, seen = place[0], place[1], place[2], place[3]
+    ngram, n = len(ring), 0
+    while at < end and n < len(block):
+        ring[slot] = u64(at)
+        slot = slot + 1 if slot + 1 < ngram else 0
+        seen += 1
+        if texts.unit == 1:
+            at = decode(texts.written, at, end)[1]
+        else:
+            while at < end and load8(texts.written, at) != SPACE:
+                at += 1
+        if seen >= ngram:
+            block[n, 0], block[n, 1] = np.int64(ring[slot]), at
+            n += 1
+        at += 1 - texts.unit  # the space between two words
+    place[0], place[2], place[3] = at, slot, seen
+    return n
+
+
+@kernel(allocates=False)
+def collect_sets(texts: Texts, window: Window, whole: Any, hashes: Any, counts: Any) -> None:
     """Fill the shingles of all documents, one after the other, and their numbers."""
     at = 0
     for d in range(len(counts)):
-        size = write_normal(texts, d)
-        place[:] = u64(0)
-        n = roll(texts, size, place, hashes[at:])
+        begin_document(texts, d, window, False)
+        n = roll(texts, window, hashes[at:])
         if n == 0:
             hashes[at] = whole[d]
             n = 1

@@ -1,0 +1,56 @@
+"""What a finished run has kept in its work folder: sketches of corpus-wide steps, by the ids of the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.errors import DataError, nearest
+from curate.execute import export
+from curate.execute.batches import BatchFile
+from curate.execute.overlay import ROWS
+from curate.execute.tasks import load_plan
+from curate.operator import Deduplicator, Selector
+from curate.plan import Plan, PlannedStep
+from curate.store import Store
+
+
+def sketches(store: Store, step: str, ids: Collection[str] | None = None) -> pa.Table:
+    """`id` and the sketch of a step, for all documents it saw in corpus order, or for those with some ids.
+
+    Raises DataError when the work folder is gone, and when no such step has a sketch.
+    """
+    plan = _plan(store)
+    found = {each.step.name: each for each in plan.steps if isinstance(each.operator, Deduplicator | Selector)}
+    if step not in found:
+        raise DataError(f"{store.root}: no step {step!r} has a sketch{nearest(step, found)}")
+    schema = pa.schema([("id", pa.string()), *found[step].operator.sketches().items()])  # type: ignore[attr-defined]
+    wanted = None if ids is None else pa.array(sorted(ids), pa.string())
+    pieces = [piece for shard in plan.shards for piece in _of_shard(store, shard.key, found[step], schema, wanted)]
+    return pa.concat_tables([schema.empty_table(), *pieces])
+
+
+def _of_shard(
+    store: Store, shard: str, step: PlannedStep, schema: pa.Schema, wanted: pa.Array | None
+) -> list[pa.Table]:
+    values, index = store.values(step.value_key, shard), store.index(shard)
+    if not values.exists() or not index.exists():
+        return []
+    pieces = []
+    for made, names in zip(BatchFile(values), BatchFile(index), strict=True):
+        table = pa.Table.from_arrays([names["id"], *(made[name] for name in schema.names[1:])], schema=schema)
+        rows = pc.and_(made[ROWS], table[1].is_valid())
+        pieces.append(table.filter(rows if wanted is None else pc.and_(rows, pc.is_in(table["id"], wanted))))
+    return pieces
+
+
+def _plan(store: Store) -> Plan:
+    """The plan of the run that the manifest is of."""
+    key = (store.manifest() or {}).get("key")
+    for path in sorted(store.work("plans").glob("*.pickle")):
+        plan = load_plan(str(path))
+        if export.export_key(plan) == key:
+            return plan
+    raise DataError(f"{store.root} has no work folder of this run any more (.work): run the recipe again")
