@@ -21,7 +21,7 @@ def canonical(url: pa.StringArray) -> pa.StringArray:
     """The canonical form of each address; null for null. What is no address stays as it is, without outer white space.
 
     - http, https and no scheme are the same and left out; others are kept, in lower case
-    - the host in lower case, without `www.` and a final full stop; no user, no port 80 (http), 443 (https)
+    - the host in lower case, without `www.` and a final full stop; no user; no port 80 or 443 on the web
     - no fragment, no slashes at the end of the path
     - no parameters of tracking (utm_*, gclid, fbclid and the like); the others keep their order
     - percent-encoding as RFC 3986 has it: only where needed, in upper case; other letters are encoded as UTF-8
@@ -33,24 +33,17 @@ def canonical(url: pa.StringArray) -> pa.StringArray:
     parts = pc.extract_regex(url, ADDRESS)
     scheme, host = (pc.utf8_lower(pc.struct_field(parts, name)) for name in ("scheme", "host"))
     port, path, query = (pc.struct_field(parts, name) for name in ("port", "path", "query"))
+    port = pc.if_else(pc.equal(port, ""), "", pc.binary_join_element_wise(":", port, ""))
     is_web = pc.is_in(scheme, pa.array(["", "http", "https"]))
     whole = pc.binary_join_element_wise(
         pc.if_else(is_web, "", pc.binary_join_element_wise(scheme, "://", "")),
-        pc.replace_substring_regex(pc.utf8_rtrim(host, "."), r"^www\.(.)", r"\1"),
-        _port(port, scheme),
+        pc.replace_substring_regex(pc.utf8_rtrim(host, "."), r"^(?:www\.)+([^.]+\.)", r"\1"),
+        pc.if_else(pc.and_(is_web, pc.is_in(port, pa.array([":80", ":443"]))), "", port),
         _encoded(pc.utf8_rtrim(path, "/")),
         _query(_encoded(query)),
         "",
     )
     return pc.coalesce(whole, url)
-
-
-def _port(port: pa.StringArray, scheme: pa.StringArray) -> pa.StringArray:
-    """The port with a colon, unless it is the scheme's own."""
-    plain = pc.and_(pc.equal(port, "80"), pc.is_in(scheme, pa.array(["", "http"])))
-    secure = pc.and_(pc.equal(port, "443"), pc.is_in(scheme, pa.array(["", "https"])))
-    is_default = pc.or_(pc.or_(plain, secure), pc.equal(port, ""))
-    return pc.if_else(is_default, "", pc.binary_join_element_wise(":", port, ""))
 
 
 def _query(query: pa.StringArray) -> pa.StringArray:

@@ -54,7 +54,7 @@ class DedupExact(Deduplicator, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.by == "column" and self.column is None:
-            raise ValueError("by: column needs `column`, the name of what to compare")
+            raise ValueError("by: column needs column, the name of what to compare")
 
     @property
     def compared(self) -> str:
