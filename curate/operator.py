@@ -178,6 +178,7 @@ class Deduplicator(Operator, frozen=True):
     sketch_parameters: ClassVar[tuple[str, ...]] = ()
     threshold: ClassVar[float] = 1.0
     verify: ClassVar[Literal["exact", "estimate", "none"]] = "estimate"
+    remember: ClassVar[Literal["sketch", "evidence"]] = "sketch"
 
     keep: Keep = "first"
     link: Literal["components", "representative"] = "components"
@@ -210,6 +211,18 @@ class Deduplicator(Operator, frozen=True):
 
     def reasons(self) -> tuple[str, ...]:
         return (self.name(),)
+
+    def described(self) -> dict[str, Any]:
+        """What must be the same in the run that `against` names."""
+        from curate.against import described
+
+        return described(self.name(), self.version, parameters(self))
+
+    def files(self) -> tuple[str, ...]:
+        """What the run that `against` names says of itself."""
+        from curate.against import find
+
+        return (str(find(self.against, self.described(), self.keep)),) if self.against else ()
 
     def sketches(self) -> Types:
         """Types of the sketch columns."""
@@ -405,7 +418,7 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One contiguous array; every kind of string becomes pa.string(), dictionaries are decoded."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or array.type == pa.string_view():

@@ -140,6 +140,8 @@ class DedupMinhash(Deduplicator, frozen=True):
     link        components: all that is connected is a cluster, in which one stays; representative: a document is
                 dropped only when it is itself similar to one that stays
     against     an earlier run (its folder): its documents take part, before all others, without being read again
+    remember    what later runs can go by: sketch, or evidence: also the shingles of every document (8 bytes each), so
+                that pairs of old and new documents are decided exactly, and not by the signatures alone
 
     dedup_minhash_cluster        row address of the document that stays; null for documents in no cluster
     dedup_minhash_cluster_size   documents in the cluster, 2 and more
@@ -174,6 +176,7 @@ class DedupMinhash(Deduplicator, frozen=True):
     bands: Positive | None = None
     rows: Positive | None = None
     verify: Literal["exact", "estimate", "none"] = "exact"  # type: ignore[misc]
+    remember: Literal["sketch", "evidence"] = "sketch"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,9 +19,9 @@ errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
 io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars
 sql:       sql                                  | errors pyarrow | polars
-operator:  operator                             | errors msgspec numpy pyarrow | cluster
+operator:  operator                             | errors msgspec numpy pyarrow | cluster against
 family:    family                               | operator errors pyarrow |
-cluster:   cluster                              | errors numpy pyarrow | operator kernels
+cluster:   cluster against                      | errors numpy pyarrow | operator kernels
 addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator numpy pyarrow | datasketch
 assets:    assets                               | errors msgspec yaml |
@@ -34,8 +34,8 @@ store:     store                                | errors msgspec |
 recipe:    recipe rules                         | recipe family registry operator document convert io errors \
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
-execute:   execute.*                            | execute plan operator cluster sql io store config convert errors \
-                                                  curate msgspec numpy pyarrow | kernels loky ray by_value
+execute:   execute.*                            | execute plan operator cluster against sql io store config convert \
+                                                  errors curate msgspec numpy pyarrow | kernels loky ray by_value
 words:     facts card report                    | facts recipe flow store numpy polars yaml | operators jinja2
 result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
                                                   | verdict execute polars pandas datasets rich

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.execute import components, pairs
+from curate.execute import components, earlier, pairs
 from curate.execute.batch import blamed
 from curate.execute.batches import write_table
 from curate.execute.grouping import Grouping, column, read_part
@@ -57,6 +57,7 @@ def dedup_task(task: Task, plan: Plan) -> dict[str, Any]:
         **components.STAGES,
         "settle": settle_task,
         "decide": decide_task,
+        "earlier": earlier.earlier_task,
     }
     grouping = Grouping(plan, task.store, task.config, plan.passes[task.at])
     stage = task.kind.removeprefix(KIND)
@@ -100,7 +101,7 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
     stages("pairs", [(part, parts) for part in range(parts)])
     slices = pairs.slices(grouping)
     found = stages("verify", slices)
-    facts = {"candidates": found["compared"], "measured": 0, "pairs": found["edges"]}
+    facts: dict[str, Any] = {"candidates": found["compared"], "measured": 0, "pairs": found["edges"]}
     if found.get("doubts"):
         stages("evidence", [(number,) for number in range(grouping.old, len(grouping.parts))])
         judged = stages("judge", [(number,) for number, *_ in slices])
@@ -112,6 +113,11 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
     facts |= dict.fromkeys(("clusters", "copies", "copies_by_components", "copies_by_representative"), 0)
     facts |= stages("settle", [(part, clusters) for part in range(clusters)])
     stages("decide", [(number,) for number in range(grouping.old, len(grouping.parts))])
+    if grouping.old:
+        facts["earlier_documents"] = int(grouping.starts[grouping.old])
+        facts |= stages("earlier", [(number,) for number in range(grouping.old)])
+        facts["earlier_file"] = earlier.report(grouping)
+    earlier.describe(grouping)
     return facts
 
 
@@ -137,16 +143,20 @@ def _twin_ids(grouping: Grouping, decided: cluster.Decisions) -> pa.Array:
     return pa.chunked_array([ids] if isinstance(ids, pa.Array) else ids.chunks, pa.string()).take(at).combine_chunks()
 
 
-def decide_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]:
-    """The decisions of one shard, out of those of all partitions."""
+def settled(grouping: Grouping, number: int) -> pa.Table:
+    """The settled rows of one shard, in order."""
     first, stop = grouping.starts[number], grouping.starts[number + 1]
     pieces = [SETTLED.empty_table()]
     for file in grouping.files("settled"):
         for batch in file:
             low, high = np.searchsorted(batch["item"].to_numpy(), [first, stop])
             pieces.append(pa.Table.from_batches([batch.slice(low, high - low)]))
-    found = pa.concat_tables(pieces).sort_by("item").combine_chunks()
-    table = decisions(grouping, found, first)
+    return pa.concat_tables(pieces).sort_by("item").combine_chunks()
+
+
+def decide_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]:
+    """The decisions of one shard, out of those of all partitions."""
+    table = decisions(grouping, settled(grouping, number), grouping.starts[number])
     write_table(task.store.decisions(grouping.step.corpus_key, grouping.parts[number].shard), table)
     return {}
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from curate.execute.batches import BatchFile
 from curate.execute.grouping import Grouping
 from curate.execute.overlay import ROWS
+from curate.execute.parts import evidence_step
 from curate.execute.tasks import Task
 from curate.execute.walk import Walk
 
@@ -21,7 +22,7 @@ def evidence_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]
     wanted = _in_doubt(grouping, number)
     if not len(wanted):
         return {}
-    step = grouping.evidence_step
+    step = evidence_step(grouping.step)
     walk = Walk(grouping.plan, task.store, task.config, number - grouping.old, grouping.step.index)
     for batch in walk:
         low, high = np.searchsorted(wanted, [batch.start, batch.start + batch.size])

@@ -4,11 +4,9 @@ folder in which its tasks leave files for each other."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -16,47 +14,14 @@ from curate.config import Config
 from curate.convert import size
 from curate.errors import PlanError
 from curate.execute.batches import BatchFile, BatchWriter
-from curate.operator import Deduplicator, Evidence
-from curate.plan import Pass, Plan, PlannedStep, fingerprint, stored
+from curate.execute.earlier import earlier_parts
+from curate.execute.parts import Part
+from curate.operator import Deduplicator
+from curate.plan import Pass, Plan, stored
 from curate.store import Store
 
 ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
 LEAST = 10_000  # items a task takes on, however little memory there is
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A shard that takes part: where its files are and how many rows it has."""
-
-    store: Store
-    pass_key: str
-    value_key: str
-    corpus_key: str
-    shard: str
-    rows: int
-
-    @property
-    def members(self) -> Path:
-        return self.store.members(self.pass_key, self.shard)
-
-    @property
-    def documents(self) -> Path:
-        return self.store.documents(self.pass_key, self.shard)
-
-    @property
-    def sketches(self) -> Path:
-        return self.store.values(self.value_key, self.shard)
-
-    @property
-    def evidence(self) -> Path:
-        return self.store.values(evidence_key(self.value_key), self.shard)
-
-    @property
-    def index(self) -> Path:
-        return self.store.index(self.shard)
-
-
-def evidence_key(value_key: str) -> str:
-    return fingerprint("evidence", value_key)
 
 
 class Grouping:
@@ -101,12 +66,6 @@ class Grouping:
     def paths(self, *stages: str) -> list[Path]:
         return [path for stage in stages for path in sorted(self.folder(stage).glob("[0-9]*.arrow"))]
 
-    @cached_property
-    def evidence_step(self) -> PlannedStep:
-        """The evidence as a step whose columns are stored like those of any other."""
-        step = msgspec.structs.replace(self.step.step, operator=Evidence(of=self.operator))
-        return msgspec.structs.replace(self.step, step=step, value_key=evidence_key(self.step.value_key))
-
     # ------------------------------------------------------------ items
 
     def addresses(self, items: np.ndarray) -> np.ndarray:
@@ -148,11 +107,6 @@ def own_parts(plan: Plan, store: Store, this: Pass) -> list[Part]:
         rows = (store.receipt(this.key, key) or {})["rows"]
         found.append(Part(store, this.key, step.value_key, step.corpus_key, key, rows))
     return found
-
-
-def earlier_parts(operator: Deduplicator) -> list[Part]:
-    """The shards of the run that `against` names."""
-    return []
 
 
 # ---------------------------------------------------------------- tables in partitions

@@ -12,6 +12,7 @@ from curate import cluster
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
 from curate.execute.overlay import BYTES, one
+from curate.execute.parts import evidence_step
 from curate.operator import Deduplicator, scatter
 from curate.plan import PlannedStep
 from curate.store import Store
@@ -48,11 +49,13 @@ def members(batch: Batch, end: PlannedStep) -> tuple[pa.Table, pa.Table]:
     operator, rows = end.operator, batch.scope(end)
     assert isinstance(operator, Deduplicator)
     values = batch.values(end, rows)
+    if operator.remember == "evidence" and operator.evidences():
+        batch.values(evidence_step(end), rows)
     sketch = pa.table({own: values(own) for own in operator.sketches()})
     present = rows & pc.is_valid(one(sketch.column(0))).to_numpy(zero_copy_only=False)
     sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), np.flatnonzero(present)
     with batch.walk.timed(f"step {end.step.name}"), blamed(end, f"shard {batch.walk.shard.name}"):
-        at, keys = operator.keys(sketch)
+        at, keys = operator.keys(sketch) if len(sketch) else (positions, np.zeros(0, np.uint64))
         order = np.argsort(keys, kind="stable")  # so that a partition of the keys is a slice of every batch
         digest = scatter(pa.array(cluster.digests(sketch)), present).fill_null(0)
         rank = _ranks(batch, end, operator)

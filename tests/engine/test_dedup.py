@@ -1,17 +1,20 @@
 """Near-duplicates beside a brute-force check of all pairs, and the same clusters however the work is cut."""
 
-from __future__ import annotations
-
 import json
 import random
+import re
+import shutil
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curate.cluster import pairs_in_memory
+from curate.errors import PlanError
 from curate.kernels.components import unpack
 from curate.operators.dedup import DedupMinhash
 
@@ -127,8 +130,9 @@ def whole(write: Callable[..., Any]) -> Any:
     return lab
 
 
-def annotations(lab: Any, out: str = "out") -> list[dict[str, Any]]:
-    return lab.result(out).arrow("annotations").to_pylist()  # type: ignore[no-any-return]
+def decided(lab: Any, out: str = "out") -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = lab.result(out).arrow("annotations").to_pylist()
+    return rows
 
 
 def clusters(rows: list[dict[str, Any]]) -> set[frozenset[str]]:
@@ -158,13 +162,13 @@ def by_brute_force(truth: dict[tuple[int, int], float]) -> set[frozenset[str]]:
 
 def test_clusters_are_those_of_brute_force(whole: Any, truth: Any) -> None:
     """No cluster joins what brute force keeps apart, and few are torn."""
-    found, true = clusters(annotations(whole)), by_brute_force(truth)
+    found, true = clusters(decided(whole)), by_brute_force(truth)
     assert all(any(one <= other for other in true) for one in found)
     assert len(found & true) > 0.97 * len(true)
 
 
 def test_columns_tell_of_the_twin(whole: Any, truth: Any) -> None:
-    rows = annotations(whole)
+    rows = decided(whole)
     by_address = {row["row"]: row for row in rows}
     number = {row["id"]: at for at, row in enumerate(ROWS)}
     compared = 0
@@ -197,13 +201,13 @@ def test_the_same_clusters_however_the_work_is_cut(whole: Any, write: Callable[.
         rows = random.Random(1).sample(ROWS, len(ROWS)) if how == "other order" else ROWS
         lab = write(rows, 20 if unit == "shards" else 4)
         lab.run(RECIPE)
-        assert clusters(annotations(lab)) == clusters(annotations(whole))
+        assert clusters(decided(lab)) == clusters(decided(whole))
 
 
 def test_a_table_has_the_clusters_of_a_run(whole: Any) -> None:
     table = DedupMinhash()(pa.table({"text": [row["text"] for row in ROWS]}))
     found = table.append_column("id", pa.array([row["id"] for row in ROWS])).to_pylist()
-    assert clusters(found) == clusters(annotations(whole))
+    assert clusters(found) == clusters(decided(whole))
 
 
 def copies(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -216,7 +220,7 @@ def copies(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[st
 def test_a_representative_is_itself_similar_to_what_it_removes(whole: Any, truth: Any) -> None:
     result = whole.run(MAKE.replace("PARAMETERS", "{link: representative}"), "representative")
     facts, number = result.manifest["corpus"]["dedup_minhash"], {row["id"]: at for at, row in enumerate(ROWS)}
-    rows = annotations(whole, "representative")
+    rows = decided(whole, "representative")
     pairs = [sorted((number[copy["id"]], number[twin["id"]])) for copy, twin in copies(rows)]
     assert min(truth.get((a, b), 0) for a, b in pairs) >= 0.8
     assert len(pairs) == facts["copies"] == facts["copies_by_representative"] < facts["copies_by_components"]
@@ -237,13 +241,13 @@ def test_a_representative_is_itself_similar_to_what_it_removes(whole: Any, truth
 def test_who_stays(write: Callable[..., Any], keep: str, order: Callable[[Any], Any]) -> None:
     chance = random.Random(2)
     scores = [None, -2.5, -0.0, 0.0, 1.5, 1e300]
-    rows = [{**row, "score": chance.choice(scores), "source": row["site"]} for row in ROWS[:1000]]
+    rows: list[dict[str, Any]] = [{**row, "score": chance.choice(scores), "source": row["site"]} for row in ROWS[:1000]]
     lab = write(rows, 3)
     recipe = MAKE.replace("PARAMETERS", f"{{keep: {keep}}}")
     lab.run(recipe.replace('path: "${shards}"', 'path: "${shards}", columns: {score: score}'))
     size = {row["id"]: len(row["text"].encode()) for row in rows}
-    found = [{**row, "bytes": size[row["id"]]} for row in annotations(lab)]
-    first = {}
+    found = [{**row, "bytes": size[row["id"]]} for row in decided(lab)]
+    first: dict[int, int] = {}
     for row in sorted(found, key=lambda row: (order(row), row["row"])):
         first.setdefault(row["dedup_minhash_cluster"], row["row"])
     heads = {row["dedup_minhash_cluster"] for row in found} - {None}
@@ -254,4 +258,66 @@ def test_all_are_kept_and_reported(write: Callable[..., Any]) -> None:
     lab = write(ROWS[:500], 2)
     result = lab.run(MAKE.replace("PARAMETERS", "{keep: all}"))
     assert result.manifest["kept"] == 500
-    assert sum(row["dedup_minhash_is_duplicate"] for row in annotations(lab)) > 50
+    assert sum(row["dedup_minhash_is_duplicate"] for row in decided(lab)) > 50
+
+
+# ---------------------------------------------------------------- going on from an earlier run
+
+
+SAME = ("cluster_size", "is_duplicate", "duplicate_of", "similarity")
+
+
+@pytest.mark.parametrize("parameters", ["verify: exact", "verify: estimate", "link: representative"])
+def test_adding_to_an_earlier_run_is_as_if_all_were_new(write: Callable[..., Any], parameters: str) -> None:
+    both, earlier, later = (write(rows, 2) for rows in (ROWS, ROWS[:3000], ROWS[3000:]))
+    both.run(MAKE.replace("PARAMETERS", f"{{{parameters}}}"))
+    earlier.run(MAKE.replace("PARAMETERS", f"{{{parameters}}}"))
+    shutil.rmtree(earlier.folder / "shards")
+    recipe = MAKE.replace("PARAMETERS", f"{{{parameters}, against: {earlier.root()}}}")
+    facts = later.run(recipe).manifest["corpus"]["dedup_minhash"]
+    expected = {row["id"]: row for row in decided(both)}
+    for row in decided(later):
+        assert [row[f"dedup_minhash_{name}"] for name in SAME] == [
+            expected[row["id"]][f"dedup_minhash_{name}"] for name in SAME
+        ]
+    kept = {row["id"] for row in decided(earlier) if row["dropped_by"] is None}
+    gone = {id for id in kept if expected[id]["dropped_by"] is not None}
+    listed = pq.read_table(later.root() / facts["earlier_file"]).to_pylist()
+    assert {row["id"]: row["duplicate_of"] for row in listed} == {
+        id: expected[id]["dedup_minhash_duplicate_of"] for id in gone
+    }
+    assert facts["earlier_documents"] == 3000 and facts["earlier_copies"] == len(gone)
+    addresses = {row["row"] for row in decided(earlier)}
+    old = [row["dedup_minhash_twin"] for row in decided(later) if (row["dedup_minhash_twin"] or 0) < 0]
+    assert len(old) > 500 and {twin + (2 << 32) for twin in old} <= addresses
+
+
+def test_runs_are_added_one_after_the_other(write: Callable[..., Any]) -> None:
+    """The third run knows the first through the second."""
+    labs = [write(ROWS[at : at + 500], 1) for at in (0, 500, 1000)]
+    labs[0].run(MAKE.replace("PARAMETERS", "{remember: evidence}"))
+    for before, lab in pairwise(labs):
+        lab.run(MAKE.replace("PARAMETERS", f"{{remember: evidence, against: {before.root()}}}"))
+    whole = write(ROWS[:1500], 1)
+    whole.run(RECIPE)
+    expected = {row["id"]: row["dedup_minhash_duplicate_of"] for row in decided(whole)}
+    assert all(row["dedup_minhash_duplicate_of"] == expected[row["id"]] for row in decided(labs[2]))
+    assert "estimated" not in labs[2].result().manifest["corpus"]["dedup_minhash"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("against: nowhere", "there is no folder nowhere: name that of an earlier run"),
+        ("ngram: 3, against: EARLIER", "was made with ngram 5, not 3"),
+        ("keep: longest, against: EARLIER", "was made with keep: 'first', and says nothing about keep: 'longest'"),
+    ],
+    ids=["no run", "other shingles", "other keep"],
+)
+def test_what_does_not_fit_is_refused_before_reading(write: Callable[..., Any], parameters: str, message: str) -> None:
+    lab = write(ROWS[:100], 1)
+    lab.run(RECIPE)
+    with pytest.raises(PlanError, match=re.escape(message)) as error:
+        lab.run(MAKE.replace("PARAMETERS", f"{{{parameters}}}".replace("EARLIER", str(lab.root()))), "second")
+    assert "recipe.yaml:4" in str(error.value)
+    assert not (lab.root("second") / ".work/index").exists()
