@@ -131,10 +131,10 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
 
 def compare(pairs: np.ndarray, fetch: Fetch, how: Callable[[pa.Table, pa.Table], np.ndarray]) -> np.ndarray:
     """float64 per pair: `how` of the rows that `fetch` gives for the two items."""
-    from curate.kernels.components import unpack
+    from curate.kernels.components import once, unpack
 
     a, b = unpack(pairs)
-    items = np.unique(np.concatenate([a, b]))
+    items = once(np.concatenate([a, b]))
     table = fetch(items) if len(items) else None
     found = np.empty(len(pairs))
     for at in range(0, len(pairs), PAIRS):
@@ -177,10 +177,10 @@ def settle(link: str, pairs: np.ndarray, similarity: np.ndarray, rank: Ranks) ->
     representative   going through the rows best first, a row goes only when it pairs with one that stays; rows with
                      one and the same sketch count as one
     """
-    from curate.kernels.components import components, stay_or_go, unpack
+    from curate.kernels.components import components, once, stay_or_go, unpack
 
     a, b = unpack(pairs)
-    items = np.unique(np.concatenate([a, b]))
+    items = once(np.concatenate([a, b]))
     order = np.lexsort((items, rank(items)))  # best first
     place = np.empty(len(items), np.int64)
     place[order] = np.arange(len(items))
@@ -238,11 +238,11 @@ def pairs_in_memory(
     operator: Deduplicator, sketch: pa.Table, keys: np.ndarray, rows: np.ndarray, columns: Mapping[str, pa.Array]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pairs of rows that count, and their similarity. `keys` are those of `rows`; columns are what is sketched."""
-    from curate.kernels.components import candidate_pairs
+    from curate.kernels.components import candidate_pairs, once
 
     digest = digests(sketch)
     runs = candidate_pairs(keys, rows, lambda items: (digest[items], items), 1 << 24)
-    pairs = np.unique(np.concatenate([np.zeros(0, np.uint64), *runs]))
+    pairs = once(np.concatenate([np.zeros(0, np.uint64), *runs]))
     similarity = compare(pairs, lambda items: sketch.take(pa.array(items)), operator.similarity)
     counts, doubt = verdicts(operator, similarity)
     if doubt.any():

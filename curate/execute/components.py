@@ -102,17 +102,19 @@ def large_task(grouping: Grouping, task: Task, part: int, parts: int, number: in
 
 def small_task(grouping: Grouping, task: Task, part: int, parts: int, number: int) -> dict[str, Any]:
     """A small-star step; what it was given is summed up, so that the driver sees when nothing changes any more."""
-    from curate.kernels.components import small_star
+    from curate.kernels.components import once, small_star
     from curate.kernels.mixing import mix
 
-    pairs = np.unique(column(read_part(grouping.files(_round("large", number)), part, RUN), "pair"))
+    pairs = once(column(read_part(grouping.files(_round("large", number)), part, RUN), "pair"))
     _write_both(grouping, _round("small", number), part, small_star(pairs), parts)
     return {"edges": len(pairs), "checksum": int(mix(pairs, 0).sum(dtype=np.uint64))}
 
 
 def label_task(grouping: Grouping, task: Task, part: int, parts: int, number: int, clusters: int) -> dict[str, Any]:
     """The pairs whose smaller item is in one partition, by cluster."""
-    stars = np.unique(column(read_part(grouping.files(_round("large", number)), part, RUN), "pair"))
+    from curate.kernels.components import once
+
+    stars = once(column(read_part(grouping.files(_round("large", number)), part, RUN), "pair"))
     edges = read_part(grouping.files("byitem"), part, EDGES)
     items = column(edges, "pair") >> UP
     at = np.searchsorted(stars >> UP, items)

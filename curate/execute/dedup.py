@@ -135,7 +135,9 @@ def settle_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[s
 
 def _twin_ids(grouping: Grouping, decided: cluster.Decisions) -> pa.Array:
     """The user's ids of the twins; null for rows that stay."""
-    twins = np.unique(decided.twins)
+    from curate.kernels.components import once
+
+    twins = once(decided.twins)
     if not len(twins):
         return pa.nulls(0, pa.string())
     ids = grouping.rows(twins, lambda part: part.index, ["id"])["id"].combine_chunks()

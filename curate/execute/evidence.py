@@ -34,15 +34,15 @@ def evidence_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]
 
 def _in_doubt(grouping: Grouping, number: int) -> np.ndarray:
     """Ascending rows of a shard."""
-    from curate.kernels.components import unpack
+    from curate.kernels.components import once, unpack
 
     first, stop = grouping.starts[number], grouping.starts[number + 1]
     found = [np.zeros(0, np.int64)]
     for file in grouping.files("doubts"):
         for table in file:
             ends = np.concatenate(unpack(table["pair"].to_numpy())).astype(np.int64)
-            found.append(np.unique(ends[(ends >= first) & (ends < stop)]))
-    return np.unique(np.concatenate(found)) - first
+            found.append(once(ends[(ends >= first) & (ends < stop)]))
+    return once(np.concatenate(found)) - first
 
 
 class Evidences:

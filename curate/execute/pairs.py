@@ -74,12 +74,14 @@ def _is_fixed(kind: pa.DataType) -> bool:
 
 def verify_task(grouping: Grouping, task: Task, number: int, low: int, high: int) -> dict[str, Any]:
     """Compare the pairs of one range, each once, by their sketches."""
+    from curate.kernels.components import once
+
     runs = [np.zeros(0, np.uint64)]
     for file in grouping.files("pairs"):
         for run in file:
             found = run["pair"].to_numpy()
             runs.append(found[_position(found, low) : _position(found, high)].copy())
-    pairs = np.unique(_joined(runs))
+    pairs = once(_joined(runs))
     similarity = cluster.compare(pairs, grouping.sketches, grouping.operator.similarity)
     counts, doubts = cluster.verdicts(grouping.operator, similarity)
     write_edges(grouping, "edges", number, pairs[counts], similarity[counts])

@@ -34,13 +34,16 @@ STAGES = (
 
 
 class Victim:
-    """A run of the probe recipe in a process group of its own, in batches so small that it lasts some seconds."""
+    """A run of the probe recipe in a process group of its own, in batches so small that it lasts some seconds.
+
+    With so little memory components are found in partitions, so that every kind of dedup task is there.
+    """
 
     def __init__(self, lab: Any, workers: int):
         self.lab = lab
         self.arguments = ["run", "recipe.yaml", "--workers", str(workers), "--config", "small.yaml"]
         lab.write("recipe.yaml", lab.probe_with({"${shards}": lab.variables["shards"]}))
-        lab.write("small.yaml", "batch_size: 2kB\n")
+        lab.write("small.yaml", "batch_size: 2kB\nmemory: 1kB\n")
 
     def start(self) -> subprocess.Popen[str]:
         self.process: subprocess.Popen[str] = self.lab.start(*self.arguments)
@@ -169,13 +172,15 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def test_cut_off_between_any_two_files(lab: Any, probe: Any, cut: Callable[..., int]) -> None:
     """A recipe is changed and stopped after so many files; then it goes on, or the change is taken back."""
     lab.adopt(probe)
-    last = cut(lambda: lab.run(words=60), after=1000)
-    assert 20 < last < 200
+    last = cut(lambda: lab.run(words=60, memory="1kB"), after=1000)
+    assert 20 < last < 300
     contents = {60: lab.contents(), 20: probe.contents()}
-    for number, after in enumerate([*range(0, last - 12, EVERY), *range(last - 12, last)]):
+    for number, after in enumerate(
+        [*range(0, last - 12, EVERY), *range(last - 12, last)]
+    ):  # dedup tasks are half of them
         out, words = f"cut-{after}", (60, 20)[number % 2]
         shutil.copytree(probe.root(), lab.root(out))
-        assert cut(lambda out=out: lab.run(words=60, out=out), after) == after
+        assert cut(lambda out=out: lab.run(words=60, out=out, memory="1kB"), after) == after
         lab.run(words=words, out=out)
         assert lab.contents(out) == contents[words], f"cut off after {after} of {last} files, then {words} words"
 
