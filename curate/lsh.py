@@ -223,13 +223,7 @@ def signature_values(signatures: Any) -> np.ndarray:
     """
     column = signatures["signature"] if isinstance(signatures, pa.Table | pa.RecordBatch) else signatures
     if isinstance(column, pa.ChunkedArray):
-<<<<<<< HEAD
-        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-        if isinstance(column, pa.ChunkedArray):  # of no chunks: what it is then depends on the version
-            column = pa.array([], column.type)
-=======
         column = plain(column)
->>>>>>> minhash
     slots = column.type.byte_width // 4
     buffer = column.buffers()[1]
     flat = np.frombuffer(buffer, np.uint32) if len(column) and buffer is not None else np.empty(0, np.uint32)
