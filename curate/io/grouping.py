@@ -11,7 +11,7 @@ import msgspec
 
 from curate.errors import DataError
 from curate.io.listing import Found, Walked, accepts, files_at, missing, named
-from curate.io.source import MB, Source
+from curate.io.source import ARCHIVES, MB, Source
 from curate.io.stream import COMPRESSED, is_local
 
 LINES = (".jsonl", ".ndjson", ".json")
@@ -64,7 +64,7 @@ def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
         format = known[file.path] if source.format == "auto" else source.format
         if format is None:
             raise DataError(
-                f"{file.path}: the suffix does not tell what it holds; say `format: jsonl`, `parquet` or `files`"
+                f"{file.path}: the suffix does not tell what it holds; say `format: jsonl`, `parquet`, `warc` or `files`"
             )
         parts.append(Part(file.name, format, [file]))
     return parts
@@ -77,13 +77,16 @@ def _is_private(name: str) -> bool:
 def format_of(name: str) -> str | None:
     """The format that a file's suffix tells, None when it tells none.
 
-    >>> format_of("a/b.jsonl.zst"), format_of("b.pq"), format_of("b.txt.gz")
-    ('jsonl', 'parquet', None)
+    >>> format_of("a/b.jsonl.zst"), format_of("b.pq"), format_of("b.warc.wet.gz"), format_of("b.txt.gz")
+    ('jsonl', 'parquet', 'wet', None)
     """
     name = name.lower()
     stem = name.removesuffix(next((suffix for suffix in COMPRESSED if name.endswith(suffix)), ""))
     if stem.endswith(LINES):
         return "jsonl"
+    archive = stem.rpartition(".")[2]
+    if archive in ARCHIVES:
+        return archive
     return "parquet" if name.endswith(TABLES) else None
 
 
@@ -151,7 +154,7 @@ def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
     if source.format == "dataset":
         return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
     suffixes = sorted({os.path.splitext(file.name)[1] or file.name for file in files})
-    asked = "data files (.jsonl, .parquet)" if source.format == "auto" else f"{source.format} files"
+    asked = "data files (.jsonl, .parquet, .warc)" if source.format == "auto" else f"{source.format} files"
     return DataError(
         f"{place}: has no {asked}, only {len(files)} files of other kinds ({', '.join(suffixes[:5])}); "
         "say `format: files` to make each of them a document"

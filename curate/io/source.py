@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Format = Literal["auto", "jsonl", "parquet", "files", "dataset"]
+Format = Literal["auto", "jsonl", "parquet", "files", "dataset", "warc", "wet", "wat", "arc"]
+ARCHIVES = ("warc", "wet", "wat", "arc")
 MB = 1 << 20
 
 
@@ -23,7 +24,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
     format          `auto` goes by the suffix: .jsonl .ndjson .json (plain, .gz, .zst, .xz), .parquet, and folders that
-                    `datasets.Dataset.save_to_disk` wrote; `files` makes a document of each file
+                    `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain or compressed;
+                    `.warc.wet.gz` is a WET); `files` makes a document of each file
     columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
                     where the data calls them so
     other           what becomes of the other fields: `columns` of their own (for typed data, the default) or one
@@ -33,7 +35,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     include         only files whose path below the folder matches one of these globs; a glob without `/` matches names
     exclude         and none of these
     max_file_bytes  for `files`: larger files are not documents
-    max_record_bytes  for JSON Lines: a longer record is quarantined
+    records         for web archives: kinds of records that are documents; by default `response` and `resource` of a
+                    WARC, `conversion` of a WET, `metadata` of a WAT
+    mime            for web archives: media types that are documents, as globs; by default text/html,
+                    application/xhtml+xml and text/plain for WARC and ARC, all for WET and WAT
+    max_record_bytes  for JSON Lines and web archives: a longer record, also one that gets longer when its content is
+                    unpacked, is quarantined
     reference       the corpus is only there to fit on or to compare with; it is not exported
 
     >>> Source(path="data/*.jsonl.zst", columns={"text": "content"}).columns
@@ -46,6 +53,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     other: Literal["auto", "columns", "metadata"] = "auto"
     include: list[str] = []
     exclude: list[str] = []
+    records: list[str] = []
+    mime: list[str] = []
     max_file_bytes: int = 64 * MB
     max_record_bytes: int = 256 * MB
     reference: bool = False
@@ -69,7 +78,7 @@ class Shard(msgspec.Struct, frozen=True):
     name     path below the source's root: the same on other machines, and unique within the source
     root     the folder that names are relative to
     paths    what to open: one file, or the many documents of a `files` shard
-    format   jsonl, parquet, files or dataset
+    format   jsonl, parquet, files, dataset, warc, wet, wat or arc
     other    what becomes of undeclared fields: columns or metadata
     bytes    size as stored
     key      hex digest of the content's identity and of how it is read: same key and same schema, same rows
@@ -125,6 +134,7 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
 
     def shard(name_of_part: str, format: str, found: list[Found]) -> Shard:
         how = [name, name_of_part, format, other, source.columns, source.max_record_bytes]
+        how += [source.records, source.mime] if format in ARCHIVES else []
         what = [(file.name, file.bytes, file.stamp) for file in found]
         key = hashlib.blake2b(msgspec.json.encode([how, what]), digest_size=16).hexdigest()
         paths = tuple(file.path for file in found)
@@ -232,6 +242,10 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
         from curate.io import files
 
         return files
+    if format in ARCHIVES:
+        from curate.io import archive
+
+        return archive
     from curate.io import typed
 
     return typed
