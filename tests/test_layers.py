@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = """
 errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
-io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars
+io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars \
+                                                  brotli resiliparse
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |

@@ -73,7 +73,9 @@ class Frames:
             return self._garbage(self.at + 5, "the header is not followed by a blank line")
         length = headers.get("content-length", "").strip()
         if not (length.isascii() and length.isdigit()) or len(length) > 18:
-            return self._garbage(begin, f"Content-Length is {length[:40]!r}" if length else "there is no Content-Length")
+            return self._garbage(
+                begin, f"Content-Length is {length[:40]!r}" if length else "there is no Content-Length"
+            )
         if int(length) > self.limit:
             return self._too_long(headers, begin, int(length))
         offset, end = begin - self.at, begin - self.at + int(length)
@@ -119,7 +121,9 @@ class Frames:
         return None
 
     def _leads_on(self, end: int) -> bool:
-        """Whether line ends and the next record, or the end of the archive, come next."""
+        """Whether a record's end comes next: a WARC's two line ends, or the next record, or the end of the archive."""
+        if not self.is_arc and self.data.startswith(b"\r\n\r\n", end):
+            return True
         at = NEWLINES.match(self.data, end).end()  # type: ignore[union-attr]  # it matches nothing, too
         if at == len(self.data) or self.start.match(self.data, at):
             return True

@@ -64,7 +64,8 @@ def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
         format = known[file.path] if source.format == "auto" else source.format
         if format is None:
             raise DataError(
-                f"{file.path}: the suffix does not tell what it holds; say `format: jsonl`, `parquet`, `warc` or `files`"
+                f"{file.path}: the suffix does not tell what it holds; "
+                "say `format: jsonl`, `parquet`, `warc`, ... or `files`"
             )
         parts.append(Part(file.name, format, [file]))
     return parts

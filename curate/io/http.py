@@ -162,7 +162,7 @@ def decoded(body: bytes, named: str) -> tuple[str, str]:
         raise DataError("a page is not UTF-8, and to find its charset needs: pip install 'curate[web]'") from error
     marks = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
     charset = marks.get(body[:2]) or (map_encoding_to_html5(named, fallback_utf8=False) if named else None)
-    charset = charset or detect_encoding(body, from_html_meta=True)
+    charset = charset or detect_encoding(body, from_html_meta=True) or "utf-8"
     try:
         return bytes_to_str(body, charset, errors="replace", fallback_encodings=()), charset
     except (LookupError, UnicodeError):
