@@ -23,8 +23,10 @@ sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |
 cluster:   cluster                              | numpy pyarrow | operator kernels
+extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | assets family operator sql errors kernels msgspec numpy pyarrow \
+operators: operators.*                          | assets extraction family operator sql errors kernels \
+                                                  msgspec numpy pyarrow \
                                                   | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
