@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from curate.io.columns import arrange, excerpt, typed_schema, wanted
-from curate.io.cut import cut
+from curate.io.batched import Row, batched
+from curate.io.columns import excerpt, typed_schema, wanted
 from curate.io.framing import Frames, Record
 from curate.io.http import BadMessage, Message, decoded, media_type, parse
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
 from curate.io.stream import Stream
-from curate.io.typed import columns_of
 
 FIELDS = pa.schema(
     [
@@ -37,7 +36,6 @@ FIELDS = pa.schema(
 )
 KINDS = {"warc": ("response", "resource"), "wet": ("conversion",), "wat": ("metadata",), "arc": ("response",)}
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
-ROWS_AT_ONCE = 256
 
 
 def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:
@@ -55,45 +53,22 @@ def rows(
     skip: np.ndarray | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The records that `records` and `mime` ask for. A record without an id is called by its number in the archive."""
-    out = wanted(schema, needed)
-    made = (_batch(found, shard, source, out) for found in _groups(shard, source, batch_bytes, quarantine))
-    yield from cut(made, batch_bytes)
+    found = _rows(shard, source, quarantine)
+    yield from batched(found, FIELDS, shard, source, wanted(schema, needed), batch_bytes)
 
 
-def _batch(found: list[Row], shard: Shard, source: Source, schema: pa.Schema) -> pa.RecordBatch:
-    values = zip(*(row for _, row in found), strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(values, FIELDS, strict=True)]
-    columns = columns_of(pa.RecordBatch.from_arrays(arrays, schema=FIELDS), source, shard)
-    return arrange(columns, np.array([position for position, _ in found], np.int64), shard, schema)
-
-
-Row = tuple[int, tuple[object, ...]]
-
-
-def _groups(
-    shard: Shard, source: Source, batch_bytes: int, quarantine: Callable[[BadRecord], None]
-) -> Iterator[list[Row]]:
-    """Rows of a shard, a few at a time, fewer where they are large."""
-    held: list[Row] = []
-    size = 0
-    rows = Rows(shard, source)
+def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row]:
+    make = Rows(shard, source)
     frames, stream = _frames(shard, source)
     for record in frames:
         try:
-            row = rows.of(record)
+            values = make.of(record)
         except (BadMessage, UnicodeDecodeError) as error:
             why = f"not valid UTF-8 at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
             quarantine(BadRecord(shard.name, record.position, why, excerpt(record.block)))
             continue
-        if row is None:
-            continue
-        held.append((record.position, row))
-        size += len(record.block)
-        if size > batch_bytes // 8 or len(held) == ROWS_AT_ONCE:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
+        if values is not None:
+            yield Row(record.position, values, len(record.block))
     if stream.damage or frames.damage:
         raise DamagedFile(stream.url, stream.damage or frames.damage, frames.position, excerpt(frames.rest))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from curate.errors import DataError
 from curate.io.listing import Found, Walked, accepts, files_at, missing, named
-from curate.io.source import ARCHIVES, MB, Source
+from curate.io.source import ARCHIVES, LAYOUTS, MB, Source
 from curate.io.stream import COMPRESSED, is_local
 
 LINES = (".jsonl", ".ndjson", ".json")
@@ -21,11 +21,11 @@ SMALL_FOLDER = 1 * MB  # folders of documents below this size share shards, by a
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The files of one shard."""
+    """The files of one shard; None stands for a file of its layout that is not there."""
 
     name: str
     format: str
-    files: list[Found]
+    files: Sequence[Found | None]
 
 
 def shards_of(source: Source, walked: Walked) -> list[Part]:
@@ -40,6 +40,8 @@ def shards_of(source: Source, walked: Walked) -> list[Part]:
     everything = named(listed | chosen)
     if source.format == "files":
         parts = _documents([file for file in everything if file.bytes <= source.max_file_bytes])
+    elif source.format in LAYOUTS:
+        parts = _annotated(everything, source.format)
     else:
         parts = _data(everything, set(chosen), source)
     if not parts:
@@ -111,6 +113,30 @@ def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
     return [Part(folder + name, "dataset", [by_name[folder + name]]) for name in names]
 
 
+def _annotated(files: list[Found], format: str) -> list[Part]:
+    """A shard for each file below `documents`, with the files of the same name below the folders beside it.
+
+    A shard's name has neither what is above `documents` nor the folder itself: RedPajama-V2's ids begin with it.
+    """
+    by_name = {f"/{file.name}": file for file in files}
+    parts = []
+    for name, file in by_name.items():
+        above, folder, rest = name.partition("/documents/")
+        if not folder or format_of(rest) != "jsonl":
+            continue
+        stem = rest.removesuffix(".gz").removesuffix(".zst").removesuffix(".json").removesuffix(".jsonl")
+        if format == "redpajama-v2":
+            endings = {"quality_signals": "signals.json.gz", "minhash": "minhash.parquet"}
+            endings |= {"duplicates": "duplicates.parquet"}
+            beside = [by_name.get(f"{above}/{kind}/{stem}.{ending}") for kind, ending in endings.items()]
+        else:
+            start = f"{above}/attributes/"
+            names = [other for other in by_name if other.startswith(start) and other[len(start) :].count("/")]
+            beside = [by_name[other] for other in names if other[len(start) :].partition("/")[2] == rest]
+        parts.append(Part(f"{above}/{rest}".lstrip("/"), format, [file, *beside]))
+    return parts
+
+
 def _documents(files: list[Found]) -> list[Part]:
     """Documents grouped by the folder they are in below the root, so that a new folder changes one shard at most."""
     folders: dict[str, list[Found]] = {}
@@ -154,6 +180,8 @@ def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
         return DataError(missing(place, os.path.abspath(os.path.expanduser(where)) if where else "", patterns))
     if source.format == "dataset":
         return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
+    if source.format in LAYOUTS:
+        return DataError(f"{place}: has no .json.gz below a folder `documents`, as {source.format} has them")
     suffixes = sorted({os.path.splitext(file.name)[1] or file.name for file in files})
     asked = "data files (.jsonl, .parquet, .warc)" if source.format == "auto" else f"{source.format} files"
     return DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Format = Literal["auto", "jsonl", "parquet", "files", "dataset", "warc", "wet", "wat", "arc"]
+Format = Literal["auto", "jsonl", "parquet", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"]
 ARCHIVES = ("warc", "wet", "wat", "arc")
+LAYOUTS = ("redpajama-v2", "dolma")
 MB = 1 << 20
 
 
@@ -25,7 +26,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
     format          `auto` goes by the suffix: .jsonl .ndjson .json (plain, .gz, .zst, .xz), .parquet, and folders that
                     `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain or compressed;
-                    `.warc.wet.gz` is a WET); `files` makes a document of each file
+                    `.warc.wet.gz` is a WET); `files` makes a document of each file;
+                    `redpajama-v2` and `dolma` are folders in the layout of those data sets: `documents` and, where
+                    they are there, `quality_signals`, `minhash`, `duplicates` or `attributes`, joined by row
     columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
                     where the data calls them so
     other           what becomes of the other fields: `columns` of their own (for typed data, the default) or one
@@ -77,8 +80,8 @@ class Shard(msgspec.Struct, frozen=True):
     source   the source's name in the recipe
     name     path below the source's root: the same on other machines, and unique within the source
     root     the folder that names are relative to
-    paths    what to open: one file, or the many documents of a `files` shard
-    format   jsonl, parquet, files, dataset, warc, wet, wat or arc
+    paths    what to open: one file, the many documents of a `files` shard, or a file and those that lie beside it
+    format   the source's format, which is not `auto` any more
     other    what becomes of undeclared fields: columns or metadata
     bytes    size as stored
     key      hex digest of the content's identity and of how it is read: same key and same schema, same rows
@@ -132,14 +135,15 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
     if other == "auto":
         other = "metadata" if "jsonl" in formats else "columns"
 
-    def shard(name_of_part: str, format: str, found: list[Found]) -> Shard:
+    def shard(name_of_part: str, format: str, found: Sequence[Found | None]) -> Shard:
         how = [name, name_of_part, format, other, source.columns, source.max_record_bytes]
         how += [source.records, source.mime] if format in ARCHIVES else []
-        what = [(file.name, file.bytes, file.stamp) for file in found]
+        what = [(file.name, file.bytes, file.stamp) if file else None for file in found]
         key = hashlib.blake2b(msgspec.json.encode([how, what]), digest_size=16).hexdigest()
-        paths = tuple(file.path for file in found)
-        size = sum(file.bytes for file in found)
-        return Shard(name, name_of_part, found[0].root, paths, format, other, size, key)
+        paths = tuple(file.path if file else "" for file in found)
+        size = sum(file.bytes for file in found if file)
+        root = next(file.root for file in found if file)
+        return Shard(name, name_of_part, root, paths, format, other, size, key)
 
     return sorted((shard(part.name, part.format, part.files) for part in parts), key=lambda shard: shard.name)
 
@@ -242,6 +246,10 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
         from curate.io import files
 
         return files
+    if format in LAYOUTS:
+        from curate.io import annotated
+
+        return annotated
     if format in ARCHIVES:
         from curate.io import archive
 

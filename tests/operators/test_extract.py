@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pytest
@@ -24,7 +24,6 @@ PAGE = (
     f"<table><tr><td>ship</td><td>tons</td></tr></table><pre><code>x = 1\ny = 2</code></pre><p>{PROSE}</p></article>"
     "<footer>Imprint</footer></body></html>"
 )
-FAST = {"seconds": 0.3, "max_depth": 10_000_000}
 
 
 def run(operator: ExtractText, *pages: str | None) -> dict[str, list[object]]:
@@ -66,20 +65,20 @@ def test_limits_cost_the_page_alone() -> None:
 def test_a_page_that_takes_too_long_ends_its_process_and_no_more() -> None:
     slow = "<div>" * 400_000 + "x"
     pages = ["<p>one"] * AT_ONCE + [slow, "<p>two", slow, "<p>three"]
-    found = run(ExtractText(**FAST), *pages)  # type: ignore[arg-type]
+    found = run(ExtractText(seconds=0.3, max_depth=10_000_000), *pages)
     assert found["extract_text_problem"] == [None] * AT_ONCE + ["time", None, "time", None]
     assert found["text"][AT_ONCE:] == ["", "two", "", "three"]
 
 
 @pytest.fixture
-def child() -> Callable[..., Extractor]:
+def child() -> Iterator[Callable[..., Extractor]]:
     made = []
 
     def start() -> Extractor:
         made.append(Extractor("resiliparse", {}, 5.0))
         return made[-1]
 
-    yield start  # type: ignore[misc]
+    yield start
     for extractor in made:
         extractor.close()
 
