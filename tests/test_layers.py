@@ -18,7 +18,7 @@ LAYERS = """
 errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
 io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars \
-                                                  brotli resiliparse
+                                                  brotli fastwarc resiliparse
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster
 family:    family                               | operator errors pyarrow |

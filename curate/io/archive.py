@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from curate.io.batched import Row, batched
 from curate.io.columns import excerpt, typed_schema, wanted
-from curate.io.framing import Frames, Record
+from curate.io.framing import Record
 from curate.io.http import BadMessage, Message, decoded, media_type, parse
+from curate.io.records import Records
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import Stream
 
 FIELDS = pa.schema(
     [
@@ -29,7 +29,7 @@ FIELDS = pa.schema(
         ("status", pa.int32()),
         ("content_type", pa.string()),
         ("charset", pa.string()),
-        ("language", pa.string()),
+        ("languages", pa.string()),
         ("digest", pa.string()),
         ("truncated", pa.string()),
     ]
@@ -59,8 +59,8 @@ def rows(
 
 def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row]:
     make = Rows(shard, source)
-    frames, stream = _frames(shard, source)
-    for record in frames:
+    records = Records(shard.paths[0], shard.format == "arc", make.kinds, source.max_record_bytes)
+    for record in records:
         try:
             values = make.of(record)
         except (BadMessage, UnicodeDecodeError) as error:
@@ -69,13 +69,8 @@ def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None])
             continue
         if values is not None:
             yield Row(record.position, values, len(record.block))
-    if stream.damage or frames.damage:
-        raise DamagedFile(stream.url, stream.damage or frames.damage, frames.position, excerpt(frames.rest))
-
-
-def _frames(shard: Shard, source: Source) -> tuple[Frames, Stream]:
-    stream = Stream(shard.paths[0])
-    return Frames(stream, shard.format == "arc", source.max_record_bytes), stream
+    if records.damage:
+        raise DamagedFile(shard.paths[0], records.damage, records.position, excerpt(records.rest))
 
 
 class Rows:

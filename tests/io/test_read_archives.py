@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from curate.errors import DataError
-from curate.io import http
+from curate.io import http, records
 from curate.io.framing import Frames
 
 Load = Callable[..., Any]
@@ -37,7 +37,7 @@ def response(body: bytes, *headers: str, type: str = "text/html") -> bytes:
     return "\r\n".join(["HTTP/1.1 200 OK", f"Content-Type: {type}", *headers, "", ""]).encode() + body
 
 
-def archive() -> list[bytes]:
+def archive_records() -> list[bytes]:
     return [
         record("warcinfo", b"software: none\r\n"),
         record("request", b"GET / HTTP/1.1\r\n\r\n", "http://a.example/"),
@@ -60,7 +60,7 @@ def packed(name: str, records: list[bytes]) -> bytes:
 @pytest.fixture(params=["a.warc", "a.warc.gz", "a.warc.zst"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / request.param
-    path.write_bytes(packed(request.param, archive()))
+    path.write_bytes(packed(request.param, archive_records()))
     return path
 
 
@@ -98,7 +98,7 @@ def test_texts_of_wet(name: str, tmp_path: Path, load: Load) -> None:
     records.append(record("conversion", b"\xff\xfe bad", "http://b.example/", **more))
     (tmp_path / name).write_bytes(packed(name, records))
     found = load(tmp_path)
-    assert (found.column("text"), found.column("language")) == (["Größe\n"], ["deu,eng"])
+    assert (found.column("text"), found.column("languages")) == (["Größe\n"], ["deu,eng"])
     assert [(bad.position, bad.error) for bad in found.bad] == [(2, "not valid UTF-8 at byte 0")]
 
 
@@ -202,7 +202,7 @@ def test_what_expands_too_much_is_one_bad_record(encoding: str, tmp_path: Path, 
 def test_a_bad_record_costs_itself_alone(
     change: Callable[[list[bytes]], list[bytes]], reason: str, position: int, tmp_path: Path, load: Load
 ) -> None:
-    records = change(archive())
+    records = change(archive_records())
     (tmp_path / "a.warc").write_bytes(b"".join(records))
     found = load(tmp_path)
     assert [bad.position for bad in found.bad] == [position]
@@ -212,7 +212,7 @@ def test_a_bad_record_costs_itself_alone(
 
 def test_a_record_that_is_too_long_is_passed_over(tmp_path: Path, load: Load) -> None:
     long = record("response", response(b"x" * 3_000_000), "http://l.example/")
-    (tmp_path / "a.warc.gz").write_bytes(packed(".gz", [long, *archive()]))
+    (tmp_path / "a.warc.gz").write_bytes(packed(".gz", [long, *archive_records()]))
     found = load(tmp_path, max_record_bytes=50_000)
     assert len(found.column("text")) == 3
     assert [(bad.position, "max_record_bytes" in bad.error) for bad in found.bad] == [(0, True)]
@@ -220,7 +220,7 @@ def test_a_record_that_is_too_long_is_passed_over(tmp_path: Path, load: Load) ->
 
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst"])
 def test_wherever_an_archive_ends_early_it_is_said(name: str, tmp_path: Path, load: Load) -> None:
-    records, path = archive(), tmp_path / name
+    records, path = archive_records(), tmp_path / name
     whole = packed(name, records)
     path.write_bytes(whole)
     texts = load(path).column("text")
@@ -235,7 +235,7 @@ def test_wherever_an_archive_ends_early_it_is_said(name: str, tmp_path: Path, lo
 
 def test_damage_is_an_error_unless_the_run_is_told_to_go_on(tmp_path: Path, load: Load) -> None:
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(packed(".gz", archive())[:-30])
+    path.write_bytes(packed(".gz", archive_records())[:-30])
     with pytest.raises(DataError, match=r"damaged after record 6 .*corrupt_archives: quarantine"):
         load(path)
     found = load(path, corrupt="quarantine")
@@ -251,7 +251,7 @@ def test_what_is_no_archive_is_one_bad_record(tmp_path: Path, load: Load) -> Non
 @pytest.mark.parametrize("seed", range(8))
 def test_flipped_bits_never_crash_and_never_change_other_records(seed: int, tmp_path: Path, load: Load) -> None:
     draw, path = random.Random(seed), tmp_path / "a.warc"
-    whole = b"".join(archive())
+    whole = b"".join(archive_records())
     path.write_bytes(whole)
     texts = set(load(path).column("text"))
     for _ in range(60):
@@ -261,6 +261,37 @@ def test_flipped_bits_never_crash_and_never_change_other_records(seed: int, tmp_
         found = load(path, corrupt="quarantine")
         assert len(set(found.column("text")) - texts) <= 1
         assert len(found.column("text")) + len(found.bad) >= 2
+
+
+def mutated(data: bytes, draw: random.Random) -> bytes:
+    """With a bit flipped, a few bytes taken out, or the end cut off."""
+    at, changed = draw.randrange(len(data)), bytearray(data)
+    if draw.random() < 0.5:
+        changed[at] ^= 1 << draw.randrange(8)
+    else:
+        del changed[at : draw.choice([at + draw.randrange(1, 30), len(data)])]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["packed", "record"])
+def test_with_and_without_fastwarc_the_rows_and_the_bad_records_are_the_same(
+    inside: bool, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastwarc")
+    draw, path = random.Random(int(inside)), tmp_path / "a.warc.gz"
+    for number in range(60):
+        all_of_it = archive_records()
+        if inside:
+            at = draw.randrange(len(all_of_it))
+            all_of_it[at] = mutated(all_of_it[at], draw)
+        data = packed(path.name, all_of_it)
+        path.write_bytes(data if inside else mutated(data, draw))
+        found = []
+        for has_fastwarc in (True, False):
+            monkeypatch.setattr(records, "_has_fastwarc", lambda has=has_fastwarc: has)
+            read = load(path, corrupt="quarantine")
+            found.append((read.table.to_pylist(), read.bad))
+        assert found[0] == found[1], number
 
 
 # ---------------------------------------------------------------- real archives
