@@ -4,7 +4,7 @@ import functools
 import importlib.metadata
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -22,9 +22,24 @@ FLAT = frozenset(
     b"area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
     b"option optgroup colgroup rt rp body html head".split()
 )
-CODES_OF_PERHAPS_FLAT = np.array(sorted({int.from_bytes(name[:3].ljust(3, b"\0"), "big") for name in FLAT}))
-ALSO_NESTING = [int.from_bytes(name, "big") for name in (b"met", b"hea", b"bas", b"par")]  # <meter>, <header>, ...
-CODES_OF_FLAT = np.setdiff1d(CODES_OF_PERHAPS_FLAT, ALSO_NESTING)
+ALSO_NESTING = (b"met", b"hea", b"bas", b"par")  # <meter>, <header>, ...
+
+
+def _codes(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
+    """Three letters in 15 bits."""
+    return (first & 31).astype(np.int32) << 10 | (second & 31).astype(np.int32) << 5 | (third & 31)
+
+
+def _table(names: Iterable[bytes]) -> np.ndarray:
+    """True at the codes of names' first three letters."""
+    table = np.zeros(1 << 15, bool)
+    letters = np.array([list(name[:3].ljust(3, b"\0")) for name in names])
+    table[_codes(*letters.T)] = True
+    return table
+
+
+IS_PERHAPS_FLAT = _table(FLAT)
+IS_FLAT = IS_PERHAPS_FLAT & ~_table(ALSO_NESTING)
 
 
 class ExtractText(Mapper, frozen=True):
@@ -132,17 +147,16 @@ def is_deeper(page: bytes, depth: int) -> bool:
 
 def _depth_at_most(page: bytes) -> int:
     """A bound of the depth from the first three letters of tags' names, which is quick to find."""
-    data = np.frombuffer(page + b"\0\0\0\0", np.uint8)
-    starts = np.flatnonzero(data[:-4] == ord("<")) + 1
+    data = np.frombuffer(page, np.uint8)
+    starts = np.flatnonzero(data == ord("<")) + 1
+    data = np.append(data, np.zeros(5, np.uint8)) if starts[-1] + 4 > len(data) else data
     is_end = data[starts] == ord("/")
     letters = [data[starts + is_end + k] | 32 for k in range(3)]
     is_name = [(letter >= ord("a")) & (letter <= ord("z")) for letter in letters]
-    codes = letters[0].astype(np.int64) << 16
-    codes |= np.where(is_name[1], letters[1], 0).astype(np.int64) << 8
-    codes |= np.where(is_name[1] & is_name[2], letters[2], 0)
-    begins = is_name[0] & ~is_end & ~np.isin(codes, CODES_OF_FLAT)
-    ends = is_name[0] & is_end & ~np.isin(codes, CODES_OF_PERHAPS_FLAT)
-    summed = np.cumsum(begins.astype(np.int64) - ends)
+    codes = _codes(letters[0], np.where(is_name[1], letters[1], 0), np.where(is_name[1] & is_name[2], letters[2], 0))
+    begins = is_name[0] & ~is_end & ~IS_FLAT[codes]
+    ends = is_name[0] & is_end & ~IS_PERHAPS_FLAT[codes]
+    summed = np.cumsum(begins.astype(np.int8) - ends.astype(np.int8), dtype=np.int32)
     return int((summed - np.minimum(np.minimum.accumulate(summed), 0)).max())
 
 
