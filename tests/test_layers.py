@@ -17,16 +17,19 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = """
 errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
-io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars
+io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars \
+                                                  brotli fastwarc resiliparse
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator                             | errors msgspec numpy pyarrow | cluster against
 family:    family                               | operator errors pyarrow |
 cluster:   cluster against                      | errors numpy pyarrow | operator kernels
 addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator numpy pyarrow | datasketch
+extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | addresses assets family lsh operator sql errors kernels msgspec \
-                                                  numpy pyarrow | fasttext kenlm publicsuffixlist tokenizers zstandard
+operators: operators.*                          | addresses assets extraction family lsh operator sql errors kernels \
+                                                  msgspec numpy pyarrow \
+                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

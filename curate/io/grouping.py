@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from curate.errors import DataError
 from curate.io.listing import Found, Walked, accepts, files_at, missing, named
-from curate.io.source import MB, Source
+from curate.io.source import ARCHIVES, LAYOUTS, MB, Source
 from curate.io.stream import COMPRESSED, is_local
 
 LINES = (".jsonl", ".ndjson", ".json")
@@ -21,11 +21,11 @@ SMALL_FOLDER = 1 * MB  # folders of documents below this size share shards, by a
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The files of one shard."""
+    """The files of one shard; None stands for a file of its layout that is not there."""
 
     name: str
     format: str
-    files: list[Found]
+    files: Sequence[Found | None]
 
 
 def shards_of(source: Source, walked: Walked) -> list[Part]:
@@ -40,6 +40,8 @@ def shards_of(source: Source, walked: Walked) -> list[Part]:
     everything = named(listed | chosen)
     if source.format == "files":
         parts = _documents([file for file in everything if file.bytes <= source.max_file_bytes])
+    elif source.format in LAYOUTS:
+        parts = _annotated(everything, source.format)
     else:
         parts = _data(everything, set(chosen), source)
     if not parts:
@@ -64,7 +66,8 @@ def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
         format = known[file.path] if source.format == "auto" else source.format
         if format is None:
             raise DataError(
-                f"{file.path}: the suffix does not tell what it holds; say `format: jsonl`, `parquet` or `files`"
+                f"{file.path}: the suffix does not tell what it holds; "
+                "say `format: jsonl`, `parquet`, `warc`, ... or `files`"
             )
         parts.append(Part(file.name, format, [file]))
     return parts
@@ -77,13 +80,16 @@ def _is_private(name: str) -> bool:
 def format_of(name: str) -> str | None:
     """The format that a file's suffix tells, None when it tells none.
 
-    >>> format_of("a/b.jsonl.zst"), format_of("b.pq"), format_of("b.txt.gz")
-    ('jsonl', 'parquet', None)
+    >>> format_of("a/b.jsonl.zst"), format_of("b.pq"), format_of("b.warc.wet.gz"), format_of("b.txt.gz")
+    ('jsonl', 'parquet', 'wet', None)
     """
     name = name.lower()
     stem = name.removesuffix(next((suffix for suffix in COMPRESSED if name.endswith(suffix)), ""))
     if stem.endswith(LINES):
         return "jsonl"
+    archive = stem.rpartition(".")[2]
+    if archive in ARCHIVES:
+        return archive
     return "parquet" if name.endswith(TABLES) else None
 
 
@@ -105,6 +111,30 @@ def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
     if gone:
         raise DataError(f"{state}: names {gone!r}, which is not there; fetch the dataset again")
     return [Part(folder + name, "dataset", [by_name[folder + name]]) for name in names]
+
+
+def _annotated(files: list[Found], format: str) -> list[Part]:
+    """A shard for each file below `documents`, with the files of the same name below the folders beside it.
+
+    A shard's name has neither what is above `documents` nor the folder itself: RedPajama-V2's ids begin with it.
+    """
+    by_name = {f"/{file.name}": file for file in files}
+    parts = []
+    for name, file in by_name.items():
+        above, folder, rest = name.partition("/documents/")
+        if not folder or format_of(rest) != "jsonl":
+            continue
+        stem = rest.removesuffix(".gz").removesuffix(".zst").removesuffix(".json").removesuffix(".jsonl")
+        if format == "redpajama-v2":
+            endings = {"quality_signals": "signals.json.gz", "minhash": "minhash.parquet"}
+            endings |= {"duplicates": "duplicates.parquet"}
+            beside = [by_name.get(f"{above}/{kind}/{stem}.{ending}") for kind, ending in endings.items()]
+        else:
+            start = f"{above}/attributes/"
+            names = [other for other in by_name if other.startswith(start) and other[len(start) :].count("/")]
+            beside = [by_name[other] for other in names if other[len(start) :].partition("/")[2] == rest]
+        parts.append(Part(f"{above}/{rest}".lstrip("/"), format, [file, *beside]))
+    return parts
 
 
 def _documents(files: list[Found]) -> list[Part]:
@@ -150,8 +180,10 @@ def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
         return DataError(missing(place, os.path.abspath(os.path.expanduser(where)) if where else "", patterns))
     if source.format == "dataset":
         return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
+    if source.format in LAYOUTS:
+        return DataError(f"{place}: has no .json.gz below a folder `documents`, as {source.format} has them")
     suffixes = sorted({os.path.splitext(file.name)[1] or file.name for file in files})
-    asked = "data files (.jsonl, .parquet)" if source.format == "auto" else f"{source.format} files"
+    asked = "data files (.jsonl, .parquet, .warc)" if source.format == "auto" else f"{source.format} files"
     return DataError(
         f"{place}: has no {asked}, only {len(files)} files of other kinds ({', '.join(suffixes[:5])}); "
         "say `format: files` to make each of them a document"

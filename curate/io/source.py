@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Format = Literal["auto", "jsonl", "parquet", "files", "dataset"]
+Format = Literal["auto", "jsonl", "parquet", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"]
+ARCHIVES = ("warc", "wet", "wat", "arc")
+LAYOUTS = ("redpajama-v2", "dolma")
 MB = 1 << 20
 
 
@@ -23,7 +25,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
     format          `auto` goes by the suffix: .jsonl .ndjson .json (plain, .gz, .zst, .xz), .parquet, and folders that
-                    `datasets.Dataset.save_to_disk` wrote; `files` makes a document of each file
+                    `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain or compressed;
+                    `.warc.wet.gz` is a WET); `files` makes a document of each file;
+                    `redpajama-v2` and `dolma` are folders in the layout of those data sets: `documents` and, where
+                    they are there, `quality_signals`, `minhash`, `duplicates` or `attributes`, joined by row
     columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
                     where the data calls them so
     other           what becomes of the other fields: `columns` of their own (for typed data, the default) or one
@@ -33,7 +38,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     include         only files whose path below the folder matches one of these globs; a glob without `/` matches names
     exclude         and none of these
     max_file_bytes  for `files`: larger files are not documents
-    max_record_bytes  for JSON Lines: a longer record is quarantined
+    records         for web archives: kinds of records that are documents; by default `response` and `resource` of a
+                    WARC, `conversion` of a WET, `metadata` of a WAT
+    mime            for web archives: media types that are documents, as globs; by default text/html,
+                    application/xhtml+xml and text/plain for WARC and ARC, all for WET and WAT
+    max_record_bytes  for JSON Lines and web archives: a longer record, also one that gets longer when its content is
+                    unpacked, is quarantined
     reference       the corpus is only there to fit on or to compare with; it is not exported
 
     >>> Source(path="data/*.jsonl.zst", columns={"text": "content"}).columns
@@ -46,6 +56,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     other: Literal["auto", "columns", "metadata"] = "auto"
     include: list[str] = []
     exclude: list[str] = []
+    records: list[str] = []
+    mime: list[str] = []
     max_file_bytes: int = 64 * MB
     max_record_bytes: int = 256 * MB
     reference: bool = False
@@ -68,8 +80,8 @@ class Shard(msgspec.Struct, frozen=True):
     source   the source's name in the recipe
     name     path below the source's root: the same on other machines, and unique within the source
     root     the folder that names are relative to
-    paths    what to open: one file, or the many documents of a `files` shard
-    format   jsonl, parquet, files or dataset
+    paths    what to open: one file, the many documents of a `files` shard, or a file and those that lie beside it
+    format   the source's format, which is not `auto` any more
     other    what becomes of undeclared fields: columns or metadata
     bytes    size as stored
     key      hex digest of the content's identity and of how it is read: same key and same schema, same rows
@@ -123,13 +135,15 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
     if other == "auto":
         other = "metadata" if "jsonl" in formats else "columns"
 
-    def shard(name_of_part: str, format: str, found: list[Found]) -> Shard:
+    def shard(name_of_part: str, format: str, found: Sequence[Found | None]) -> Shard:
         how = [name, name_of_part, format, other, source.columns, source.max_record_bytes]
-        what = [(file.name, file.bytes, file.stamp) for file in found]
+        how += [source.records, source.mime] if format in ARCHIVES else []
+        what = [(file.name, file.bytes, file.stamp) if file else None for file in found]
         key = hashlib.blake2b(msgspec.json.encode([how, what]), digest_size=16).hexdigest()
-        paths = tuple(file.path for file in found)
-        size = sum(file.bytes for file in found)
-        return Shard(name, name_of_part, found[0].root, paths, format, other, size, key)
+        paths = tuple(file.path if file else "" for file in found)
+        size = sum(file.bytes for file in found if file)
+        root = next(file.root for file in found if file)
+        return Shard(name, name_of_part, root, paths, format, other, size, key)
 
     return sorted((shard(part.name, part.format, part.files) for part in parts), key=lambda shard: shard.name)
 
@@ -232,6 +246,14 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
         from curate.io import files
 
         return files
+    if format in LAYOUTS:
+        from curate.io import annotated
+
+        return annotated
+    if format in ARCHIVES:
+        from curate.io import archive
+
+        return archive
     from curate.io import typed
 
     return typed

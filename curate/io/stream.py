@@ -68,11 +68,13 @@ def unreadable(url: str, error: Exception) -> DataError:
 class Stream:
     """The decompressed bytes of a file, in pieces. After the last piece `damage` says whether the archive was whole.
 
+    `start` is where to begin: for a local file only, at a byte where one of its archives begins.
+
     Raises DataError when the file cannot be read at all, as when the network fails.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, start: int = 0) -> None:
+        self.url, self.start = url, start
         self.damage = ""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -81,6 +83,8 @@ class Stream:
         suffix = os.path.splitext(self.url)[1].lower()
         try:
             with open_bytes(self.url) as raw:
+                if self.start:
+                    raw.seek(self.start)
                 yield from _pieces(raw, suffix)
         except DataError:
             raise

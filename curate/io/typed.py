@@ -79,7 +79,7 @@ def typed_rows(
         positions = np.arange(first, first + batch.num_rows)
         first += batch.num_rows
         _check_strings(batch, source, shard, positions)
-        columns = _columns(batch, source, shard)
+        columns = columns_of(batch, source, shard)
         if skip is None:
             good = _good_rows(columns, positions, shard, quarantine)
         else:
@@ -99,7 +99,7 @@ def fields_to_read(source: Source, shard: Shard, data: pa.Schema, schema: pa.Sch
     return [name for name in data.names if name in chosen]
 
 
-def _columns(batch: pa.RecordBatch, source: Source, shard: Shard) -> dict[str, pa.Array]:
+def columns_of(batch: pa.RecordBatch, source: Source, shard: Shard) -> dict[str, pa.Array]:
     present = dict(zip(batch.schema.names, batch.columns, strict=True))
     columns = {name: present.pop(field) for name, field in fields(source).items() if field in present}
     for name in ("id", "text", "source"):

@@ -10,6 +10,7 @@ from curate import registry
 from curate.errors import RecipeError
 from curate.operator import Operator
 from curate.operators.dedup import DedupExact, DedupMinhash
+from curate.operators.extract import ExtractText
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
@@ -51,6 +52,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         DedupSubstrings(min_tokens=20, tokens="bytes"),
     ],
     DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
+    ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
