@@ -26,6 +26,7 @@ _HOME = {
     "Signal": "curate.operator",
     "Source": "curate.io.source",
     "Trainer": "curate.operator",
+    "export": "curate.release",
     "open_run": "curate.result",
     "ops": "curate.ops",
     "read": "curate.corpus",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from curate.operator import Selector as Selector
     from curate.operator import Signal as Signal
     from curate.operator import Trainer as Trainer
+    from curate.release import export as export
     from curate.recipe import Recipe as Recipe
     from curate.result import Result as Result
     from curate.result import open_run as open_run

@@ -27,7 +27,7 @@ MEANINGS = {
 def write_card(path: Path, manifest: dict[str, Any], recipe: Recipe) -> None:
     """Write the card of a finished run. What only the author can say and did not is printed as not stated."""
     front = yaml.safe_dump(front_matter(manifest, recipe), sort_keys=False, allow_unicode=True)
-    parts = [f"---\n{front}---", f"# {_line(_title(recipe))}", *_sections(manifest, recipe)]
+    parts = [f"---\n{front}---", f"# {line(_title(recipe))}", *_sections(manifest, recipe)]
     write_text(path, "\n\n".join(parts) + "\n")
 
 
@@ -53,7 +53,7 @@ def _sections(manifest: dict[str, Any], recipe: Recipe) -> list[str]:
     sections = [_stated(recipe, "summary")]
     sections += ["## What it holds", _counts(manifest), _composition(manifest["funnel"]["groups"])]
     sections += ["## How it was made", _processing(recipe), "### Funnel", _funnel(steps)]
-    found = [f"- {_code(name)}: {_facts(facts)}" for name, facts in manifest["corpus"].items() if facts]
+    found = [f"- {code(name)}: {facts_text(facts)}" for name, facts in manifest["corpus"].items() if facts]
     sections += ["### Corpus-wide steps", "\n".join(found)] if found else []
     sections += ["## Columns", _columns(manifest, recipe), ANNOTATIONS]
     sections += ["## Quarantine", _quarantine(manifest), "## How to load it", LOAD]
@@ -115,7 +115,7 @@ def _composition(groups: list[dict[str, Any]]) -> str:
     shown, rest = held[:GROUPS], [*held[GROUPS:], *rows[len(held) :]]
     lines = ["| source | language | read | kept | share | words kept |", "|---|---|--:|--:|--:|--:|"]
     lines += [
-        _group(_cell(source), _cell(language), read, last["documents"], last["words"])
+        _group(cell(source), cell(language), read, last["documents"], last["words"])
         for source, language, read, last in shown
     ]
     if rest:
@@ -156,11 +156,11 @@ def _funnel(steps: list[dict[str, Any]]) -> str:
         if "failed" in step:
             fail = f"{step['failed']:,}" if step["failed"] >= step["documents"] else "–"  # not counted: quarantine
             lost = f"{fail} | {step['documents']:,} | {step['bytes'] / 1e6:,.2f} | {step['words']:,} |"
-        lines.append(f"| {_code(step['step'])} | {lost} {left}")
+        lines.append(f"| {code(step['step'])} | {lost} {left}")
     return "\n".join(lines)
 
 
-def _facts(facts: dict[str, Any]) -> str:
+def facts_text(facts: dict[str, Any]) -> str:
     return ", ".join(
         f"{value:,} {name.replace('_', ' ')}" if isinstance(value, int | float) else f"{name.replace('_', ' ')} {value}"
         for name, value in facts.items()
@@ -179,7 +179,7 @@ def _columns(manifest: dict[str, Any], recipe: Recipe) -> str:
     rows = ["| column | type | meaning |", "|---|---|---|"]
     for name, kind in manifest["columns"].items():
         meaning = meanings.get(name, "not described" if name in written else "as the source gives it")
-        rows.append(f"| {_code(name)} | {_code(kind)} | {meaning} |")
+        rows.append(f"| {code(name)} | {code(kind)} | {meaning} |")
     return "\n".join(rows)
 
 
@@ -200,15 +200,15 @@ def _described(operator: type) -> dict[str, str]:
     return {name: re.split(r"\. (?=[A-Z])", rest)[0].rstrip(";,").replace("|", "\\|") for name, rest in lines}
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _code(name: str) -> str:
+def code(name: str) -> str:
     """A name as code in a Markdown table; one that code cannot show as plain text."""
-    return f"`{name}`" if re.fullmatch(r"[\w.:<>,\[\]() -]+", name) else _cell(name)
+    return f"`{name}`" if re.fullmatch(r"[\w.:<>,\[\]() -]+", name) else cell(name)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text from the data, harmless in a Markdown table."""
-    return re.sub(r"([\\`*_{}\[\]<>|&])", r"\\\1", _line(text))
+    return re.sub(r"([\\`*_{}\[\]<>|&])", r"\\\1", line(text))
