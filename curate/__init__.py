@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from curate.operator import Selector as Selector
     from curate.operator import Signal as Signal
     from curate.operator import Trainer as Trainer
-    from curate.release import export as export
     from curate.recipe import Recipe as Recipe
+    from curate.release import export as export
     from curate.result import Result as Result
     from curate.result import open_run as open_run
 

@@ -206,7 +206,7 @@ def line(text: str) -> str:
 
 def code(name: str) -> str:
     """A name as code in a Markdown table; one that code cannot show as plain text."""
-    return f"`{name}`" if re.fullmatch(r"[\w.:<>,\[\]() -]+", name) else cell(name)
+    return f"`{name}`" if re.fullmatch(r"[\w.:<>=,\[\]()'%+*/ -]+", name) else cell(name)
 
 
 def cell(text: str) -> str:

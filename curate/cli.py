@@ -196,8 +196,12 @@ def show(run_folder: str, id_: str) -> None:
 @main.command()
 @click.argument("run_folder", metavar="RUN")
 @click.option("--to", required=True, metavar="DIR", help="The folder of the release.")
-@click.option("--domain", multiple=True, metavar="COLUMN", help="Columns that make the domains (default: source, language).")
-@click.option("--property", "properties", multiple=True, metavar="COLUMN", help="More columns without nulls, safe in SQL.")
+@click.option(
+    "--domain", multiple=True, metavar="COLUMN", help="Columns that make the domains (default: source, language)."
+)
+@click.option(
+    "--property", "properties", multiple=True, metavar="COLUMN", help="More columns without nulls, safe in SQL."
+)
 @click.option("--split", multiple=True, metavar="NAME=SHARE", help="A held-out split, such as validation=0.01.")
 @click.option("--split-by", multiple=True, metavar="COLUMN", help="What shares its value shares a split (default: id).")
 @click.option("--seed", type=int, help="Of the choice of splits (default: 0).")

@@ -1,5 +1,5 @@
-"""The Data Card of a release: sections of the Data Cards Playbook (Pushkarna et al. 2022) and of Datasheets for Datasets
-(Gebru et al. 2021), filled from the manifest; what only an author can say comes from the recipe's `card:`, or is missing.
+"""The Data Card of a release: sections of the Data Cards Playbook (Pushkarna et al. 2022) and of Datasheets for
+Datasets (Gebru et al. 2021), filled from the manifest; what only an author can say comes from the recipe's `card:`.
 """
 
 from __future__ import annotations
@@ -63,25 +63,26 @@ def markdown(card: Card, author: str | None) -> str:
     lines = [f"---\n{front}---", f"# {cell(card.title)}"]
     for part in card.parts:
         lines += [f"## {part.title}"] if part.title else []
-        lines += [_block(block) for block in part.blocks]
+        lines += map(_block, part.blocks)
     lines.append(f"{BEGIN}{EMPTY if author is None else author}{END}")
     return "\n\n".join(lines) + "\n"
 
 
-def _block(block: Any) -> str:
+def _block(block: str | list[str] | dict[str, list[list[Any]]]) -> str:
     if isinstance(block, str):
         return block
     if isinstance(block, list):
         return "\n".join(f"- {item}" for item in block)
-    head, *rows = [[_cell(value) for value in row] for row in block["rows"]]
-    marks = ["--:" if any(_is_number(row[at]) for row in block["rows"][1:]) else "---" for at in range(len(head))]
+    given: list[list[Any]] = block["rows"]
+    head, *rows = [[_cell(value) for value in row] for row in given]
+    marks = ["--:" if any(_is_number(row[at]) for row in given[1:]) else "---" for at in range(len(head))]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, marks, *rows])
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         text = str(value)
         return code(text[1:-1]) if len(text) > 2 and text[0] == text[-1] == "`" else cell(text)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

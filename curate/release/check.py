@@ -1,4 +1,4 @@
-"""Whether a release is what it says: files against the manifest, the manifest against the data, the card against both."""
+"""Whether a release is what it says: the manifest against the files, the card against the manifest."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def _differing(found: Any, told: Any, where: str = "") -> Iterator[tuple[str, An
         for key, value in found.items():
             inner = told.get(key) if isinstance(told, dict) else None
             yield from _differing(value, inner, f"{where}.{key}" if where else str(key))
-        for key in set(told if isinstance(told, dict) and where.count(".") > 1 and "columns" not in where else ()) - {*found}:
+        for key in set(told if isinstance(told, dict) and where.count(".") > 1 and "columns" not in where else ()) - {
+            *found
+        }:
             if key not in ("name", "split", "values", "reason"):
                 yield f"{where}.{key}", told[key], None
     elif isinstance(found, list):
@@ -121,7 +123,9 @@ def _sums(m: dict[str, Any]) -> list[str]:
         here = sum(file["rows"] for file in m["dropped"])
         unread = next((s["documents"] for s in steps if s["step"] == "quarantine.read"), 0)
         if here != m["records"] - m["total"]["rows"] - unread:
-            problems.append(f"dropped: {here} rows, but {m['records'] - m['total']['rows'] - unread} documents were dropped")
+            problems.append(
+                f"dropped: {here} rows, but {m['records'] - m['total']['rows'] - unread} documents were dropped"
+            )
     return problems
 
 

@@ -24,6 +24,7 @@ CONTEXT: dict[str, Any] = {
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
     "prov": "http://www.w3.org/ns/prov#",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -45,6 +46,7 @@ CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -70,7 +72,10 @@ def write_croissant(root: Path, manifest: dict[str, Any], recipe: Recipe) -> Non
 def croissant(m: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """The JSON-LD of a release; what the author did not say is left out, and named in the card."""
     found: dict[str, Any] = {"@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": list(CONFORMS)}
-    found |= {"name": recipe.name, "description": _text(recipe.card.get("summary") or recipe.description or recipe.name)}
+    found |= {
+        "name": recipe.name,
+        "description": worded(recipe.card.get("summary") or recipe.description or recipe.name),
+    }
     found |= _about(recipe.card) | _responsible(m, recipe) | _lineage(m)
     codes = [name for name in m["properties"].get("language", {}) if len(name) in (2, 3)]
     found |= {"inLanguage": sorted(codes)} if codes else {}
@@ -166,7 +171,3 @@ def _data_type(kind: str) -> str | None:
     if kind in ("float", "double", "halffloat"):
         return "sc:Float"
     return "sc:Text" if kind == "string" else None
-
-
-def _text(value: Any) -> str:
-    return worded(value)

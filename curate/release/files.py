@@ -167,4 +167,3 @@ def licensed(rows: pa.Table, settings: Settings) -> pa.Array:
     """Whether each document's licence is one of those wanted; names of licences know no case."""
     wanted = pa.array([name.lower() for name in settings.require_license])
     return pc.is_in(pc.utf8_lower(rows["license"].combine_chunks()), value_set=wanted)
-

@@ -90,7 +90,7 @@ def write_mixture(folder: Path, mixture: Mixture, manifest: dict[str, Any]) -> N
     rows = domain_sizes(manifest, mixture.split, "rows")
     head = {key: getattr(mixture, key) for key in ("name", "unit", "split", "seed", "max_repeat")}
     lines = ["# Shares of the tokens that a model sees. Edit, then `curate mixture DIR` writes exports/ anew."]
-    lines += yaml.safe_dump(head, sort_keys=False).splitlines() + ["weights:" if sizes else "weights: {}"]
+    lines += [*yaml.safe_dump(head, sort_keys=False).splitlines(), "weights:" if sizes else "weights: {}"]
     key = {name: yaml.safe_dump(name, width=10**6).removesuffix("\n").removesuffix("\n...") for name in sizes}
     for name, weight in mixture.weights.items():
         lines.append(f"  {key[name]}: {weight:g}  # {sizes[name]:,} {mixture.unit}, {rows[name]:,} documents")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -48,7 +49,7 @@ def placed(recipe: Recipe, sources: Mapping[str, str]) -> Recipe:
     return msgspec.structs.replace(recipe, sources=found)
 
 
-def _compared(told: dict, recipe: Recipe, work: Path, config: Config | None) -> dict[str, str]:  # type: ignore[type-arg]
+def _compared(told: dict[str, Any], recipe: Recipe, work: Path, config: Config | None) -> dict[str, str]:
     from curate.engine import run
 
     output = msgspec.structs.replace(recipe.output, path=str(work / "run"))

@@ -193,6 +193,6 @@ def _read(path: Path) -> pa.Table:
     """A file of streams one after the other."""
     tables = []
     with path.open("rb") as stream:
-        while stream.peek(1):  # type: ignore[attr-defined]
+        while stream.peek(1):
             tables.append(pa.ipc.open_stream(stream).read_all())
     return pa.concat_tables(tables)

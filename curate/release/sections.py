@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from curate import assets
 from curate.card import cell, code
 from curate.operator import Deduplicator
 from curate.recipe import Recipe, Step, changed
@@ -73,7 +74,10 @@ def parts(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
         *processing(m, recipe),
         *measured(m, recipe, said),
         Part("Known gaps", [gaps(m, recipe)]),
-        Part("Limitations and biases", [[said(k, k.replace("_", " ")) for k in ("limitations", "biases", "social_impact")]]),
+        Part(
+            "Limitations and biases",
+            [[said(k, k.replace("_", " ")) for k in ("limitations", "biases", "social_impact")]],
+        ),
         *again(m, recipe),
         Part("Access and maintenance", [maintenance(said), *said.rest()]),
     ]
@@ -119,21 +123,25 @@ def provenance(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
     rows: list[list[Any]] = [["source", "licence", "where", "verified by", "read", "kept"]]
     for line in m["inputs"][:MOST]:
         licence = line.get("license") or "⚠ no licence stated"
-        rows.append([line["name"], licence, line.get("url"), line.get("license_verified_by"), line["read"], line["kept"]])
+        rows.append(
+            [line["name"], licence, line.get("url"), line.get("license_verified_by"), line["read"], line["kept"]]
+        )
     more = len(m["inputs"]) - MOST
     blocks: list[Any] = [{"rows": rows}, *([f"{more:,} smaller sources are in `manifest.json`."] if more > 0 else [])]
     open_ = [line["name"] for line in m["inputs"] if not line.get("license") and line["kept"]]
     unknown = m["properties"].get("license", {}).get("unknown", {}).get("rows", 0)
     if open_:
-        said.missing += [f"card.sources.{name}.license" for name in open_]
+        said.missing.append(f"card.sources: the licence of {len(open_):,} sources")
     blocks.append(
-        f"{unknown:,} of {m['total']['rows']:,} released documents ({_share(unknown, m['total']['rows'])}) have no stated"
-        " licence, neither of their own nor of their source."
+        f"{unknown:,} of {m['total']['rows']:,} released documents ({_share(unknown, m['total']['rows'])})"
+        " have no stated licence, neither of their own nor of their source."
     )
     wanted = m["export"].get("require_license")
     if wanted:
         blocks.append(f"Released were only documents under {', '.join(cell(name) for name in wanted)}.")
-    blocks.append([said("collection", "how it was collected"), said("sensitive.residual_pii", "personal data left in it")])
+    blocks.append(
+        [said("collection", "how it was collected"), said("sensitive.residual_pii", "personal data left in it")]
+    )
     return [Part("Sources and licences", blocks)]
 
 
@@ -150,13 +158,17 @@ def processing(m: dict[str, Any], recipe: Recipe) -> list[Part]:
         funnel.append(["`require_license`", left_out, None, m["total"]["rows"]])
     rules: list[list[Any]] = [["rule", "a document stays if", "bound is from", "fail", "dropped first by it"]]
     rules += [
-        [f"`{r['rule']}`", f"`{r['asks']}`", r.get("source", "this recipe"), r["fail"], r["dropped"]] for r in m["rules"]
+        [f"`{r['rule']}`", f"`{r['asks']}`", r.get("source", "this recipe"), r["fail"], r["dropped"]]
+        for r in m["rules"]
     ]
     words = "Bytes are those of the text as it was read; a document is counted at the first reason that took it."
     found = [
         Part("How it was made", [steps]),
         Part("What was thrown away, and why", [words, {"rows": funnel}]),
-        Part("Rules", ["`fail` counts every document that a rule speaks against, as far as it was asked.", {"rows": rules}]),
+        Part(
+            "Rules",
+            ["`fail` counts every document that a rule speaks against, as far as it was asked.", {"rows": rules}],
+        ),
     ]
     return found if m["rules"] else found[:2]
 
@@ -168,7 +180,7 @@ def measured(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
     private = [_found(step, m) for step in recipe.steps if "pii" in step.operator.name()]
     models = [line for step in recipe.steps for line in _models(step)]
     private_words = [said("sensitive.human_attributes", "people"), said("sensitive.risks", "risks")]
-    columns = [["column", "type", "role", "meaning", "by", "empty"]]
+    columns: list[list[Any]] = [["column", "type", "role", "meaning", "by", "empty"]]
     for c in m["columns"]:
         by = f"{c['operator']} {c['version']}" if "operator" in c else None
         empty = m["statistics"].get(c["name"], {}).get("nulls")
@@ -181,7 +193,9 @@ def measured(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
     return [
         Part("Deduplication", [dedup or "Not done."]),
         Part("Decontamination", [tests or "Not done: whether it holds test sets was not measured."]),
-        Part("Personal data", [private or "Not treated: whether it holds personal data was not measured.", private_words]),
+        Part(
+            "Personal data", [private or "Not treated: whether it holds personal data was not measured.", private_words]
+        ),
         Part("Models and lists", [models or "None."]),
         Part("Columns", [{"rows": columns}]),
         Part("Distributions", ["Of the released documents.", {"rows": spread}]),
@@ -212,7 +226,9 @@ def gaps(m: dict[str, Any], recipe: Recipe) -> list[str]:
     if m["quarantined"]:
         found.append(f"{m['quarantined']:,} records could not be read or processed, and are not in it.")
     empty = [
-        code(name) for name, s in m["statistics"].items() if s["nulls"] and not name.endswith(("_cluster", "_duplicate_of"))
+        code(name)
+        for name, s in m["statistics"].items()
+        if s["nulls"] and not name.endswith(("_cluster", "_duplicate_of"))
     ]
     if empty:
         found.append(f"Not every document has {', '.join(empty)}.")
@@ -230,15 +246,25 @@ def again(m: dict[str, Any], recipe: Recipe) -> list[Part]:
     ]
     places = " ".join(f"--sources {name}=PATH" for name in recipe.sources)
     command = ["```console", f"$ curate reproduce path/to/this/folder {places}", "```"]
-    lineage = [["what", "fingerprint"], ["run", m["dataset"]["run"]], ["recipe (SHA-256)", m["dataset"]["recipe_sha256"]]]
+    lineage = [
+        ["what", "fingerprint"],
+        ["run", m["dataset"]["run"]],
+        ["recipe (SHA-256)", m["dataset"]["recipe_sha256"]],
+    ]
     lineage += [["all files (SHA-256)", m["dataset"]["files_sha256"]], ["columns (SHA-256)", m["schema_sha256"]]]
     lineage += [[name, version] for name, version in m["environment"].items()]
-    mixing = "`mixture.yaml` has the share of every domain; `exports/` has it in the words of the tools that train on it."
+    mixing = (
+        "`mixture.yaml` has the share of every domain; `exports/` has it in the words of the tools that train on it."
+    )
     return [
         Part("How to load it", ["\n".join(load), mixing]),
         Part(
             "How to make it again",
-            ["With the same sources, this runs `recipe.yaml` and compares every file:", "\n".join(command), {"rows": lineage}],
+            [
+                "With the same sources, this runs `recipe.yaml` and compares every file:",
+                "\n".join(command),
+                {"rows": lineage},
+            ],
         ),
     ]
 
@@ -252,7 +278,7 @@ def maintenance(said: Said) -> list[str]:
 def missing_part(missing: list[str]) -> Part:
     """What the recipe's author has not said yet."""
     words = "Only the author can say these; nothing was put in their place." if missing else "Nothing."
-    return Part("Missing", [words, *([[code(key) for key in missing]] if missing else [])])
+    return Part("Missing", [words, *([[cell(key) for key in missing]] if missing else [])])
 
 
 def _what(step: Step) -> str:
@@ -262,6 +288,7 @@ def _what(step: Step) -> str:
 def _parameters(step: Step) -> str:
     """Parameters that are short; rules have a table of their own."""
     given = {k: changed(getattr(step.operator, k)) for k in step.operator.__struct_fields__ if k != "rules"}
+    given = {name: value for name, value in given.items() if value not in (None, (), [], {}, "")}
     if not given:
         return ""
     return f" ({', '.join(f'{name} {_value(value)}' for name, value in given.items())})"
@@ -282,10 +309,24 @@ def _found(step: Step, m: dict[str, Any]) -> str:
 
 
 def _models(step: Step) -> list[str]:
-    named = {k: getattr(step.operator, k) for k in ("model", "models", "words", "tokenizer") if hasattr(step.operator, k)}
-    about = [f"{key} {_value(value)}" for key, value in named.items() if value not in (None, (), "")]
-    training = "training data and scores: not stated here, see the operator's page"
-    return [f"`{step.name}` (version {type(step.operator).version}): {', '.join(about)}; {training}."] if about else []
+    """The models and lists a step was given, with what the catalogue of assets knows of them."""
+    keys = [
+        key
+        for key in ("model", "models", "words", "flagged_words", "tokenizer", "lists")
+        if hasattr(step.operator, key)
+    ]
+    named = {key: changed(getattr(step.operator, key)) for key in keys}
+    about = [f"{key} {_value(value)}{_asset(value)}" for key, value in named.items() if value not in (None, (), [], "")]
+    return [f"`{step.name}` (version {type(step.operator).version}): {', '.join(about)}."] if about else []
+
+
+def _asset(name: Any) -> str:
+    """What is known of a model or list by its name; training data and scores only where they are stated."""
+    found = assets.registry().get(name.split("/")[0]) if isinstance(name, str) else None
+    unstated = "its training data and scores are not stated" if isinstance(name, str) and name != "whitespace" else ""
+    if found is None:
+        return f" ({unstated})" if unstated else ""
+    return f" ({cell(found.about)}, version {cell(found.version)}, licence {cell(found.licence)})"
 
 
 def _count(value: Any) -> str:
