@@ -46,7 +46,7 @@ def write_card(root: Path, manifest: dict[str, Any], recipe: Recipe, author: str
     """README.md, and card.json with the same facts."""
     card = card_of(manifest, recipe)
     write_text(root / "README.md", markdown(card, author))
-    plain = {"title": card.title, "metadata": card.front, "missing": card.missing}
+    plain: dict[str, Any] = {"title": card.title, "metadata": card.front, "missing": card.missing}
     plain["sections"] = [part.to_plain() for part in card.parts]
     write_text(root / "card.json", msgspec.json.format(msgspec.json.encode(plain), indent=1).decode() + "\n")
 

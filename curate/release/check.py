@@ -17,6 +17,9 @@ from curate.release.croissant import croissant
 from curate.release.manifest import recipe_digest
 
 
+CLOSED = (["splits"], ["statistics"], ["properties"])  # parts that may tell of nothing that is not found
+
+
 class Checked(NamedTuple):
     """How many facts were compared, and those that differ, in words."""
 
@@ -90,11 +93,8 @@ def _differing(found: Any, told: Any, where: str = "") -> Iterator[tuple[str, An
         for key, value in found.items():
             inner = told.get(key) if isinstance(told, dict) else None
             yield from _differing(value, inner, f"{where}.{key}" if where else str(key))
-        for key in set(told if isinstance(told, dict) and where.count(".") > 1 and "columns" not in where else ()) - {
-            *found
-        }:
-            if key not in ("name", "split", "values", "reason"):
-                yield f"{where}.{key}", told[key], None
+        if where.split(".")[1:2] in CLOSED:
+            yield from ((f"{where}.{key}", told[key], None) for key in told or () if key not in found)
     elif isinstance(found, list):
         if not isinstance(told, list) or len(told) != len(found):
             yield where, told, found

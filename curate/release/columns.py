@@ -58,7 +58,8 @@ class Layout(msgspec.Struct, frozen=True):
             return safe(licence(given, rows["source"], self.licences))
         if field.name in self.properties:
             return safe(rows[field.name])
-        return plain(rows[field.name], field.type)
+        values = plain(rows[field.name], field.type)
+        return values if field.nullable else values.fill_null("")
 
 
 def layout(schema: pa.Schema, settings: Settings, licences: Mapping[str, str]) -> Layout:

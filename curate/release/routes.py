@@ -6,6 +6,7 @@ A bucket is a range of the final order that fits into memory: many small domains
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -142,7 +143,7 @@ class Sorter:
             route = route[order]
             bounds = [0, *(np.flatnonzero(np.diff(route)) + 1), rows.num_rows]
             rows = rows.drop_columns([ROUTE, PLACE])
-            for start, end in zip(bounds, bounds[1:], strict=False):
+            for start, end in itertools.pairwise(bounds):
                 for at in range(start, end, 10_000):  # not all of it twice in memory
                     yield self.routes[route[start]], rows.take(pa.array(order[at : min(at + 10_000, end)]))
 
@@ -173,7 +174,7 @@ class Sorter:
         bucket = self._buckets(rows)
         order = np.argsort(bucket, kind="stable")
         bounds = [0, *(np.flatnonzero(np.diff(bucket[order])) + 1), len(order)]
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in itertools.pairwise(bounds):
             name = f"{bucket[order[start]]:09d}.arrows"
             with (self.folder / name).open("ab") as stream:
                 part = rows.take(pa.array(order[start:end]))

@@ -241,10 +241,12 @@ def test_a_number_changed_in_the_manifest_is_found(release: Path, tmp_path: Path
     told = manifest(folder)
     told["statistics"]["gopher_word_count"]["50%"] += 1
     told["funnel"]["steps"][1]["documents"] += 1
+    told["properties"]["language"]["tlh"] = {"rows": 1}
     (folder / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
     problems = " ".join(check(folder).problems)
     assert "statistics.gopher_word_count.50%" in problems
     assert "funnel" in problems
+    assert "properties.language.tlh" in problems
 
 
 def test_a_file_changed_added_or_lost_is_found(release: Path, tmp_path: Path) -> None:
