@@ -16,7 +16,6 @@ from curate.release.card import BEGIN, author_text, card_of, markdown
 from curate.release.croissant import croissant
 from curate.release.manifest import recipe_digest
 
-
 CLOSED = (["splits"], ["statistics"], ["properties"])  # parts that may tell of nothing that is not found
 
 
@@ -51,7 +50,10 @@ def check(folder: str | Path) -> Checked:
     problems = [f"{where}: {told_} is told, {found_} is found" for where, told_, found_ in pairs if told_ != found_]
     problems += _sums(manifest)
     problems += _unlisted(root, manifest)
-    problems += _texts(root, manifest, recipe)
+    try:
+        problems += _texts(root, manifest, recipe)
+    except (KeyError, TypeError, OSError) as error:
+        problems.append(f"no card can be made of the manifest, or there is none: {error!r}")
     return Checked(len(pairs), problems)
 
 

@@ -241,7 +241,7 @@ def test_a_number_changed_in_the_manifest_is_found(release: Path, tmp_path: Path
     told = manifest(folder)
     told["statistics"]["gopher_word_count"]["50%"] += 1
     told["funnel"]["steps"][1]["documents"] += 1
-    told["properties"]["language"]["tlh"] = {"rows": 1}
+    told["properties"]["language"]["tlh"] = {"rows": 1, "text_bytes": 1, "tokens": 1}
     (folder / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
     problems = " ".join(check(folder).problems)
     assert "statistics.gopher_word_count.50%" in problems
