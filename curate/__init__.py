@@ -29,6 +29,7 @@ _HOME = {
     "Trainer": "curate.operator",
     "decide": "curate.decision",
     "diff": "curate.comparison",
+    "export": "curate.release",
     "open_run": "curate.result",
     "ops": "curate.ops",
     "read": "curate.corpus",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from curate.operator import Signal as Signal
     from curate.operator import Trainer as Trainer
     from curate.recipe import Recipe as Recipe
+    from curate.release import export as export
     from curate.result import Result as Result
     from curate.result import open_run as open_run
     from curate.thresholds import what_if as what_if

@@ -28,7 +28,7 @@ MEANINGS = {
 def write_card(path: Path, manifest: dict[str, Any], recipe: Recipe) -> None:
     """Write the card of a finished run. What only the author can say and did not is printed as not stated."""
     front = yaml.safe_dump(front_matter(manifest, recipe), sort_keys=False, allow_unicode=True)
-    parts = [f"---\n{front}---", f"# {_line(_title(recipe))}", *_sections(manifest, recipe)]
+    parts = [f"---\n{front}---", f"# {line(_title(recipe))}", *_sections(manifest, recipe)]
     write_text(path, "\n\n".join(parts) + "\n")
 
 
@@ -118,7 +118,7 @@ def _composition(groups: list[dict[str, Any]]) -> str:
     shown, rest = held[:GROUPS], [*held[GROUPS:], *rows[len(held) :]]
     lines = ["| source | language | read | kept | share | words kept |", "|---|---|--:|--:|--:|--:|"]
     lines += [
-        _group(_cell(source), _cell(language), read, last["documents"], last["words"])
+        _group(cell(source), cell(language), read, last["documents"], last["words"])
         for source, language, read, last in shown
     ]
     if rest:
@@ -159,24 +159,24 @@ def _funnel(steps: list[dict[str, Any]]) -> str:
         if "failed" in step:
             fail = f"{step['failed']:,}" if step["failed"] >= step["documents"] else "–"  # not counted: quarantine
             lost = f"{fail} | {step['documents']:,} | {step['bytes'] / 1e6:,.2f} | {step['words']:,} |"
-        lines.append(f"| {_code(step['step'])} | {lost} {left}")
+        lines.append(f"| {code(step['step'])} | {lost} {left}")
     return "\n".join(lines)
 
 
 def _found(name: str, facts: dict[str, Any]) -> str:
     """What a corpus-wide step has found, with a table of its largest groups if it has any."""
     groups = sorted(facts.get("groups", []), key=lambda row: -row.get("available", 0))
-    line = f"- {_code(name)}: {_facts({key: value for key, value in facts.items() if key != 'groups'})}"
+    line = f"- {code(name)}: {facts_text({key: value for key, value in facts.items() if key != 'groups'})}"
     if not groups:
         return line
     rows = [[*groups[0]], ["---"] * len(groups[0])]
-    rows += [["–" if value is None else _cell(number(value)) for value in row.values()] for row in groups[:GROUPS]]
+    rows += [["–" if value is None else cell(number(value)) for value in row.values()] for row in groups[:GROUPS]]
     if len(groups) > GROUPS:
         line += f"; the {GROUPS} largest of {len(groups)} groups:"
     return "\n".join([line, "", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
-def _facts(facts: dict[str, Any]) -> str:
+def facts_text(facts: dict[str, Any]) -> str:
     return ", ".join(
         f"{value:,} {name.replace('_', ' ')}" if isinstance(value, int | float) else f"{name.replace('_', ' ')} {value}"
         for name, value in facts.items()
@@ -188,8 +188,8 @@ def _test_sets(found: list[dict[str, Any]]) -> str:
     lines = ["| test set | items | not compared | found in part | more than half found | by |"]
     lines.append("|---|--:|--:|--:|--:|---|")
     lines += [
-        f"| {_cell(row['source'])} | {row['items']:,} | {row['not_compared']:,} | {row['found']:,}"
-        f" | {row['mostly_found']:,} | {_code(row['step'])} |"
+        f"| {cell(row['source'])} | {row['items']:,} | {row['not_compared']:,} | {row['found']:,}"
+        f" | {row['mostly_found']:,} | {code(row['step'])} |"
         for row in found
     ]
     return "\n".join(
@@ -209,7 +209,7 @@ def _columns(manifest: dict[str, Any], recipe: Recipe) -> str:
     rows = ["| column | type | meaning |", "|---|---|---|"]
     for name, kind in manifest["columns"].items():
         meaning = meanings.get(name, "not described" if name in written else "as the source gives it")
-        rows.append(f"| {_code(name)} | {_code(kind)} | {meaning} |")
+        rows.append(f"| {code(name)} | {code(kind)} | {meaning} |")
     return "\n".join(rows)
 
 
@@ -230,15 +230,15 @@ def _described(operator: type) -> dict[str, str]:
     return {name: re.split(r"\. (?=[A-Z])", rest)[0].rstrip(";,").replace("|", "\\|") for name, rest in lines}
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _code(name: str) -> str:
+def code(name: str) -> str:
     """A name as code in a Markdown table; one that code cannot show as plain text."""
-    return f"`{name}`" if re.fullmatch(r"[\w.:<>,\[\]() -]+", name) else _cell(name)
+    return f"`{name}`" if re.fullmatch(r"[\w.:<>=,\[\]()'%+*/ -]+", name) else cell(name)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text from the data, harmless in a Markdown table."""
-    return re.sub(r"([\\`*_{}\[\]<>|&])", r"\\\1", _line(text))
+    return re.sub(r"([\\`*_{}\[\]<>|&])", r"\\\1", line(text))

@@ -60,6 +60,17 @@ def rule_bounds(recipe: Recipe) -> dict[str, list[tuple[str, float]]]:
     return found
 
 
+def bound_sources(recipe: Recipe) -> dict[str, str]:
+    """Where the bounds of rules are from, by reason, as far as the recipe says."""
+    found: dict[str, str] = {}
+    for step in recipe.steps:
+        if not hasattr(step.operator, "rule"):
+            continue
+        rules = {name: step.operator.rule(own) for own, name in step.reasons_given().items()}
+        found |= {name: rule.source for name, rule in rules.items() if rule.source}
+    return found
+
+
 def examples(folder: Path, recipe: Recipe, reasons: list[str]) -> dict[str, list[dict[str, Any]]]:
     """A few documents per reason, with the values their reason looked at; under "kept" some with their text."""
     frame = scan(folder, "annotations")

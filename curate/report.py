@@ -35,6 +35,7 @@ def write_report(path: Path, manifest: dict[str, Any], recipe: Recipe, shared: A
         manifest=manifest,
         recipe=recipe,
         steps=steps,
+        bound_sources=facts.bound_sources(recipe),
         groups=with_rest(manifest["funnel"]["groups"]),
         distributions=[(found, histogram(found)) for found in facts.distributions(path.parent, recipe)],
         examples=facts.examples(path.parent, recipe, taken),

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from curate import registry
-from curate.operator import Signal
+from curate.operator import Operator, Signal
 
 COSTS = Path(__file__).resolve().parents[1] / "benchmarks" / "costs.json"  # column -> nanoseconds per byte of text
 RANGE = re.compile(r"\b0\.\.\d[\d.]*|\b0 and more")
@@ -73,7 +73,7 @@ def entries(cls: type[Signal]) -> list[Entry]:
     ]
 
 
-def definitions(cls: type[Signal]) -> dict[str, str]:
+def definitions(cls: type[Operator]) -> dict[str, str]:
     """What the operator's description says of each column, with what it takes from the line before filled in."""
     found: dict[str, str] = {}
     name = before = ""
@@ -143,7 +143,7 @@ def markdown() -> str:
         " conventions. `signals:` of a family names those wanted; `keep: {rules: ...}` asks for those it reads."
     )
     for name, cls in families().items():
-        lines += [f"## {name}", "", _origin(cls), ""]
+        lines += [f"## {name}", "", origin(cls), ""]
         head = ["signal", "definition", "unit", "range", "level", *(["ns/byte"] if has_costs else [])]
         lines += [_row(head), _row(["---"] * len(head))]
         lines += [_row([f"`{e.name}`", *e[1:5], *([_cost(e.cost)] if has_costs else [])]) for e in all_entries[name]]
@@ -151,7 +151,7 @@ def markdown() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _origin(cls: type[Signal]) -> str:
+def origin(cls: type[Operator]) -> str:
     """The system or paper a family is from, as its file says."""
     return re.split(r"\n\n", inspect.cleandoc(inspect.getmodule(cls).__doc__ or ""))[0].replace("\n", " ")
 

@@ -55,6 +55,9 @@ decide:    annotated policy cells decided decision curves thresholds comparison 
 notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
                                                   pyarrow yaml | engine explain flow store
 generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
+release:   release.*                            | release card signals operators operator recipe config convert io \
+                                                  store result assets errors curate msgspec numpy polars pyarrow yaml \
+                                                  | kernels engine
 testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
                                                   pyarrow | pytest by_value execute loky datasets
 cli:       cli __main__                         | errors curate click | ...

@@ -44,6 +44,7 @@ class ParquetSink:
     row_group_rows, row_group_bytes  a row group ends before it would pass one of these
     metadata         strings for the file's footer
     compression_level  of ZSTD
+    content_defined_chunking  pages end where the content says, so that an edited file shares bytes with the old one
 
     >>> import tempfile
     >>> with ParquetSink(tempfile.mkdtemp(), "part-{}.parquet", pa.schema([("id", pa.string())])) as sink:
@@ -62,10 +63,12 @@ class ParquetSink:
         row_group_bytes: int = ROW_GROUP_BYTES,
         metadata: dict[str, str] | None = None,
         compression_level: int = 3,
+        content_defined_chunking: bool = False,
     ) -> None:
         self.folder, self.name_pattern = Path(folder), name_pattern
         self.schema = schema.with_metadata(metadata or None)
         self.file_bytes, self.compression_level = file_bytes, compression_level
+        self.content_defined_chunking = content_defined_chunking
         self.files: list[Written] = []
         self._cutter = Cutter(row_group_bytes, row_group_rows)
         self._file: _File | None = None
@@ -93,7 +96,7 @@ class ParquetSink:
 
     def _open(self) -> _File:
         name = self.name_pattern.replace("{}", f"{len(self.files):05d}")
-        return _File(self.folder / name, self.schema, self.compression_level)
+        return _File(self.folder / name, self.schema, self.compression_level, self.content_defined_chunking)
 
     def _finish(self) -> None:
         if self._file is not None:
@@ -153,7 +156,7 @@ def remove_unfinished(folder: str | Path) -> int:
 class _File:
     """A Parquet file that has a temporary name until it is whole."""
 
-    def __init__(self, path: Path, schema: pa.Schema, compression_level: int) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, compression_level: int, chunking: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -168,6 +171,7 @@ class _File:
             use_dictionary=repeated,
             write_statistics=short,
             write_page_index=True,
+            **({"use_content_defined_chunking": True} if chunking else {}),  # pyarrow 21 and later
         )
 
     def write(self, group: pa.RecordBatch) -> None:

@@ -1,0 +1,84 @@
+"""What the files of a release hold, from the files alone: export writes it down, `curate card check` compares it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_VALUES = 10_000  # of a property in the manifest
+
+
+def measured_file(root: Path, path: str, tokens: Iterable[str]) -> dict[str, Any]:
+    """One file: rows, row groups, bytes on disk and of text, tokens by column, SHA-256."""
+    full = root / path
+    with full.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    counts: Counter[str] = Counter(dict.fromkeys(tokens, 0))
+    text_bytes = 0
+    file = pq.ParquetFile(full)
+    wanted = [name for name in ("text", *counts) if name in file.schema_arrow.names]
+    for batch in file.iter_batches(batch_size=4_096, columns=wanted):
+        if "text" in wanted:
+            text_bytes += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
+        counts.update({name: pc.sum(batch[name]).as_py() or 0 for name in counts if name in wanted})
+    meta = file.metadata
+    about = {"path": path, "rows": meta.num_rows, "row_groups": meta.num_row_groups, "bytes": full.stat().st_size}
+    return {**about, "text_bytes": text_bytes, "tokens": dict(counts), "sha256": digest}
+
+
+def summed(files: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Documents, bytes of text and tokens of several files."""
+    total: dict[str, Any] = {"rows": 0, "text_bytes": 0, "tokens": {}}
+    for file in files:
+        total["rows"] += file["rows"]
+        total["text_bytes"] += file["text_bytes"]
+        for name, count in file["tokens"].items():
+            total["tokens"][name] = total["tokens"].get(name, 0) + count
+    return total
+
+
+def measured_columns(root: Path, files: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Nulls of every column, and quantiles of the numeric ones; a column at a time."""
+    frame = pl.scan_parquet([root / file["path"] for file in files])
+    found: dict[str, dict[str, Any]] = {}
+    for name, kind in frame.collect_schema().items():
+        if name == "text":
+            continue
+        if not kind.is_numeric() or name.endswith("_cluster"):
+            found[name] = {"nulls": frame.select(pl.col(name).null_count()).collect().item()}
+            continue
+        values = frame.select(pl.col(name).cast(pl.Float64)).collect()[name]
+        present = values.filter(values.is_finite())
+        found[name] = {"nulls": values.null_count(), "finite": len(present)}
+        if len(present):
+            points = [("min", present.min()), ("max", present.max()), ("mean", _rounded(present.mean()))]
+            points += [(f"{q:.0%}", present.quantile(q, "nearest")) for q in QUANTILES]
+            found[name] |= dict(points)
+    return found
+
+
+def measured_properties(
+    root: Path, files: list[dict[str, Any]], names: Iterable[str], tokens: Iterable[str]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Documents, bytes of text and tokens by each value of each property; the most frequent values."""
+    frame = pl.scan_parquet([root / file["path"] for file in files])
+    sums = [pl.len().alias("rows"), pl.col("text").str.len_bytes().sum().alias("text_bytes")]
+    sums += [pl.col(name).sum().cast(pl.Int64).alias(name) for name in tokens]
+    found = {}
+    for name in names:
+        rows = frame.group_by(name).agg(sums).sort(["rows", name], descending=[True, False]).head(MOST_VALUES)
+        found[name] = {row.pop(name): row for row in rows.collect(engine="streaming").to_dicts()}
+    return found
+
+
+def _rounded(value: Any) -> float:
+    """A mean with as many digits as do not depend on the order of the sum."""
+    return float(f"{value:.9g}")
