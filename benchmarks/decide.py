@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import curate
-from curate.operator import evaluate, plain, selection
+from curate.evaluate import evaluate, plain, selection
 from curate.operators.mixture import SampleMixture
 from curate.operators.quantile import Quantile
 from curate.operators.select import SelectBudget

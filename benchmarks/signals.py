@@ -25,9 +25,9 @@ import pyarrow as pa
 
 from benchmarks.end_to_end import MIX
 from curate import registry
+from curate.evaluate import evaluate
 from curate.family import Family
 from curate.kernels import lexer
-from curate.operator import evaluate
 from curate.result import table_text
 
 BATCH = 4_000_000  # bytes of text in a batch

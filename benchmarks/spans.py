@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
 
-from curate.operator import Columns, Trainer, fitted
+from curate.evaluate import fitted
+from curate.operator import Columns, Trainer
 from curate.operators.repeats import DedupLines, DedupSubstrings
 from curate.result import table_text
 

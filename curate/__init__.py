@@ -15,7 +15,7 @@ _HOME = {
     "Config": "curate.config",
     "CurateError": "curate.errors",
     "Corpus": "curate.corpus",
-    "Decision": "curate.decision",
+    "Decision": "curate.deciding.decide",
     "Deduplicator": "curate.operator",
     "Expander": "curate.operator",
     "Filter": "curate.operator",
@@ -27,26 +27,27 @@ _HOME = {
     "Signal": "curate.operator",
     "Source": "curate.io.source",
     "Trainer": "curate.operator",
-    "decide": "curate.decision",
-    "diff": "curate.comparison",
+    "decide": "curate.deciding.decide",
+    "diff": "curate.deciding.diff",
     "export": "curate.release",
     "open_run": "curate.result",
     "ops": "curate.ops",
     "read": "curate.corpus",
     "run": "curate.engine",
-    "what_if": "curate.thresholds",
+    "what_if": "curate.deciding.what_if",
 }
 
 __all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
     from curate import ops as ops
-    from curate.comparison import diff as diff
     from curate.config import Config as Config
     from curate.corpus import Corpus as Corpus
     from curate.corpus import read as read
-    from curate.decision import Decision as Decision
-    from curate.decision import decide as decide
+    from curate.deciding.decide import Decision as Decision
+    from curate.deciding.decide import decide as decide
+    from curate.deciding.diff import diff as diff
+    from curate.deciding.what_if import what_if as what_if
     from curate.engine import run as run
     from curate.errors import CurateError as CurateError
     from curate.io.source import Source as Source
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from curate.release import export as export
     from curate.result import Result as Result
     from curate.result import open_run as open_run
-    from curate.thresholds import what_if as what_if
 
 
 def __getattr__(name: str) -> Any:

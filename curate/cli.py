@@ -233,7 +233,7 @@ def decide(run_folder: str, rules: str, output: str | None, words: str | None, b
     Example:
       curate decide out/quickstart --rules stricter.yaml --output out/stricter
     """
-    from curate.decision import decide as decide_anew
+    from curate.deciding.decide import decide as decide_anew
 
     decision = decide_anew(run_folder, rules, output, words, bytes)
     click.echo(decision.funnel)
@@ -257,7 +257,7 @@ def what_if(
     Example:
       curate what-if out/quickstart --rule words --at 10,20,50
     """
-    from curate.thresholds import what_if as look
+    from curate.deciding.what_if import what_if as look
 
     if at and not rule:
         raise PlanError("--at goes with --rule: say whose bounds they are")
@@ -284,7 +284,7 @@ def diff(run_a: str, run_b: str, on: str, as_json: bool, to: str | None) -> None
     Example:
       curate diff out/quickstart out/stricter --to changes
     """
-    from curate.comparison import diff as compare
+    from curate.deciding.diff import diff as compare
 
     found = compare(run_a, run_b, on)
     click.echo(found.json() if as_json else found.text())

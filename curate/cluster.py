@@ -224,7 +224,7 @@ def filled(operator: Deduplicator, decided: Decisions, fetch: Fetch) -> Decision
 
 def in_memory(operator: Deduplicator, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
     """The operator on one table: its columns, and `dropped_by`. Positions stand for row addresses and ids."""
-    from curate.operator import evaluate
+    from curate.evaluate import evaluate
 
     if operator.against is not None:
         raise PlanError(f"{operator.name()}: against is for runs; a table is compared with itself alone")
@@ -273,7 +273,8 @@ def ranks_of(operator: Deduplicator, columns: Mapping[str, pa.Array], rows: int)
 
 
 def _evidence(operator: Deduplicator, columns: Mapping[str, pa.Array]) -> Fetch:
-    from curate.operator import Evidence, evaluate
+    from curate.evaluate import evaluate
+    from curate.operator import Evidence
 
     of = Evidence(of=operator)
     return lambda items: pa.table(evaluate(of, {n: columns[n].take(pa.array(items)) for n in of.reads()}))

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from curate.evaluate import declared
 from curate.io.source import Shard
-from curate.operator import Operator, Trainer, declared
+from curate.operator import Operator, Trainer
 from curate.recipe import Recipe, Step
 
 PIECES = "pieces"  # format of the shards that expanders make

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from curate.errors import PlanError
+from curate.evaluate import plain
 from curate.lsh import PRESETS, Settings, curve_text, signature_array, signature_values, with_bands
-from curate.operator import Deduplicator, plain
+from curate.operator import Deduplicator
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]

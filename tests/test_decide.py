@@ -13,8 +13,8 @@ import pytest
 
 import curate
 from curate import Config, Recipe, Result, ops
+from curate.deciding.policy import with_rules
 from curate.errors import DataError, PlanError
-from curate.policy import with_rules
 
 SHARDS = Path(__file__).resolve().parent / "data/shards"
 STEPS = """
@@ -63,7 +63,7 @@ def kept_only(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def full_run(before: Result, rules: Any, folder: Path) -> Result:
     """A run of its recipe with other rules, from nothing."""
-    from curate.policy import steps_of
+    from curate.deciding.policy import steps_of
 
     recipe = with_rules(Recipe.load(before.path / "recipe.yaml"), steps_of(rules))
     plain = recipe.to_plain() | {"output": {"path": str(folder / "full")}}

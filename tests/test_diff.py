@@ -14,7 +14,7 @@ import pytest
 
 import curate
 from curate import Config, Result, ops, read
-from curate.comparison import Comparison, distance
+from curate.deciding.diff import Comparison, distance
 from curate.errors import DataError, PlanError
 
 ROWS: dict[str, list[Any]] = {

@@ -20,46 +20,48 @@ kernels:   kernels.*                            | kernels numpy pyarrow numba ll
 io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars \
                                                   brotli fastwarc resiliparse
 sql:       sql                                  | errors pyarrow | polars
-operator:  operator                             | errors msgspec numpy pyarrow | cluster against
-family:    family                               | operator errors pyarrow |
-cluster:   cluster against                      | errors numpy pyarrow | operator kernels
+operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against
+family:    family                               | operator evaluate errors pyarrow |
+cluster:   cluster against                      | errors numpy pyarrow | operator evaluate kernels
 addresses: addresses                            | pyarrow | kernels
-lsh:       lsh                                  | operator numpy pyarrow | datasketch
+lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | addresses assets extraction family lsh operator sql errors kernels \
-                                                  msgspec numpy pyarrow \
-                                                  | fasttext kenlm publicsuffixlist tokenizers zstandard
-registry:  registry ops                         | registry operator errors | operators cloudpickle
+operators: operators.*                          | addresses assets extraction family lsh operator evaluate sql errors \
+                                                  kernels msgspec numpy pyarrow | fasttext kenlm publicsuffixlist \
+                                                  tokenizers zstandard
+registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
 store:     store                                | errors msgspec |
-recipe:    recipe rules                         | recipe family registry operator document convert io errors \
+recipe:    recipe rules                         | recipe family registry operator evaluate document convert io errors \
                                                   msgspec yaml | rules
-plan:      plan planner flow funnel             | plan planner recipe operator sql io errors msgspec pyarrow |
-execute:   execute.*                            | execute plan operator cluster against sql io store config convert \
-                                                  errors curate msgspec numpy pyarrow | kernels loky ray by_value
-words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml \
-                                                  | operators jinja2
-result:    result verdict explain progress      | operators operator recipe plan store sql errors pyarrow \
-                                                  | verdict execute polars pandas datasets rich
+plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
+                                                  |
+execute:   execute.*                            | execute plan operator evaluate cluster against sql io store config \
+                                                  convert errors curate msgspec numpy pyarrow | kernels loky ray \
+                                                  by_value
+words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml | operators \
+                                                  jinja2
+result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
+                                                  verdict execute polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
-                                                  operator errors curate msgspec \
-                                                  | kernels operators contamination overlap report card
-overlap:   overlap                              | execute operator recipe result store errors numpy polars | kernels
-decide:    annotated policy cells decided decision curves thresholds comparison \
-                                                | annotated policy cells decided decision curves execute plan \
-                                                  planner recipe funnel result report store config convert io \
-                                                  operators operator sql errors curate msgspec numpy polars pyarrow \
-                                                  | engine card
-notebook:  corpus sampling starter              | recipe operator io config execute sampling errors msgspec numpy \
-                                                  pyarrow yaml | engine explain flow store
-generated: catalogue schema signals             | assets registry operator recipe config result io msgspec pyarrow |
-release:   release.*                            | release card signals operators operator recipe config convert io \
-                                                  store result assets errors curate msgspec numpy polars pyarrow yaml \
-                                                  | kernels engine
-testing:   testing.*                            | testing operator cluster convert document errors msgspec numpy \
-                                                  pyarrow | pytest by_value execute loky datasets
+                                                  operator evaluate errors curate msgspec | kernels operators \
+                                                  contamination overlap report card
+overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
+                                                  kernels
+deciding:  deciding.*                           | deciding execute plan planner recipe funnel result report store \
+                                                  config convert io operators operator evaluate sql errors curate \
+                                                  msgspec numpy polars pyarrow | engine card
+notebook:  corpus sampling starter              | recipe operator evaluate io config execute sampling errors msgspec \
+                                                  numpy pyarrow yaml | engine explain flow store
+generated: catalogue schema signals             | assets registry operator evaluate recipe config result io msgspec \
+                                                  pyarrow |
+release:   release.*                            | release card signals operators operator evaluate recipe config \
+                                                  convert io store result assets errors curate msgspec numpy polars \
+                                                  pyarrow yaml | kernels engine
+testing:   testing.*                            | testing operator evaluate cluster convert document errors msgspec \
+                                                  numpy pyarrow | pytest by_value execute loky datasets
 cli:       cli __main__                         | errors curate click | ...
 top:       __init__                             | | ...
 """

@@ -12,9 +12,9 @@ import pytest
 
 import curate
 from curate import Config, Recipe, Result
-from curate.cells import matrix
+from curate.deciding.cells import matrix
+from curate.deciding.what_if import WhatIf
 from curate.errors import PlanError
-from curate.thresholds import WhatIf
 
 SHARDS = Path(__file__).resolve().parent / "data/shards"
 RULES: dict[str, Any] = {

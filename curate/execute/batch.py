@@ -14,20 +14,9 @@ import pyarrow as pa
 
 from curate import sql
 from curate.errors import CurateError, OperatorError
+from curate.evaluate import evaluate, plain, scatter
 from curate.execute.overlay import BYTES, choose, one
-from curate.operator import (
-    ROW,
-    Columns,
-    Deduplicator,
-    Expander,
-    Filter,
-    Selector,
-    Trainer,
-    edits,
-    evaluate,
-    plain,
-    scatter,
-)
+from curate.operator import ROW, Columns, Deduplicator, Expander, Filter, Selector, Trainer, edits
 from curate.plan import PIECES, PlannedStep
 
 if TYPE_CHECKING:

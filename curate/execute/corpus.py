@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.evaluate import selection
 from curate.execute import dedup
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchFile, read_table, write_table
 from curate.execute.tasks import Task
 from curate.execute.train import receipt_of, train
-from curate.operator import Deduplicator, Expander, Selector, Trainer, selection
+from curate.operator import Deduplicator, Expander, Selector, Trainer
 from curate.plan import Pass, Plan, PlannedStep, stored
 from curate.store import Store
 

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import cluster
+from curate.evaluate import scatter
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
 from curate.execute.overlay import BYTES, one
 from curate.execute.parts import evidence_step
-from curate.operator import Deduplicator, scatter
+from curate.operator import Deduplicator
 from curate.plan import PlannedStep
 from curate.store import Store
 

@@ -22,12 +22,13 @@ import pyarrow.compute as pc
 
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
+from curate.evaluate import complete
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
 from curate.execute.members import MemberWriter, members
 from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.walk import Walk, read_model
-from curate.operator import Deduplicator, Expander, Trainer, complete
+from curate.operator import Deduplicator, Expander, Trainer
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
 

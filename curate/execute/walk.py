@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 
 from curate.config import Config
 from curate.convert import size
+from curate.evaluate import plain
 from curate.execute.batch import Batch
 from curate.execute.batches import BatchFile, BatchWriter, read_chunks, read_table
 from curate.execute.overlay import BYTES, WORDS, Overlay, index_schema
 from curate.io.source import BadRecord, read
-from curate.operator import plain
 from curate.plan import PIECES, Plan, PlannedStep, stored
 from curate.store import Store, write_text
 

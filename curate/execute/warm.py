@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from curate.operator import ROW, Deduplicator, Evidence, Mapper, Operator, Signal, Trainer, evaluate
+from curate.evaluate import evaluate
+from curate.operator import ROW, Deduplicator, Evidence, Mapper, Operator, Signal, Trainer
 from curate.plan import Plan
 
 SAMPLE = "One two three, four Füße and the rest.\n\n- a line\n" * 3

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 from curate.convert import convert
 from curate.document import Document
 from curate.errors import RecipeError
+from curate.evaluate import declared
 from curate.operator import (
     Columns,
     Deduplicator,
@@ -38,7 +39,6 @@ from curate.operator import (
     Selector,
     Signal,
     Trainer,
-    declared,
     parameters,
 )
 from curate.testing.examples import NASTY, SENTENCES, example_columns

@@ -11,21 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.operator import (
-    Columns,
-    Deduplicator,
-    Expander,
-    Filter,
-    Operator,
-    Selector,
-    Trainer,
-    Types,
-    declared,
-    evaluate,
-    first_reason,
-    fitted,
-    selection,
-)
+from curate.evaluate import declared, evaluate, first_reason, fitted, selection
+from curate.operator import Columns, Deduplicator, Expander, Filter, Operator, Selector, Trainer, Types
 from curate.testing.examples import example_columns
 
 

@@ -14,17 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curate.operator import (
-    Deduplicator,
-    Expander,
-    Filter,
-    Mapper,
-    Operator,
-    Selector,
-    Signal,
-    Trainer,
-    Types,
-)
+from curate.operator import Deduplicator, Expander, Filter, Mapper, Operator, Selector, Signal, Trainer, Types
 from curate.testing import CHECKS, Check, checks, checks_for, parametrize
 
 # ---------------------------------------------------------------- sound: one of each kind

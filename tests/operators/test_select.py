@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import curate
 from curate import Config, Recipe
 from curate.errors import CurateError, OperatorError, PlanError, RecipeError
-from curate.operator import Selection, Selector, evaluate, selection
+from curate.evaluate import evaluate, selection
+from curate.operator import Selection, Selector
 from curate.operators.mixture import Balance, SampleMixture
 from curate.operators.quantile import Quantile
 from curate.operators.select import Quota, SelectBudget, SelectTop

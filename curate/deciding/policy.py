@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sql
-from curate.annotated import Annotated
+from curate.deciding.annotated import Annotated
 from curate.errors import PlanError
+from curate.evaluate import evaluate
 from curate.execute.batch import blamed
 from curate.io.source import Source
-from curate.operator import Filter, Operator, Signal, evaluate
+from curate.operator import Filter, Operator, Signal
 from curate.operators.keep import Keep
 from curate.plan import PlannedStep
 from curate.planner import INTERNAL, in_order, make_plan

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.annotated import Annotated, annotated
-from curate.cells import matrix, unreadable
-from curate.curves import Curve, Side, count, first_look, grid, sides
-from curate.decision import Decision
+from curate.deciding.annotated import Annotated, annotated
+from curate.deciding.cells import matrix, unreadable
+from curate.deciding.curves import Curve, Side, count, first_look, grid, sides
+from curate.deciding.decide import Decision
+from curate.deciding.policy import Given, Policy, policy, policy_of_run, steps_of, why_not, with_rules
 from curate.errors import PlanError, nearest
 from curate.funnel import UNITS
 from curate.operators.keep import Keep, text
 from curate.plan import PlannedStep
-from curate.policy import Given, Policy, policy, policy_of_run, steps_of, why_not, with_rules
 from curate.recipe import Recipe
 from curate.result import Result, table_text
 

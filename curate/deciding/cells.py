@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.annotated import Annotated
+from curate.deciding.annotated import Annotated
+from curate.deciding.policy import Fails, Policy
 from curate.funnel import UNITS
-from curate.policy import Fails, Policy
 
 BITS = 60  # reasons in one column of bits
 LABELS = ("source", "language")

@@ -9,12 +9,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.annotated import Annotated
-from curate.cells import cells_of, needed, nothing, summed
+from curate.deciding.annotated import Annotated
+from curate.deciding.cells import cells_of, needed, nothing, summed
+from curate.deciding.policy import Fails, Policy
 from curate.funnel import UNITS
 from curate.operators.keep import Keep, Rule
 from curate.plan import PlannedStep
-from curate.policy import Fails, Policy
 
 POINTS = 101  # bounds on a curve, if nothing else is asked for
 LOOKED_AT = 200_000  # values of a column that a curve's bounds are chosen from

@@ -14,20 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import curate
-from curate.annotated import Annotated
-from curate.cells import cells_of, nothing, summed
 from curate.convert import size
+from curate.deciding.annotated import Annotated
+from curate.deciding.cells import cells_of, nothing, summed
+from curate.deciding.policy import Policy, first
 from curate.errors import DataError, PlanError
 from curate.execute.export import ROW_GROUP_BYTES, failed_rules
 from curate.io.parquet import ParquetSink
 from curate.plan import fingerprint
-from curate.policy import Policy, first
 from curate.recipe import Output, Recipe
 from curate.result import Result, open_run
 from curate.store import replace_folder, write_text
 
 if TYPE_CHECKING:
-    from curate.decision import Decision
+    from curate.deciding.decide import Decision
 
 VERDICT = ("dropped_by", "failed_rules")
 

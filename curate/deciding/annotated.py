@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 
 from curate.errors import DataError, PlanError, nearest
+from curate.evaluate import plain
 from curate.io.listing import files_at
-from curate.operator import plain
 from curate.result import Result, open_run
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from curate.annotated import Annotated, annotated
-from curate.cells import count, facts, unreadable
-from curate.decided import NoText, finish, refuse_full, write
+from curate.deciding.annotated import Annotated, annotated
+from curate.deciding.cells import count, facts, unreadable
+from curate.deciding.output import NoText, finish, refuse_full, write
+from curate.deciding.policy import Given, Policy, policy, policy_of_run, steps_of, why_not, with_rules
 from curate.errors import PlanError
 from curate.funnel import Funnel
 from curate.io.source import Source
-from curate.policy import Given, Policy, policy, policy_of_run, steps_of, why_not, with_rules
 from curate.recipe import Recipe
 from curate.result import Result, funnel_text
 
