@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -69,14 +70,29 @@ def measured_properties(
     root: Path, files: list[dict[str, Any]], names: Iterable[str], tokens: Iterable[str]
 ) -> dict[str, dict[str, dict[str, int]]]:
     """Documents, bytes of text and tokens by each value of each property; the most frequent values."""
-    frame = pl.scan_parquet([root / file["path"] for file in files])
-    sums = [pl.len().alias("rows"), pl.col("text").str.len_bytes().sum().alias("text_bytes")]
-    sums += [pl.col(name).sum().cast(pl.Int64).alias(name) for name in tokens]
+    names, tokens = list(names), list(tokens)
+    counts: dict[str, dict[str, Counter[str]]] = {name: defaultdict(Counter) for name in names}
+    for file in files:
+        columns = ["text", *names, *tokens]
+        for batch in pq.ParquetFile(root / file["path"]).iter_batches(batch_size=4_096, columns=columns):
+            _count(batch, names, tokens, counts)
     found = {}
-    for name in names:
-        rows = frame.group_by(name).agg(sums).sort(["rows", name], descending=[True, False]).head(MOST_VALUES)
-        found[name] = {row.pop(name): row for row in rows.collect(engine="streaming").to_dicts()}
+    for name, values in counts.items():
+        largest = sorted(values.items(), key=lambda item: (-item[1]["rows"], item[0]))[:MOST_VALUES]
+        found[name] = {value: dict(count) for value, count in largest}
     return found
+
+
+def _count(
+    batch: pa.RecordBatch, names: list[str], tokens: list[str], counts: dict[str, dict[str, Counter[str]]]
+) -> None:
+    """Add a batch's documents, bytes and tokens to the counts of every value of every property."""
+    sums = {"rows": pa.repeat(1, len(batch)), "text_bytes": pc.binary_length(batch["text"]).cast(pa.int64())}
+    sums |= {name: batch[name].cast(pa.int64()) for name in tokens}
+    for name in names:
+        table = pa.table({"value": batch[name], **sums})
+        for row in table.group_by("value").aggregate([(unit, "sum") for unit in sums]).to_pylist():
+            counts[name][row["value"]].update({unit: row[f"{unit}_sum"] or 0 for unit in sums})
 
 
 def _rounded(value: Any) -> float:
