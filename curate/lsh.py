@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from curate.operator import plain
+
 if TYPE_CHECKING:
     from datasketch import MinHash
 
@@ -221,7 +223,7 @@ def signature_values(signatures: Any) -> np.ndarray:
     """
     column = signatures["signature"] if isinstance(signatures, pa.Table | pa.RecordBatch) else signatures
     if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        column = plain(column)
     slots = column.type.byte_width // 4
     buffer = column.buffers()[1]
     flat = np.frombuffer(buffer, np.uint32) if len(column) and buffer is not None else np.empty(0, np.uint32)

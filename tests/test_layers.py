@@ -23,7 +23,7 @@ operator:  operator                             | errors msgspec numpy pyarrow |
 family:    family                               | operator errors pyarrow |
 cluster:   cluster against                      | errors numpy pyarrow | operator kernels
 addresses: addresses                            | pyarrow | kernels
-lsh:       lsh                                  | errors numpy pyarrow | datasketch
+lsh:       lsh                                  | operator numpy pyarrow | datasketch
 assets:    assets                               | errors msgspec yaml |
 operators: operators.*                          | addresses assets family lsh operator sql errors kernels msgspec \
                                                   numpy pyarrow | fasttext kenlm publicsuffixlist tokenizers zstandard

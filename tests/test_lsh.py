@@ -143,6 +143,7 @@ def test_slices_and_chunks_of_signatures() -> None:
     assert lsh.signature_values(column[3:7]).tolist() == values[3:7].tolist()
     assert lsh.signature_values(chunked).tolist() == values[[1, 2, 3, 8, 9]].tolist()
     assert lsh.to_datasketch(column[:0]) == []
+    assert lsh.signature_values(pa.chunked_array([], column.type)).shape == (0, 4)
 
 
 def test_objects_that_do_not_go_together_are_refused() -> None:
