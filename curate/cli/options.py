@@ -1,0 +1,49 @@
+"""What commands share: the arguments that name a recipe, and how paths are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate.errors import RecipeError
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments that say which recipe, with which changes."""
+    command = click.option(
+        "--output", metavar="FOLDER", help="Where the result goes (default: the recipe's output.path)."
+    )(command)
+    command = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a variable, or a key such as steps.2.keep.rules.x.min.",
+    )(command)
+    return click.argument("recipe")(command)
+
+
+def load_recipe(name: str, sets: tuple[str, ...], output: str | None) -> Any:
+    """The recipe a command names, with its changes."""
+    from curate.recipe import Recipe
+
+    pairs = {}
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {item}: write --set key=value")
+        pairs[key] = value
+    # Quoted, because values of --set are YAML: a folder may be called 2024, or hold a colon.
+    return Recipe.load(name, sets=pairs | ({"output.path": json.dumps(output)} if output else {}))
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be told from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

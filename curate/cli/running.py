@@ -1,0 +1,134 @@
+"""Commands that run recipes and say what they are made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate.cli.options import load_recipe, recipe_options, shown
+from curate.errors import RecipeError
+
+
+@click.command()
+@recipe_options
+@click.option("--config", "config_file", metavar="FILE", help="Where to run: a config file, or local, ray.")
+@click.option("--workers", type=click.IntRange(min=0), help="Parallel tasks; 0 is one per core.")
+@click.option("--memory", metavar="SIZE", help="What a process may take for corpus-wide steps, e.g. 2GB.")
+@click.option("--executor", type=click.Choice(["local", "ray"]), help="This machine, or a Ray cluster.")
+@click.option("--address", help="Address of the Ray cluster.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def run(
+    recipe: str, sets: tuple[str, ...], output: str | None, config_file: str | None, quiet: bool, **flags: Any
+) -> None:
+    """Run a recipe, or continue a run that was stopped.
+
+    \b
+    Example:
+      curate run quickstart --workers 2
+    """
+    from curate import engine
+    from curate.config import load_config
+    from curate.progress import Progress
+
+    progress = Progress("quiet" if quiet else "auto")
+    result = engine.run(load_recipe(recipe, sets, output), load_config(config_file, **flags), progress)
+    if not quiet:
+        click.echo("\n" + "\n\n".join(filter(None, [result.funnel, result.groups(), result.choices])) + "\n")
+        where = shown(result.path)
+        quarantined = result.manifest["quarantined"]
+        if quarantined:
+            click.echo(f"quarantined  {quarantined} records, each with its error: {where}/quarantine.jsonl")
+        click.echo(f"data         {where}/data ({len(result.manifest['data'])} Parquet files)")
+        click.echo(f"annotations  {where}/annotations")
+        click.echo(f"report       {where}/report.html")
+        click.echo(f"card         {where}/README.md")
+
+
+@click.command()
+@recipe_options
+@click.option("--mermaid", is_flag=True, help="Print the graph in Mermaid's language.")
+def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool) -> None:
+    """Say what a run would do: passes, columns, and what an earlier run already did. Touches no data.
+
+    \b
+    Example:
+      curate plan quickstart --mermaid
+    """
+    from curate.engine import plan_recipe
+    from curate.explain import plan_text
+    from curate.flow import mermaid as as_mermaid
+    from curate.store import Store
+
+    loaded = load_recipe(recipe, sets, output)
+    if mermaid:
+        click.echo(as_mermaid(loaded))
+        return
+    click.echo(plan_text(plan_recipe(loaded), Store(str(Path(loaded.path).resolve()))))
+
+
+@click.command()
+@click.argument("name", required=False)
+def ops(name: str | None) -> None:
+    """List the operators, or show one operator's page.
+
+    \b
+    Example:
+      curate ops gopher
+    """
+    from curate.catalogue import list_text, page
+
+    click.echo(page(name) if name else list_text())
+
+
+@click.command()
+@click.option("--config", is_flag=True, help="The schema of config files instead of recipes.")
+def schema(config: bool) -> None:
+    """Print the JSON Schema of recipes, which editors use for completion and checks.
+
+    \b
+    Example:
+      curate schema > recipe.schema.json
+    """
+    from curate.schema import config_schema, recipe_schema
+
+    click.echo(json.dumps(config_schema() if config else recipe_schema(), indent=1))
+
+
+@click.command()
+@click.argument("path")
+@click.option("--save", metavar="FILE", help="Write the recipe to a file instead of the screen.")
+def init(path: str, save: str | None) -> None:
+    """Write a commented starter recipe from a look at your files.
+
+    \b
+    Example:
+      curate init 'crawl/*.jsonl.zst' --save my-recipe.yaml
+    """
+    from curate.starter import starter
+
+    text = starter(path)
+    if save is None:
+        click.echo(text, nl=False)
+        return
+    if Path(save).exists():
+        raise RecipeError(f"{save} is already there: choose another name")
+    Path(save).write_text(text, encoding="utf-8")
+    click.echo(f"wrote {save}; next: curate plan {save}")
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN")
+@click.option("--id", "id_", required=True, metavar="ID", help="The document's id.")
+def show(run_folder: str, id_: str) -> None:
+    """Tell why one document was kept or dropped: every rule with value, bound and distance, and its duplicate twin.
+
+    \b
+    Example:
+      curate show out/quickstart --id numpy/README.md
+    """
+    from curate.result import open_run
+
+    click.echo(open_run(run_folder).show(id_))
