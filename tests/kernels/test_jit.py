@@ -126,7 +126,7 @@ def test_warm_leaves_nothing_to_compile():
         lexer.count_words(text)
         gopher.gopher(lexed)
         hashing.normalised_hash(text)
-        values = minhash.signatures(lexed, ngram=3, slots=20).values
+        values = minhash.signatures(text, ngram=3, slots=20).values
         minhash.estimate(values[:, ::2], values[:, ::2])
         keys = minhash.band_keys(np.asarray(memoryview(values.tobytes())).view(np.uint32).reshape(values.shape), 2, 5)
         look = lambda items: (items.astype(np.uint64), items)  # noqa: E731
