@@ -145,7 +145,7 @@ for size in (*range(1, 20), 63, 64, 65, 66, 130, 300):
         array = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(data)], np.int32)), body)
         lexed = lexer.lex(array)
         assert lexed.word_splits[-1] == lexer.count_words(array)[0] == len(data.decode().split())
-        gopher.gopher(lexed), minhash.signatures(lexed), hashing.xxh3_128(array), hashing.normalised_hash(array)
+        gopher.gopher(lexed), minhash.signatures(array), hashing.xxh3_128(array), hashing.normalised_hash(array)
 print("unharmed")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
