@@ -258,7 +258,7 @@ def collect_sets(texts: Texts, window: Window, whole: Any, hashes: Any, counts: 
     """Fill the shingles of all documents, one after the other, and their numbers."""
     at = 0
     for d in range(len(counts)):
-        begin_document(texts, d, window, False)
+        begin_document(texts, d, window, texts.unit == 1)
         n = roll(texts, window, hashes[at:])
         if n == 0:
             hashes[at] = whole[d]

@@ -119,7 +119,7 @@ def test_warm_leaves_nothing_to_compile():
     warm(plan)
     assert not is_cold(plan)
     before = _compiled()
-    assert len(before) >= 15 and max(before.values()) == 1
+    assert len(before) >= 15 and [name for name, count in before.items() if count > 1] == []
     mutable = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 3], np.int32)), pa.py_buffer(bytearray(b"a b")))
     for text in (pa.array(["é … \n\n x", None, "b"]), pa.array(["a", "b"])[1:], pa.array([], pa.string()), mutable):
         lexed = lexer.lex(text)
