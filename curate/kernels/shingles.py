@@ -15,7 +15,8 @@ from curate.kernels.bits import load8, popcount, store64, u64
 from curate.kernels.folding import HIGH, digest, drop8, fold_wide, hash8, load_upto8, lower8, room, within
 from curate.kernels.hashing import normalised_hash, xxh3_128
 from curate.kernels.jit import inner, kernel
-from curate.kernels.text import buffers, decode, entry, find_spans, read_only, splits
+from curate.kernels.lexer import outline
+from curate.kernels.text import decode, entry, read_only, splits
 from curate.kernels.unicode import ASCII_PUNCTUATION, REWRITTEN, Tables, tables
 
 UNITS = WORDS, CHARACTERS = "words", "characters"
@@ -36,6 +37,8 @@ class Texts(NamedTuple):
     normal: np.int64  # which of NORMAL
     unit: np.int64  # which of UNITS
     tables: Tables
+    hashes: np.ndarray  # uint64[words], of their normal forms, if the batch has been lexed; else empty
+    sizes: np.ndarray  # int32[words], code points of these
     out: np.ndarray  # uint8, room for the normal text of any of them
     written: np.ndarray  # the same memory, read-only as other texts are
 
@@ -92,12 +95,13 @@ def texts_of(text: pa.Array, unit: str = WORDS, normalise: str = PLAIN) -> Texts
     """A batch, ready to be cut into shingles. Raises ValueError for a unit or a normal text that does not exist."""
     if unit not in UNITS or normalise not in NORMAL:
         raise ValueError(f"no shingles of {unit!r} in the normal text {normalise!r}: see {UNITS} and {NORMAL}")
-    data, offsets = buffers(text)
-    spans = find_spans(data, offsets)
-    out = room(int(np.diff(offsets).max(initial=0)))
-    words = read_only(spans.words), read_only(spans.word_splits)
+    found = outline(text)
+    is_read = normalise == PLAIN and unit == WORDS and len(found.words.hash) > 0
+    hashes, sizes = (column if is_read else column[:0] for column in (found.words.hash, found.words.normal_characters))
+    out = room(int(np.diff(found.offsets).max(initial=0)))
     kinds = np.int64(NORMAL.index(normalise)), np.int64(UNITS.index(unit))
-    return Texts(data, offsets, *words, *kinds, tables(), out, read_only(out))
+    words = found.words.span, found.word_splits
+    return Texts(found.data, found.offsets, *words, *kinds, tables(), hashes, sizes, out, read_only(out))
 
 
 # ---------------------------------------------------------------- normal texts
@@ -179,7 +183,9 @@ def finish_shingle(h: Any) -> Any:
 
 @inner
 def word_hash(texts: Texts, w: Any) -> Any:
-    """The hash of the normal form of word w, which is also the lexer's, and its length in bytes."""
+    """The hash of the normal form of word w, which is also the lexer's, and a length, 0 if nothing is left of it."""
+    if len(texts.hashes):
+        return texts.hashes[w], np.int64(texts.sizes[w])
     begin, end = np.int64(texts.words[w, 0]), np.int64(texts.words[w, 1])
     if texts.normal < 2 and end - begin <= 8:
         x = load_upto8(texts.data, begin, end - begin)
