@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.facts import scan
+from curate.report.facts import scan
 from curate.recipe import Step
 from curate.store import whole
 

@@ -227,7 +227,7 @@ class _Run:
         }
         write_text(self.store.work("stored.json"), json.dumps(self._stored()))
         began = time.perf_counter()
-        write_report(self.store.path("report.html"), manifest, self.plan.recipe, self._shared(manifest))
+        write_report(self.store.path("report.html"), manifest, self.plan.recipe, self._shared(manifest), self.clock)
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
         self._add_clock({"report and card": time.perf_counter() - began})
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()

@@ -1,17 +1,21 @@
-"""What a finished run has kept in its work folder: sketches of corpus-wide steps, by the ids of the documents."""
+"""What a run has kept: sketches of corpus-wide steps by the ids of documents, and their texts as they were read."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import closing, suppress
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.config import Config
 from curate.errors import DataError, nearest
 from curate.execute import export
 from curate.execute.batches import BatchFile
 from curate.execute.overlay import ROWS
 from curate.execute.tasks import load_plan
+from curate.execute.walk import Walk
 from curate.operator import Deduplicator, Selector
 from curate.plan import Plan, PlannedStep
 from curate.store import Store
@@ -46,9 +50,31 @@ def _of_shard(
     return pieces
 
 
-def _plan(store: Store) -> Plan:
-    """The plan of the run that the manifest is of."""
-    key = (store.manifest() or {}).get("key")
+def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most: int = 10_000) -> dict[int, str]:
+    """Texts as they were read, by row address; `wanted`: row address -> id.
+
+    Only what is cheap to reach: rows among the first `most` of a shard, from sources that are still what they were.
+    `key` is that of the run when its manifest is not written yet.
+    """
+    try:
+        plan = _plan(store, key)
+    except DataError:
+        return {}
+    found: dict[int, str] = {}
+    near = sorted(row for row in wanted if row >= 0 and row & 0xFFFFFFFF < most)
+    for number, rows in groupby(near, key=lambda row: row >> 32):
+        walk = Walk(plan, store, Config(batch_size="1MB"), number, 0)
+        with suppress(DataError, OSError, StopIteration), closing(walk._source):
+            for row in rows:
+                batch = walk.source(row & 0xFFFFFFFF, 1)
+                if batch["id"][0].as_py() == wanted[row] and batch["text"][0].is_valid:
+                    found[row] = batch["text"][0].as_py()
+    return found
+
+
+def _plan(store: Store, key: str | None = None) -> Plan:
+    """The plan of the run that the manifest is of, or of the run with a key."""
+    key = key or (store.manifest() or {}).get("key")
     for path in sorted(store.work("plans").glob("*.pickle")):
         plan = load_plan(str(path))
         if export.export_key(plan) == key:

@@ -1,0 +1,68 @@
+"""Edges of histograms: round numbers, the bounds of rules among them, and all values between the first and the last."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FEW = 36  # whole numbers up to which each has a bin of its own
+BINS = 40
+STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+RENARD = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)  # R10 of ISO 3: ten even steps of a decade
+
+
+def edges(values: np.ndarray, low: float, high: float, bounds: list[float], is_whole: bool) -> np.ndarray:
+    """Ascending edges for values between `low` and `high`, of which `values` are some, sorted.
+
+    Round numbers between the 0.5 % and 99.5 % quantiles; what lies outside has one bin on each side. Where the upper
+    half is much wider than the lower, steps grow by ratio instead.
+
+    >>> edges(np.arange(100) / 100, 0.0, 0.99, [0.3], False)[:4].tolist()
+    [0.0, 0.025, 0.05, 0.075]
+    >>> edges(np.array([0.0, 1.0, 3.0]), 0.0, 3.0, [2.0], True).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    low, high = min([low, *bounds]), max([high, *bounds])
+    if is_whole and high - low <= FEW:
+        return np.arange(low, high + 2)
+    first, middle, last = np.quantile(values, (0.005, 0.5, 0.995)) if len(values) else (low, low, high)
+    if first >= 0 and middle > 0 and last > 10 * middle:
+        inner = _by_ratio(max(first, middle / 1000), last, is_whole)
+    else:
+        inner = _by_step(first, last if last > first else high, is_whole)
+    inside = inner[(inner > low) & (inner < high)]
+    found = np.concatenate([[low], inside, [high if high > low else low + 1]])
+    for bound in bounds:
+        found = _with(found, bound, bounds)
+    return np.asarray(found)
+
+
+def _by_step(first: float, last: float, is_whole: bool) -> np.ndarray:
+    """Multiples of a round step."""
+    if last <= first:
+        return np.zeros(0)
+    rough = (last - first) / BINS
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(each * power for each in STEPS if each * power >= rough * 0.999)
+    step = max(1.0, np.round(step)) if is_whole else step
+    return np.round(np.arange(np.floor(first / step), np.ceil(last / step) + 1) * step, 12)
+
+
+def _by_ratio(first: float, last: float, is_whole: bool) -> np.ndarray:
+    """Preferred numbers of each decade."""
+    decades = range(int(np.floor(np.log10(first))), int(np.ceil(np.log10(last))) + 1)
+    series = np.array([round(each * 10.0**decade, 12) for decade in decades for each in RENARD])
+    series = np.unique(np.round(series)) if is_whole else series
+    return series[(series >= first) & (series <= last * 1.25)]
+
+
+def _with(found: np.ndarray, bound: float, bounds: list[float]) -> np.ndarray:
+    """The edges with a bound among them; an inner edge that is close by makes room for it."""
+    at = int(np.searchsorted(found, bound))
+    if at < len(found) and found[at] == bound:
+        return found
+    gap = found[at] - found[at - 1]
+    for near in (at - 1, at):
+        if 0 < near < len(found) - 1 and found[near] not in bounds and abs(found[near] - bound) < 0.4 * gap:
+            found = np.delete(found, near)
+            break
+    return np.insert(found, np.searchsorted(found, bound), bound)
