@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import pandas
     import polars as pl
     import pyarrow as pa
+
+    from curate.report.look import Look
+    from curate.report.pieces import Piece
 
 
 class Result:
@@ -99,6 +103,51 @@ class Result:
 
         row = self.row(id)
         return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.path / "recipe.yaml"))
+
+    # The report's parts, one by one, for notebooks.
+
+    def histogram(self, column: str) -> Piece:
+        """Kept and dropped documents by the value of a numeric column, with the bounds of rules on it."""
+        from curate.report.pieces import histogram_piece
+
+        return histogram_piece(self._look, column)
+
+    def what_if(self, rule: str | None = None) -> Piece:
+        """Sliders for the bounds of all rules, or of one: what would be kept. `curate.what_if` gives it as tables."""
+        from curate.report.pieces import rules_piece
+
+        return rules_piece(self._look, rule)
+
+    def examples(self, reason: str | None = None) -> Piece:
+        """Documents dropped for a reason (or each), close to a bound, and kept; what a rule counts is marked."""
+        from curate.report.pieces import examples_piece
+
+        return examples_piece(self._look, reason)
+
+    def write_report(self, path: str | Path | None = None) -> Path:
+        """Write the report again, by default in its place in the folder; its path."""
+        from curate.report.pieces import rewrite
+
+        return rewrite(self, Path(path or self.path / "report.html"))
+
+    def report_text(self) -> str:
+        """The report as text; controls in the text of documents are shown by name."""
+        from curate.report.pieces import clock
+        from curate.report.terminal import text
+
+        return text(self._look, clock(self.path))
+
+    @cached_property
+    def _look(self) -> Look:
+        from curate.recipe import Recipe
+        from curate.report.look import Look
+
+        return Look(self.path, self.manifest, Recipe.load(self.path / "recipe.yaml"))
+
+    def _repr_html_(self) -> str:
+        from curate.report.pieces import funnel_piece
+
+        return funnel_piece(self._look)._repr_html_()
 
     def _source(self, shard: int) -> str:
         """The recipe's name of the source that a shard belongs to."""

@@ -132,3 +132,23 @@ def show(run_folder: str, id_: str) -> None:
     from curate.result import open_run
 
     click.echo(open_run(run_folder).show(id_))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN")
+@click.option("--text", is_flag=True, help="Print it here instead of writing a page.")
+@click.option("--to", metavar="FILE", help="Where the page goes (default: RUN/report.html).")
+def report(run_folder: str, text: bool, to: str | None) -> None:
+    """Write the report of a finished run again, or print it.
+
+    \b
+    Example:
+      curate report out/quickstart --text
+    """
+    from curate.result import open_run
+
+    result = open_run(run_folder)
+    if text:
+        click.echo(result.report_text())
+    else:
+        click.echo(f"report  {shown(result.write_report(to))}")

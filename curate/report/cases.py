@@ -106,6 +106,7 @@ def cases(
                 near[f"{law.reason} {side}"] = found
     kept = [documents.case(row, [law.column for law in rules][:6]) for row in picked.get("kept", [])]
     pairs = [pair for step in dict.fromkeys(steps) for row in _pairs_of(picked, step) if (pair := _pair(documents, step, row))]
+    pairs.sort(key=lambda pair: pair.similarity)
     return Cases(kept, {reason: found for reason, found in dropped.items() if found}, near, pairs)
 
 

@@ -14,31 +14,31 @@ CELL = 15
 
 
 def histogram(found: Distribution, width: int = 320, height: int = 84) -> str:
-    """Kept and dropped documents one over the other, bins of equal width on the page.
+    """Kept documents above the ground, dropped ones below it; bins of equal width on the page.
 
     Heights are square roots of counts: a tail of a few documents stays visible beside a tall bar.
     """
     if not found.edges:
         return ""
-    top = max(*found.kept, *found.dropped, 1)
+    top, ground = max(*found.kept, *found.dropped, 1), height / 2
     shapes = [
-        f'<path class="{name}" d="{_outline(counts, top, width, height)}"/>'
-        for name, counts in (("kept", found.kept), ("dropped", found.dropped))
+        f'<path class="{name}" d="{_outline([sign * (ground - 1) * sqrt(n / top) for n in counts], ground, width)}"/>'
+        for name, counts, sign in (("kept", found.kept, -1), ("dropped", found.dropped, 1))
     ]
     label = f"{found.column}: kept and dropped documents from {number(found.edges[0])} to {number(found.edges[-1])}"
     head = f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
     return "".join([head, *shapes, "</svg>"])
 
 
-def _outline(counts: Sequence[int], top: int, width: int, height: int) -> str:
+def _outline(heights: Sequence[float], ground: float, width: int) -> str:
     """The steps of a histogram as a path along the ground."""
-    path, last = f"M0 {height}", f"{height:.1f}"
-    for at, count in enumerate(counts):
-        y = f"{height - (height - 2) * sqrt(count / top):.1f}"
+    path, last = f"M0 {ground:g}", f"{ground:.1f}"
+    for at, height in enumerate(heights):
+        y = f"{ground + height:.1f}"
         if y != last:
             path += f"V{y}"
-        path, last = f"{path}H{(at + 1) * width / len(counts):.1f}", y
-    return f"{path}V{height}Z"
+        path, last = f"{path}H{(at + 1) * width / len(heights):.1f}", y
+    return f"{path}V{ground:g}Z"
 
 
 def place(found: Distribution, value: float) -> float:

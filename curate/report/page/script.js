@@ -79,7 +79,7 @@ function bounds() {
       it.input.closest(".slide").querySelector(".value").textContent = short(stops[stop]);
       const change = counts[0][stop] - counts[0][about(it).now];
       const text = `${count(counts[0][stop])} kept${change ? ` (${signed(change)})` : ""}`;
-      it.input.closest(".slide").querySelector("output").textContent = `${text}, ${count(counts[3][stop])} by it alone`;
+      it.input.closest(".slide").querySelector("output").textContent = `${text} \u00b7 ${count(counts[3][stop])} alone`;
       it.input.setAttribute("aria-valuetext", `${short(stops[stop])}: ${text}`);
     });
     const now = outcome(moved), box = document.querySelector(".outcome");
@@ -114,6 +114,13 @@ function correlations() {
   });
 }
 
+// In a notebook the page is a frame: it is as high as what it holds.
+function fit() {
+  const frame = window.frameElement;
+  if (frame) new ResizeObserver(() => { frame.style.height = `${document.documentElement.offsetHeight + 4}px`; }).observe(document.body);
+}
+
 funnel();
 bounds();
 correlations();
+fit();
