@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,9 +89,9 @@ def grid(values: np.ndarray, now: float | None) -> np.ndarray:
 # ---------------------------------------------------------------- counting
 
 
-def count(data: Annotated, applied: Policy, curves: list[Curve]) -> pl.DataFrame:
+def count(data: Annotated, applied: Policy, curves: list[Curve], groups: Sequence[str] = GROUPS) -> pl.DataFrame:
     """All curves, in one look at the rows."""
-    tallies = [_Tally(curve) for curve in curves]
+    tallies = [_Tally(curve, groups) for curve in curves]
     for table in data.batches(needed(data, applied)) if curves else ():
         fails = applied.fails(table)
         dropped = np.sum([mask.astype(np.int32) for mask in fails.values()], axis=0)
@@ -128,8 +129,8 @@ def _coded(table: pa.Table, name: str) -> tuple[list[str | None], np.ndarray]:
 class _Tally:
     """Counts of one curve by group and by how many of its bounds a document passes."""
 
-    def __init__(self, curve: Curve):
-        self.curve = curve
+    def __init__(self, curve: Curve, groups: Sequence[str] = GROUPS):
+        self.curve, self.groups = curve, groups
         self.slots = len(curve.bounds) + 1
         # by, group -> [unit, dropped by other rules or not, passes so many bounds]
         self.counts: dict[tuple[str, str | None], np.ndarray] = {}
@@ -148,7 +149,7 @@ class _Tally:
         own, moved = self._passed(table, applied, ~fails[self.curve.rule])
         seen = _seen(applied, self.curve, fails)
         sums = self._sums(own, seen, clean, labels, weights)
-        for by in GROUPS:
+        for by in self.groups:
             is_moved = bool(law.overrides) and by == self._by()
             found = self._sums(moved, seen, clean, labels, weights) if is_moved else sums
             for pair, name in enumerate(labels.of[by]):

@@ -12,7 +12,7 @@ import polars as pl
 
 from curate.deciding.annotated import Annotated, annotated
 from curate.deciding.cells import matrix, unreadable
-from curate.deciding.curves import Curve, Side, count, first_look, grid, sides
+from curate.deciding.curves import GROUPS, Curve, Side, count, first_look, grid, sides
 from curate.deciding.decide import Decision
 from curate.deciding.policy import Given, Policy, policy, policy_of_run, steps_of, why_not, with_rules
 from curate.errors import PlanError, nearest
@@ -82,6 +82,7 @@ def what_if(
     bounds: Mapping[str, Sequence[float]] | None = None,
     words: str | None = None,
     bytes: str | None = None,
+    groups: Sequence[str] = GROUPS,
 ) -> WhatIf:
     """What rules keep and would keep as their bounds move, counted from the columns.
 
@@ -90,6 +91,7 @@ def what_if(
     rule    curves of this rule only
     bounds  rule -> bounds to count at; otherwise all values of the column where these are few, else its percentiles
     words, bytes   columns with the size of each document
+    groups  what curves are counted by: `all` documents, each `source`, each `language`
 
     A curve moves a rule's own bound; where `overrides` give a value other bounds, these stay, but the curve of a
     language moves that language's own. Steps after a rule that saw only what it had kept cannot tell what they would
@@ -110,7 +112,7 @@ def what_if(
         curves.append(Curve(name, step, own, side, np.unique(at)))
     decision = Decision(applied, cells, unreadable(data))
     texts = {name: text(named[name].operator.rule(own)) for name, own in _own(named).items()}  # type: ignore[attr-defined]
-    return WhatIf(decision, count(data, applied, curves), texts)
+    return WhatIf(decision, count(data, applied, curves, groups), texts)
 
 
 def _own(named: Mapping[str, PlannedStep]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def _of_shard(
     return pieces
 
 
-def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most: int = 10_000) -> dict[int, str]:
+def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most: int = 4_000) -> dict[int, str]:
     """Texts as they were read, by row address; `wanted`: row address -> id.
 
     Only what is cheap to reach: rows among the first `most` of a shard, from sources that are still what they were.

@@ -43,7 +43,7 @@ class Look:
     @cached_property
     def what_if(self) -> WhatIf:
         edges = {law.reason: self.measured.distributions[law.column].edges for law in self.laws}
-        return what_if(self.run, bounds=edges)
+        return what_if(self.run, bounds=edges, groups=("all",))
 
     @cached_property
     def cases(self) -> Cases:

@@ -23,7 +23,7 @@ OWN = ("row", "text_bytes", "text_words")  # numbers of curate itself
 ADDRESSES = ("_cluster", "_twin")  # row addresses, no quantities
 EXAMPLES = 5
 NEAR = 3  # documents on each side of a bound
-READ = 8_000  # records that are read again for the sake of examples
+READ = 4_000  # records that are read again for the sake of examples
 SHARDS = 8  # of so many shards
 
 
