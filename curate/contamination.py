@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.report.facts import scan
 from curate.recipe import Step
+from curate.report.facts import scan
 from curate.store import whole
 
 FILE = "contamination.parquet"

@@ -134,6 +134,8 @@ class _Tally:
         self.slots = len(curve.bounds) + 1
         # by, group -> [unit, dropped by other rules or not, passes so many bounds]
         self.counts: dict[tuple[str, str | None], np.ndarray] = {}
+        if "all" in groups:
+            self.counts["all", None] = np.zeros((len(UNITS), 2, self.slots), np.int64)
 
     def add(
         self,

@@ -135,17 +135,21 @@ def policy(data: Annotated, steps: list[Step]) -> Policy:
     return _planned(data, Recipe(name="policy", sources=sources, steps=tuple(steps), annotate="all"), ())
 
 
-def policy_of_run(data: Annotated, recipe: Recipe) -> Policy:
-    """The rules of a recipe on the annotations of its run; what other steps have decided stays."""
+def policy_of_run(data: Annotated, recipe: Recipe, is_own: bool = False) -> Policy:
+    """The rules of a recipe on the annotations of its run; what other steps have decided stays.
+
+    is_own   the recipe is the run's own: of rules on what annotations do not hold, such as the text, its verdict stays
+    """
     assert data.result is not None
     shards = tuple((str(name), int(count)) for name, count in data.result.manifest["shards"])
-    return _planned(data, recipe, shards)
+    return _planned(data, recipe, shards, is_own)
 
 
-def _planned(data: Annotated, recipe: Recipe, shards: tuple[tuple[str, int], ...]) -> Policy:
+def _planned(data: Annotated, recipe: Recipe, shards: tuple[tuple[str, int], ...], is_own: bool = False) -> Policy:
     ordered = in_order(recipe)
     by_name = {step.name: step for step in ordered}
     rules = [_alone(step, by_name, recipe) for step in ordered if _is_rule(step, data)]
+    rules = [step for step in rules if not is_own or _looks_at(step) <= {*data.types}]
     fields = [pa.field(name, kind) for name, kind in data.types.items() if name not in INTERNAL]
     small = msgspec.structs.replace(recipe, steps=tuple(rules), uses=())
     planned = make_plan(small, [], dict.fromkeys(recipe.sources, pa.schema(fields))).steps
@@ -162,8 +166,13 @@ def _planned(data: Annotated, recipe: Recipe, shards: tuple[tuple[str, int], ...
 
 def _is_rule(step: Step, data: Annotated) -> bool:
     """Whether a step decides by columns: `keep` always, another filter where what it reads is there."""
-    reads = {step.columns.get(own, own) for own in step.operator.reads()}
-    return isinstance(step.operator, Keep) or (isinstance(step.operator, Filter) and reads <= {*data.types})
+    return isinstance(step.operator, Keep) or (isinstance(step.operator, Filter) and _looks_at(step) <= {*data.types})
+
+
+def _looks_at(step: Step) -> set[str]:
+    """The columns that a step decides by."""
+    conditions = sql.columns(step.where) if step.where else ()
+    return {*(step.columns.get(own, own) for own in step.operator.reads()), *conditions}
 
 
 def why_not(data: Annotated, old: Recipe, new: Recipe) -> str:

@@ -127,7 +127,7 @@ def _policy(data: Annotated, rules: Given | None) -> Policy:
         return policy(data, steps_of(rules))
     recipe = Recipe.load(data.result.path / "recipe.yaml")
     if rules is None:
-        return policy_of_run(data, recipe)
+        return policy_of_run(data, recipe, is_own=True)
     new = with_rules(recipe, steps_of(rules))
     reason = why_not(data, recipe, new)
     if reason:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from curate.recipe import Recipe
 from curate.report.facts import looked_at
 from curate.report.measure import Law
 from curate.report.spans import Span, from_bytes, spans
-from curate.recipe import Recipe
 
 LABELS = ("id", "source", "language", "url")
 EXCERPT = 480  # characters
 BEFORE = 60  # of them before the first span
 COMPARED = 1_600  # characters of a text in a comparison
+TWIN = ("twin", "similarity")
+
+Read = Callable[
+    [dict[int, str]], Mapping[int, str]
+]  # row address -> id; to row address -> text, as far as it is at hand
 
 
 class Piece(NamedTuple):
@@ -67,7 +72,7 @@ class Documents:
         about = self.rows[row]
         values = {name: about[name] for name in looked if name in about and name not in LABELS}
         values = {name: value for name, value in values.items() if not isinstance(value, list)}
-        labels = [about[name] for name in LABELS if about.get(name) is not None]
+        labels = [about[name] for name in LABELS if about.get(name) not in (None, "")]
         text = self.texts.get(row)
         pieces = [] if text is None else excerpt(text, self._spans(about, looked, text))
         return Case(labels, values, pieces, about["dropped_by"], about["failed_rules"] or [])
@@ -81,33 +86,37 @@ class Documents:
 
 
 def cases(
-    frame: pl.LazyFrame, recipe: Recipe, picked: dict[str, list[int]], rules: list[Law], reasons: list[str], read: Any
+    frame: pl.LazyFrame, recipe: Recipe, picked: dict[str, list[int]], rules: list[Law], reasons: list[str], read: Read
 ) -> Cases:
-    """`frame`: the annotations; `read`: row addresses -> texts as they were read, as far as they are at hand."""
-    wanted = sorted({row for rows in picked.values() for row in rows})
+    """`frame`: the annotations; `picked`: kind -> row addresses (`measure.Picks`)."""
     looked = {reason: looked_at(recipe, reason) for reason in reasons}
-    columns = {name for names in looked.values() for name in names} | {law.column for law in rules}
-    steps = [kind.rsplit(" ", 1)[0] for kind in picked if kind.endswith((" twins", " copies"))]
-    columns |= {f"{step}_{what}" for step in steps for what in ("twin", "similarity", "cluster")}
-    schema = frame.collect_schema().names()
-    names = ["row", "dropped_by", "failed_rules", *LABELS, *sorted(columns)]
-    rows = _rows(frame, [name for name in dict.fromkeys(names) if name in schema], wanted)
-    heads = {rows[row][f"{step}_twin"] for step in steps for row in _pairs_of(picked, step) if row in rows}
-    heads = {row for row in heads if row is not None and row >= 0} - {*rows}
-    rows |= _rows(frame, [name for name in dict.fromkeys(names) if name in schema], sorted(heads))
-    documents = Documents(rows, read({row: str(about["id"]) for row, about in rows.items()}))
+    steps = list(dict.fromkeys(kind.rsplit(" ", 1)[0] for kind in picked if kind.endswith((" twins", " copies"))))
+    documents = _documents(frame, picked, [*looked.values(), [law.column for law in rules]], steps, read)
     dropped = {reason: [documents.case(row, looked[reason]) for row in picked.get(reason, [])] for reason in reasons}
     near: dict[str, dict[str, list[Case]]] = {}
-    for law in rules:
-        for side in law.bounds:
-            kinds = {kind: picked.get(f"{law.reason} {side} {kind}", []) for kind in ("kept", "dropped")}
-            if any(kinds.values()):
-                found = {kind: [documents.case(row, [law.column]) for row in rows] for kind, rows in kinds.items()}
-                near[f"{law.reason} {side}"] = found
+    for law, side in [(each, side) for each in rules for side in each.bounds]:
+        found = {kind: picked.get(f"{law.reason} {side} {kind}", []) for kind in ("kept", "dropped")}
+        if any(found.values()):
+            shown = {kind: [documents.case(row, [law.column]) for row in rows] for kind, rows in found.items()}
+            near[f"{law.reason} {side}"] = shown
     kept = [documents.case(row, [law.column for law in rules][:6]) for row in picked.get("kept", [])]
-    pairs = [pair for step in dict.fromkeys(steps) for row in _pairs_of(picked, step) if (pair := _pair(documents, step, row))]
-    pairs.sort(key=lambda pair: pair.similarity)
-    return Cases(kept, {reason: found for reason, found in dropped.items() if found}, near, pairs)
+    pairs = [_pair(documents, step, row) for step in steps for row in _pairs_of(picked, step)]
+    there = sorted(filter(None, pairs), key=lambda pair: pair.similarity)
+    return Cases(kept, {reason: found for reason, found in dropped.items() if found}, near, there)
+
+
+def _documents(
+    frame: pl.LazyFrame, picked: dict[str, list[int]], looked: list[list[str]], steps: list[str], read: Read
+) -> Documents:
+    """All that are shown, and what those that are copies are copies of."""
+    schema = frame.collect_schema().names()
+    names = {name for some in looked for name in some} | {f"{step}_{what}" for step in steps for what in TWIN}
+    columns = ["row", "dropped_by", "failed_rules", *LABELS, *sorted(names - {*LABELS})]
+    columns = [name for name in columns if name in schema]
+    rows = _rows(frame, columns, sorted({row for some in picked.values() for row in some}))
+    heads = {rows[row][f"{step}_twin"] for step in steps for row in _pairs_of(picked, step)}
+    rows |= _rows(frame, columns, sorted(row for row in heads - {*rows, None} if row >= 0))
+    return Documents(rows, read({row: str(about["id"]) for row, about in rows.items()}))
 
 
 def _pairs_of(picked: dict[str, list[int]], step: str) -> list[int]:
@@ -145,7 +154,7 @@ def excerpt(text: str, found: list[Span]) -> list[Piece]:
 def _pair(documents: Documents, step: str, row: int) -> Pair | None:
     about = documents.rows[row]
     head = about.get(f"{step}_twin")
-    if row not in documents.texts or head not in documents.texts:
+    if head is None or row not in documents.texts or head not in documents.texts:
         return None
     left, right = side_by_side(documents.texts[head], documents.texts[row])
     return Pair(step, about[f"{step}_similarity"], str(documents.rows[head]["id"]), str(about["id"]), left, right)
@@ -161,11 +170,13 @@ def side_by_side(stays: str, goes: str) -> tuple[list[Piece], list[Piece]]:
     texts = [text[:COMPARED] for text in (stays, goes)]
     words = [_words(text) for text in texts]
     made: tuple[list[Piece], list[Piece]] = ([], [])
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(a=words[0], b=words[1], autojunk=False).get_opcodes():
         for side, (first, last) in enumerate(((a, b), (c, d))):
             text = "".join(words[side][first:last])
             if text:
-                made[side].append(Piece(_shortened(text) if kind == "equal" else text, "" if kind == "equal" else "only"))
+                made[side].append(
+                    Piece(_shortened(text) if kind == "equal" else text, "" if kind == "equal" else "only")
+                )
     for side, text in enumerate((stays, goes)):
         if len(text) > COMPARED:
             made[side].append(Piece(" …", "cut"))

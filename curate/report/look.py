@@ -33,7 +33,7 @@ class Look:
         self.reasons = [step["step"] for step in self.steps[1:-1] if step["documents"]]
         self.run = Result(folder, manifest)
         self.documents = annotated(self.run)
-        self.policy = policy_of_run(self.documents, recipe)
+        self.policy = policy_of_run(self.documents, recipe, is_own=True)
         self.laws = laws(self.policy)
 
     @cached_property
@@ -81,7 +81,11 @@ class Look:
     def signals(self) -> dict[str, Any]:
         names, values = self.related.names, self.related.values.tolist()
         others = _others(self.measured, self.laws, self.recipe)
-        return {"others": others, "related": self.related, "data": {"related": {"names": names, "values": _lower(values)}}}
+        return {
+            "others": others,
+            "related": self.related,
+            "data": {"related": {"names": names, "values": _lower(values)}},
+        }
 
     def examples(self) -> dict[str, Any]:
         return {"cases": self.cases}
@@ -111,7 +115,11 @@ def _overlap(found: WhatIf) -> dict[str, Any]:
     names = [row["rule"] for row in found.rules.to_dicts() if row["fails"]]
     pairs = {(row["rule"], row["other"]): (row["share"], row["documents"]) for row in found.overlap.to_dicts()}
     only = {row["rule"]: row["only_documents"] for row in found.rules.to_dicts()}
-    return {"names": names, "only": [only[name] for name in names], "shares": [[pairs[a, b] for b in names] for a in names]}
+    return {
+        "names": names,
+        "only": [only[name] for name in names],
+        "shares": [[pairs[a, b] for b in names] for a in names],
+    }
 
 
 def _paths(recipe: Recipe, rules: list[Law]) -> list[str]:

@@ -78,7 +78,7 @@ def laws(policy: Policy) -> list[Law]:
     found = []
     for step in policy.rules:
         for own, reason in step.outputs.items() if isinstance(step.operator, Keep) else ():
-            law = Law(reason, step, own, step.operator.rule(own))
+            law = Law(reason, step, own, step.operator.rule(own))  # type: ignore[attr-defined]
             if sides(reason, step) and law.bounds:
                 found.append(law)
     return found
@@ -91,20 +91,28 @@ def measure(data: Annotated, policy: Policy, reasons: list[str]) -> Measured:
     for law in laws(policy):
         ruled.setdefault(law.column, []).extend(law.bounds.items())
     limits = _limits(data, numeric)
-    rows = int(limits["rows"])
+    rows = int(limits["rows"] or 0)
     sample = _sample(data, policy, numeric, rows)
     found = {}
     for name in numeric:
-        values = finite(sample[name])
-        low, high = limits[f"low:{name}"], limits[f"high:{name}"]
         bounds = [value for _, value in ruled.get(name, [])]
+        values, nulls = finite(sample[name]), int(limits[f"nulls:{name}"] or 0)
+        low, high = (limits[f"{end}:{name}"] for end in ("low", "high"))
         is_whole = pa.types.is_integer(data.types[name]) and all(float(bound).is_integer() for bound in bounds)
-        at = np.zeros(0) if low is None else edges(values, low, high, bounds, is_whole)
+        at = _edges(values, low, high, bounds, is_whole).tolist()
         middle = dict(zip(("5 %", "50 %", "95 %"), np.quantile(values, (0.05, 0.5, 0.95)).tolist(), strict=True))
-        nulls = int(limits[f"nulls:{name}"])
-        found[name] = Distribution(name, at.tolist(), [], [], {} if low is None else middle, nulls, ruled.get(name, []))
+        found[name] = Distribution(name, at, [], [], {} if low is None else middle, nulls, ruled.get(name, []))
     counted, picked = _counted(data, found, Picks(policy, reasons, _window(data)))
     return Measured(counted, sample, picked, rows)
+
+
+def _edges(
+    values: np.ndarray, low: float | None, high: float | None, bounds: list[float], is_whole: bool
+) -> np.ndarray:
+    """Where a column has no number: around its bounds, if it has such."""
+    if low is not None and high is not None:
+        return edges(values, low, high, bounds, is_whole)
+    return edges(np.array(bounds), min(bounds), max(bounds), bounds, is_whole) if bounds else np.zeros(0)
 
 
 def numbers(data: Annotated) -> list[str]:
@@ -126,7 +134,7 @@ def as_float(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False), float)
 
 
-def _limits(data: Annotated, numeric: Iterable[str]) -> dict[str, float]:
+def _limits(data: Annotated, numeric: Iterable[str]) -> dict[str, float | None]:
     """Rows, and of each column its least and greatest finite value and its nulls."""
     wanted = [pl.len().alias("rows")]
     for name in numeric:
@@ -224,5 +232,7 @@ def _counted(
             slot = slot if present.all() else slot[present]
             counts[name] += np.bincount(slot, minlength=2 * bins).reshape(2, bins)
         picks.add(table, values)
-    filled = {name: it._replace(dropped=counts[name][0].tolist(), kept=counts[name][1].tolist()) for name, it in shown.items()}
+    filled = {
+        name: it._replace(dropped=counts[name][0].tolist(), kept=counts[name][1].tolist()) for name, it in shown.items()
+    }
     return {name: filled.get(name, it) for name, it in found.items()}, picks.rows()

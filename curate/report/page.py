@@ -80,4 +80,6 @@ def timing(clock: dict[str, float], manifest: dict[str, Any]) -> list[dict[str, 
     parts = {part: time for part, time in clock.items() if part != "total"}
     whole = sum(parts.values()) or 1.0
     rows = sorted(parts.items(), key=lambda item: -item[1])
-    return [{"part": part, "seconds": time, "share": time / whole, "each": time / records * 1000} for part, time in rows]
+    return [
+        {"part": part, "seconds": time, "share": time / whole, "each": time / records * 1000} for part, time in rows
+    ]

@@ -86,4 +86,5 @@ def corrgram(found: Related) -> str:
     size = len(found.names) * CELL
     wide = size + 8 * max(map(len, found.names), default=0)
     label = f"Rank correlation of {len(found.names)} signals"
-    return f'<svg role="img" aria-label="{label}" viewBox="0 0 {wide} {size}" width="{wide}" height="{size}">{"".join(cells)}</svg>'
+    head = f'<svg role="img" aria-label="{label}" viewBox="0 0 {wide} {size}" width="{wide}" height="{size}">'
+    return "".join([head, *cells, "</svg>"])

@@ -31,7 +31,7 @@ class Related(NamedTuple):
 def related(sample: pa.Table, numeric: list[str], first: list[str]) -> Related:
     """Correlations of the signals that vary; those in `first` have a place before others."""
     stride = max(1, -(-len(sample) // ROWS))
-    frame = pl.from_arrow(sample.select(numeric)).gather_every(stride)  # type: ignore[union-attr]
+    frame = pl.from_arrow(sample.select(numeric)).gather_every(stride)
     assert isinstance(frame, pl.DataFrame)
     names = [name for name in dict.fromkeys([*first, *numeric]) if frame[name].drop_nulls().n_unique() > 1][:MOST]
     if len(names) < 2:

@@ -1,4 +1,4 @@
-"""What the page's sliders need: exact counts at every bin edge, and a sample of documents for several bounds at once."""
+"""What the page's sliders need: exact counts at every bin edge, and some documents for several bounds at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sliders(found: WhatIf, rules: list[Law], measured: Measured) -> list[dict[st
 
 def _side(found: WhatIf, law: Law, side: str, stops: list[float], bound: float) -> dict[str, Any]:
     """Counts with the other rules as they are, and without them; ascending bounds."""
-    curve = found.curve(law.reason, side).sort("bound")  # type: ignore[arg-type]
+    curve = found.curve(law.reason, side).sort("bound")
     assert curve["bound"].to_list() == stops
     counts = ("documents", "words", "bytes", "alone_documents")
     return {"now": stops.index(bound), "counts": [curve[name].to_list() for name in counts]}
@@ -51,7 +51,9 @@ def sample(policy: Policy, rules: list[Law], measured: Measured) -> dict[str, An
     moving = {law.reason for law, _ in sides}
     fixed = [mask for name, mask in fails.items() if name not in moving]
     lost = np.logical_or.reduce([np.zeros(len(table), bool), *fixed])
-    bounds = [_passing(law, side, policy, table, fails, measured.distributions[law.column].edges) for law, side in sides]
+    bounds = [
+        _passing(law, side, policy, table, fails, measured.distributions[law.column].edges) for law, side in sides
+    ]
     words = table["text_words"].to_numpy() if "text_words" in table.column_names else np.zeros(len(table))
     return {
         "documents": len(table),

@@ -51,8 +51,11 @@ def merged(found: Iterator[Span] | list[Span]) -> list[Span]:
 def from_bytes(text: str, starts: list[int], ends: list[int]) -> list[Span]:
     """Spans of characters for spans of UTF-8 bytes."""
     raw = text.encode("utf-8", "surrogatepass")
-    places = [(len(raw[:a].decode("utf-8", "ignore")), len(raw[:b].decode("utf-8", "ignore"))) for a, b in zip(starts, ends, strict=True)]
-    return merged(places)
+    return merged([(_characters(raw[:a]), _characters(raw[:b])) for a, b in zip(starts, ends, strict=True)])
+
+
+def _characters(raw: bytes) -> int:
+    return len(raw.decode("utf-8", "ignore"))
 
 
 def _pieces(text: str, between: str) -> Iterator[Span]:
@@ -79,7 +82,7 @@ def _repeated(between: str) -> Finder:
 
 def _lines(holds: Callable[[str], bool]) -> Finder:
     def find(text: str, _: int) -> Iterator[Span]:
-        return ((start, end) for start, end in _pieces(text, "\n") if holds(text[start:end]))
+        return ((start, end) for start, end in _pieces(text, r"\n") if holds(text[start:end]))
 
     return find
 
@@ -119,26 +122,27 @@ def _again(text: str, size: int) -> Iterator[Span]:
         seen.add(gram)
 
 
+POLICY = re.compile("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies", re.IGNORECASE)
+
 # The first pattern that is found in a column's name; a group is the n of n-grams.
 FINDERS: list[tuple[re.Pattern[str], Finder]] = [
     (re.compile(pattern), find)
     for pattern, find in (
-        (r"(?:dup|duplicate).*line|char_duplicate", _repeated("\n")),
+        (r"(?:dup|duplicate).*line|char_duplicate", _repeated(r"\n")),
         (r"(?:dup|duplicate).*para", _repeated(r"\n\s*\n")),
         (r"(?:dup|duplicate)_?\w*?(\d+)_?gram", _again),
         (r"top_(\d+)_?gram", _top),
         (r"bullet", _lines(lambda line: line.startswith(BULLETS))),
         (r"ellipsis_line|lines_end_with_ellipsis", _lines(lambda line: line.endswith(("...", "…")))),
         (r"ellipsis", _matches(r"\.\.\.|…")),
-        (r"hash_word", _matches(r"#")),
+        (r"hash_word", _matches("#")),
         (r"symbol", _matches(r"#|\.\.\.|…")),
-        (r"curly", _matches(r"[{}]")),
-        (r"lorem", _matches(r"lorem ipsum")),
+        (r"curly", _matches("[{}]")),
+        (r"lorem", _matches("lorem ipsum")),
         (r"javascript", _lines(lambda line: "javascript" in line.lower())),
-        (r"policy", _lines(lambda line: re.search("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies", line.lower()) is not None)),
+        (r"policy", _lines(lambda line: POLICY.search(line) is not None)),
         (r"no_terminal|line_punctuation|terminal_punct", _lines(lambda line: not line.endswith(TERMINAL))),
         (r"short_line", _lines(lambda line: len(line) <= 30)),
-        (r"upper", _matches(r"\b[A-Z]{2,}\b")),
         (r"digit|numer", _matches(r"\d+")),
     )
 ]

@@ -36,13 +36,17 @@ def text(look: Look, clock: dict[str, float] | None = None) -> str:
     parts.append(("Examples", example_lines(look.cases)))
     if clock:
         parts.append(("Time", time_lines(timing(clock, look.manifest))))
-    return visible("\n\n".join(f"{title}\n{'=' * len(title)}\n{body}" if title else body for title, body in parts if body))
+    return visible(
+        "\n\n".join(f"{title}\n{'=' * len(title)}\n{body}" if title else body for title, body in parts if body)
+    )
 
 
 def funnel_lines(look: Look) -> str:
     """What was kept, and what each step took."""
     about = look.manifest
-    kept = f"{number(about['kept'])} of {number(about['records'])} records kept ({share(about['kept'], about['records'])})"
+    kept = (
+        f"{number(about['kept'])} of {number(about['records'])} records kept ({share(about['kept'], about['records'])})"
+    )
     return visible(f"{look.recipe.name}: {kept}\n\n{funnel_text(look.steps)}")
 
 
@@ -51,7 +55,9 @@ def signal_lines(found: Iterable[Distribution]) -> str:
     rows = [["signal", "kept", "dropped", "bounds", "first", "5 %", "50 %", "95 %", "last", "null"]]
     for it in found:
         bounds = ", ".join(f"{'>=' if side == 'min' else '<='} {number(value)}" for side, value in it.bounds)
-        ends = (number(it.edges[0]), *map(number, it.quantiles.values()), number(it.edges[-1])) if it.edges else ("-",) * 5
+        ends = (
+            (number(it.edges[0]), *map(number, it.quantiles.values()), number(it.edges[-1])) if it.edges else ("-",) * 5
+        )
         rows.append([it.column, sparkline(it.kept), sparkline(it.dropped), bounds, *ends, number(it.nulls)])
     return table_text(rows, left=4)
 

@@ -89,7 +89,7 @@ function bounds() {
       ? `${signed(now.documents - data.kept[0])} documents, ${signed(now.words - data.kept[1])} words`
       : "as the recipe has it: move a bound";
     box.querySelector("button").hidden = box.querySelector("pre").hidden = !moved.length;
-    const flags = moved.map((it) => `--set ${data.paths[it.rule]}.${it.side}=${short(data.sliders[it.rule].stops[Number(it.input.value)])}`);
+    const flags = moved.map((it) => `--set ${data.paths[it.rule]}.${it.side}=${data.sliders[it.rule].stops[Number(it.input.value)]}`);
     box.querySelector("code").textContent = `curate run recipe.yaml --output NEW ${flags.join(" ")}`;
   };
   inputs.forEach((input) => input.addEventListener("input", draw));
