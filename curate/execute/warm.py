@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from curate.evaluate import evaluate
@@ -28,6 +29,7 @@ def warm(plan: Plan) -> None:
     from curate.kernels.lexer import count_words
 
     count_words(pa.array([SAMPLE]))
+    _read_json()
     for step in plan.steps:
         if type(step.operator).__module__.startswith("curate.operators."):
             with contextlib.suppress(Exception):  # what fails on this fails on documents too, and is reported there
@@ -35,6 +37,14 @@ def warm(plan: Plan) -> None:
     folder = cache_folder()
     for mark in _marks(plan) if folder else ():
         (folder / mark).touch()  # type: ignore[operator]
+
+
+def _read_json() -> None:
+    from curate.kernels import json_lines
+
+    data = np.frombuffer(b'{"text": "a\\n"}\n', np.uint8)
+    found = json_lines.members(data, json_lines.line_ends(data), json_lines.names({"text": json_lines.TEXTS}), 99)
+    json_lines.strings(data, found.kind[:, 0], found.span[:, 0])
 
 
 def _try(operator: Operator) -> None:
