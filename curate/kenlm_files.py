@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from curate.language_model import SPECIAL, special_hashes
+
 if TYPE_CHECKING:
     from curate.kernels.kneser_ney import Model
 
 MAGIC = b"mmap lm http://kheafield.com/code format version 5\n\0\0"
-SPECIAL = ("<unk>", "<s>", "</s>")
 
 
 def write_arpa(model: Model, words: pa.Array, path: Path) -> None:
@@ -38,7 +39,7 @@ def write_binary(model: Model, words: pa.Array, hashes: np.ndarray, path: Path) 
     from curate.kernels import ngram_text
 
     counts = np.diff(model.first).tolist()
-    hashes = np.concatenate([_special_hashes(), hashes])
+    hashes = np.concatenate([special_hashes()[1:], hashes])  # <unk> is what is not in the table
     header = _header(counts)
     sizes = [8, 12 * ngram_text.cells(counts[0]), 8 * (counts[0] + 1)]
     sizes += [(12 if n == model.order else 16) * ngram_text.cells(counts[n - 1]) for n in range(2, model.order + 1)]
@@ -65,10 +66,3 @@ def _header(counts: list[int]) -> bytes:
     fixed = struct.pack("<B3xfI?3xI", len(counts), 1.5, probing, has_words, version)
     header = sanity + fixed + struct.pack(f"<{len(counts)}Q", *counts)
     return header.ljust(-(-len(header) // 8) * 8, b"\0")
-
-
-def _special_hashes() -> np.ndarray:
-    """Of <s> and </s>; <unk> is what is not in the table."""
-    from curate.kernels.vocabulary import tokens
-
-    return tokens(pa.array(SPECIAL[1:])).hash

@@ -309,6 +309,7 @@ class Trainer(Operator, frozen=True):
 
     key     a uint64 column of the sketch, for models of any size: `fit` is called for one range of keys after the
             other, with all rows of the range; the model is what it returns, in that order, a chunk per range
+    chunks  true when `fit` copes with a table in chunks, which then stay on disk until they are used
     rounds  how often it is fitted: with more than one, `sketch` is also given the `model` of the round before (None
             in the first), and the last is applied
     """
@@ -317,6 +318,7 @@ class Trainer(Operator, frozen=True):
     scope: ClassVar[Literal["document", "corpus"]] = "corpus"
     work: ClassVar[str] = "sketch"
     key: ClassVar[str] = ""
+    chunks: ClassVar[bool] = False
     rounds: ClassVar[int] = 1
 
     def fitted_on(self) -> tuple[str, ...]:
@@ -336,6 +338,9 @@ class Trainer(Operator, frozen=True):
     def facts(self, model: pa.Table) -> dict[str, Any]:
         """What the manifest says of a model."""
         return {"model_rows": len(model)}
+
+    def export(self, model: pa.Table, folder: Path) -> None:
+        """Write the model into an empty folder, as files that other programs read; the default writes none."""
 
     def decide(self, made: Columns) -> Columns:
         """For each reason, true where a row fails, from the columns that `apply` has made (but those it edits)."""

@@ -214,23 +214,31 @@ def child(model: Model, node: Any, word: Any) -> Any:
 
 
 @kernel(allocates=False)
-def score(model: Model, tokens: Any, splits: Any, order: Any, out: Any) -> None:
-    """log10 of the probability of each sentence, given the words between its bounds, with its end."""
+def score(model: Model, tokens: Any, splits: Any, charged: Any, out: Any) -> None:
+    """log10 of the probability of each sentence, given its words, with its end.
+
+    Sums are of single precision and in KenLM's order, the backoff of the shortest context first; `charged` (float32) is
+    room for one of each order.
+    """
+    order = len(model.first) - 1
     for s in range(len(splits) - 1):
-        node, depth, total = np.int64(BOS), 1, 0.0
+        node, depth, total = np.int64(BOS), 1, np.float32(0)
         for t in range(splits[s], splits[s + 1] + 1):
             word = np.int64(tokens[t]) if t < splits[s + 1] else np.int64(EOS)
-            found = np.int64(-1)
+            found, n = np.int64(-1), 0
             while depth > 0:
                 found = child(model, node, word)
                 if found >= 0:
                     break
-                total += model.backoff[node]
+                charged[n] = model.backoff[node]
                 node = np.int64(model.suffix[node])
-                depth -= 1
+                n, depth = n + 1, depth - 1
             if depth == 0:
                 found = word
-            total += model.log[found]
+            log = model.log[found]
+            for k in range(n - 1, -1, -1):
+                log += charged[k]
+            total += log
             if depth + 1 < order:
                 node, depth = found, depth + 1
             elif depth == 1:

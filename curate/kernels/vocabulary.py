@@ -10,6 +10,7 @@ import pyarrow as pa
 from curate.kernels.bits import load8, load64, u64
 from curate.kernels.folding import load_upto8
 from curate.kernels.jit import inner, kernel
+from curate.kernels.ngram_counts import BOS, EOS
 from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.text import buffers, read_only
 
@@ -119,3 +120,22 @@ def murmur(data: Any, begin: Any, end: Any) -> Any:
         h = (h ^ load_upto8(data, i, end - i)) * m
     h = (h ^ h >> u64(47)) * m
     return h ^ h >> u64(47)
+
+
+@kernel(allocates=False)
+def mark(numbers: Any, tokens: Any, at: Any, stream: Any) -> Any:
+    """Write sentences from `at` on, each between its marks; in `tokens` 0 ends one, and k + 1 is word k.
+
+    A word whose number is 0 is left out. Returns the index after them.
+    """
+    is_first = True
+    for token in tokens:
+        if is_first:
+            stream[at] = BOS
+            at += 1
+        is_first = token == 0
+        own = EOS if is_first else numbers[token - 1]
+        if own > 0:
+            stream[at] = own
+            at += 1
+    return at
