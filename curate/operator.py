@@ -16,6 +16,7 @@ The argument names of the work method are the columns it reads, their annotation
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import os
@@ -363,7 +364,19 @@ def parameters(operator: Operator) -> dict[str, Any]:
 def _contents(files: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of each file, by its path below the folder of them all: it does not matter where that folder is."""
     top = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]) if files else ""
-    return {os.path.relpath(path, top): hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files}
+    return {os.path.relpath(path, top): _content(path, *_stamp(path)) for path in files}
+
+
+@functools.lru_cache(maxsize=1024)
+def _content(path: str, size: int, changed: int) -> str:
+    """SHA-256 of a file, which is read again when its size or the time of its last change differ."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def edits(operator: Operator, column: str) -> bool:

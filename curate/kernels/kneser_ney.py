@@ -12,6 +12,8 @@ import numpy as np
 from curate.kernels.jit import inner, kernel
 from curate.kernels.ngram_counts import BOS, EOS, Level, array, count
 
+NOTHING = np.empty(0, np.int64)
+SPENT = Level(*(np.empty(0, kind) for kind in (np.uint32, np.uint32, np.uint32, np.int64)))
 FALLBACK = (0.0, 0.5, 1.0, 1.5)  # discounts where counts of counts give none, as lmplz --discount_fallback has them
 
 
@@ -51,44 +53,52 @@ def estimate(tokens: np.ndarray, words: int, order: int, prune: tuple[int, ...] 
 
     >>> fitted = estimate(np.array([1, 3, 4, 2, 1, 3, 2], np.uint32), 5, 2)
     >>> (10.0 ** fitted.model.log[:5]).round(4).tolist()
-    [0.2, 1.0, 0.45, 0.175, 0.175]
+    [0.125, 1.0, 0.375, 0.25, 0.25]
     """
     levels = count(tokens, words, order, memory)
-    adjusted = [adjust(levels, n) for n in range(order)]
+    counts = [len(level.word) for level in levels]
     limits = [0, *(prune[min(n, len(prune) - 1)] if prune else 0 for n in range(1, order))]
-    kept = [limit_to(level.count, limit) for level, limit in zip(levels, limits, strict=True)]
-    found = [discounts(times) for times in adjusted]
+    kept = [above(level.count, limit) for level, limit in zip(levels, limits, strict=True)]
+    begun = after_bos(levels)
+    model = room_for([int(keep.sum()) if len(keep) else size for keep, size in zip(kept, counts, strict=True)])
+    found: list[tuple[tuple[float, ...], bool]] = []
     below = np.full(1, 1 / max(words - 1, 1))  # the uniform distribution: <s> is never predicted
-    logs, backoffs = [], []
-    for level, times, keep, (discount, _) in zip(levels, adjusted, kept, found, strict=True):
-        probability = array(len(times), np.float64)
-        weight = array(len(level.begin) - 1, np.float64)
-        smooth(level.begin, times, keep, level.suffix, below, np.array(discount), probability, weight)
-        if not logs:
+    for n in range(order):
+        times = levels[n].count if n + 1 == order else adjusted(levels[n], levels[n + 1], *begun[n], n == 0)
+        found.append(discounts(times))
+        probability, weight = array(len(times), np.float64), array(len(levels[n].begin) - 1, np.float64)
+        smooth(levels[n], times, kept[n], below, np.array(found[n][0]), probability, weight)
+        if n == 0:
             probability[BOS] = 1.0
-        logs.append(log10(probability))
-        backoffs.append(log10(weight))
+        new, lower = renumbered(kept[n]), renumbered(kept[n - 1]) if n else NOTHING
+        place(levels[n], probability, new, lower, n, model)
+        if n:
+            place_prefixes(levels[n], weight, new, lower, n, model)
         below = probability
-    model = packed(levels, kept, logs, backoffs[1:])
-    fallback = [n + 1 for n, (_, is_fallback) in enumerate(found) if is_fallback]
-    return Fitted(model, [discount for discount, _ in found], fallback, [len(level.word) for level in levels])
+        levels[n] = SPENT
+    model.begin[-1] = model.first[-1]
+    fallback = [n for n, (_, is_fallback) in enumerate(found, 1) if is_fallback]
+    return Fitted(model, [discount for discount, _ in found], fallback, counts)
 
 
-def adjust(levels: list[Level], n: int) -> np.ndarray:
-    """Adjusted counts of the n + 1-grams: how many different words come before, but for the highest order and for those
-    that begin with <s>, which occurrences count for."""
-    if n + 1 == len(levels):
-        return levels[n].count
-    times = array(len(levels[n].word), np.int64)
-    extend(levels[n + 1].suffix, times)
-    low, high = BOS, BOS + 1
-    for level in levels[1 : n + 1]:
-        low, high = level.begin[low], level.begin[high]
-    times[low:high] = levels[n].count[low:high] if n else 0
+def after_bos(levels: list[Level]) -> list[tuple[int, int]]:
+    """For each order, which of its n-grams begin with <s>."""
+    found = [(BOS, BOS + 1)]
+    for level in levels[1:]:
+        found.append((int(level.begin[found[-1][0]]), int(level.begin[found[-1][1]])))
+    return found
+
+
+def adjusted(level: Level, longer: Level, low: int, high: int, is_lowest: bool) -> np.ndarray:
+    """Adjusted counts: how many different words come before an n-gram; of those that begin with <s>, at low..high, how
+    often they occur."""
+    times = array(len(level.word), np.uint32)
+    extend(longer.suffix, times)
+    times[low:high] = 0 if is_lowest else level.count[low:high]
     return times
 
 
-def limit_to(counts: np.ndarray, limit: int) -> np.ndarray:
+def above(counts: np.ndarray, limit: int) -> np.ndarray:
     """1 where a count is above the limit; empty where no n-gram is left out."""
     return (counts > limit).astype(np.uint8) if limit else np.empty(0, np.uint8)
 
@@ -104,47 +114,17 @@ def discounts(times: np.ndarray) -> tuple[tuple[float, ...], bool]:
     return (found, False) if is_sound else (FALLBACK, True)
 
 
-def log10(values: np.ndarray) -> np.ndarray:
-    out = array(len(values), np.float32)
-    to_log(values, out)
-    return out
-
-
-def packed(
-    levels: list[Level], kept: list[np.ndarray], logs: list[np.ndarray], backoffs: list[np.ndarray]
-) -> Model:  # fmt: skip
-    """All orders in one trie, without the n-grams that are not kept."""
-    new = [renumbered(keep, len(level.word)) for level, keep in zip(levels, kept, strict=True)]
-    first = np.concatenate([[0], np.cumsum([int(numbers[-1]) for numbers in new])]).astype(np.int64)
+def room_for(sizes: list[int]) -> Model:
+    """A model of so many n-grams of each order, to be filled."""
+    first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     inner_nodes, nodes = int(first[-2]), int(first[-1])
-    model = Model(
-        first,
-        array(inner_nodes + 1, np.int64),
-        array(nodes, np.uint32),
-        array(inner_nodes, np.uint32),
-        array(nodes, np.float32),
-        array(inner_nodes, np.float32),
-    )
-    nothing = np.zeros(1, np.float32)
-    for n, level in enumerate(levels):
-        is_last = n + 1 == len(levels)
-        above = (np.zeros(1, np.int64),) * 2 if is_last else (levels[n + 1].begin, new[n + 1])
-        below = new[n - 1] if n else np.zeros(1, np.int64)
-        lower = backoffs[n] if not is_last else nothing
-        starts = first[n : n + 2], first[max(n - 1, 0)]
-        place(level, new[n], below, *above, logs[n], lower, *starts, n > 0, not is_last, model)
-    model.begin[-1] = nodes
-    return model
+    kinds = (nodes, np.uint32), (inner_nodes, np.uint32), (nodes, np.float32), (inner_nodes, np.float32)
+    return Model(first, array(inner_nodes + 1, np.int64), *(array(*kind) for kind in kinds))
 
 
-def renumbered(keep: np.ndarray, size: int) -> np.ndarray:
-    """New numbers of n-grams, as many as there are and one more; that of one that is left out is the next one's."""
-    new = array(size + 1, np.int64)
-    if len(keep):
-        np.cumsum(keep, out=new[1:])
-    else:
-        new[:] = np.arange(size + 1)
-    return new
+def renumbered(keep: np.ndarray) -> np.ndarray:
+    """New numbers of n-grams when some go, and how many stay; that of one that goes is the next one's."""
+    return np.concatenate([[0], np.cumsum(keep, dtype=np.int64)]) if len(keep) else NOTHING
 
 
 @kernel(allocates=False)
@@ -155,12 +135,10 @@ def extend(suffix: Any, times: Any) -> None:
 
 
 @kernel(allocates=False)
-def smooth(
-    begin: Any, times: Any, keep: Any, suffix: Any, below: Any, discount: Any, probability: Any, weight: Any
-) -> None:
+def smooth(level: Level, times: Any, keep: Any, below: Any, discount: Any, probability: Any, weight: Any) -> None:
     """Probabilities of the n-grams, and what each of their prefixes leaves to the order below."""
-    for prefix in range(len(begin) - 1):
-        low, high = begin[prefix], begin[prefix + 1]
+    for prefix in range(len(level.begin) - 1):
+        low, high = level.begin[prefix], level.begin[prefix + 1]
         total, left = 0.0, 0.0
         for i in range(low, high):
             is_kept = len(keep) == 0 or keep[i] != 0
@@ -170,31 +148,42 @@ def smooth(
         weight[prefix] = share
         for i in range(low, high):
             own = (times[i] - discount[min(times[i], 3)]) / total if total > 0 else 0.0
-            probability[i] = own + share * below[suffix[i]]
+            probability[i] = own + share * below[level.suffix[i]]
+
+
+@inner
+def log10(value: Any) -> Any:
+    """0 for 0, which is what an n-gram leaves to the order below that discounts take nothing from."""
+    return np.log10(value) if value > 0 else 0.0
+
+
+@inner
+def moved(new: Any, i: Any) -> Any:
+    """The new number of an n-gram."""
+    return np.int64(new[i]) if len(new) else np.int64(i)
 
 
 @kernel(allocates=False)
-def to_log(values: Any, out: Any) -> None:
-    """log10; 0 for 0, which only a prefix that leaves nothing has."""
-    for i in range(len(values)):
-        out[i] = np.log10(values[i]) if values[i] > 0 else 0.0
-
-
-@kernel(allocates=False)
-def place(
-    level: Level, new: Any, below: Any, begin: Any, above: Any, log: Any, backoff: Any, first: Any, lower: Any,
-    has_suffix: Any, has_children: Any, model: Model
-) -> None:  # fmt: skip
-    """Copy one order to its place in the trie."""
+def place(level: Level, probability: Any, new: Any, lower: Any, n: Any, model: Model) -> None:
+    """Put the n-grams of one order in their place, the n-th from 0."""
     for i in range(len(level.word)):
-        if new[i] == new[i + 1]:
+        if len(new) and new[i] == new[i + 1]:
             continue
-        node = first[0] + new[i]
-        model.word[node], model.log[node] = level.word[i], log[i]
-        if has_children:
-            model.backoff[node] = backoff[i]
-            model.begin[node] = first[1] + above[begin[i]]
-            model.suffix[node] = lower + below[level.suffix[i]] if has_suffix else 0
+        node = model.first[n] + moved(new, i)
+        model.word[node], model.log[node] = level.word[i], log10(probability[i])
+        if node < len(model.suffix):
+            model.suffix[node] = model.first[n - 1] + moved(lower, level.suffix[i]) if n > 0 else 0
+
+
+@kernel(allocates=False)
+def place_prefixes(level: Level, weight: Any, new: Any, lower: Any, n: Any, model: Model) -> None:
+    """Say of the n-grams one order below what they leave to the one below them, and where their children begin."""
+    for prefix in range(len(level.begin) - 1):
+        if len(lower) and lower[prefix] == lower[prefix + 1]:
+            continue
+        node = model.first[n - 1] + moved(lower, prefix)
+        model.backoff[node] = log10(weight[prefix])
+        model.begin[node] = model.first[n] + moved(new, level.begin[prefix])
 
 
 # ---------------------------------------------------------------- what a text is worth to a model

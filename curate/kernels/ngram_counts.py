@@ -28,7 +28,7 @@ class Level(NamedTuple):
 
     word: np.ndarray  # uint32, the last word
     suffix: np.ndarray  # uint32, the number in the order below of the n-gram without its first word
-    count: np.ndarray  # int64, occurrences
+    count: np.ndarray  # uint32, occurrences
     begin: np.ndarray  # int64, one more than there are n-grams of the order below
 
 
@@ -49,7 +49,7 @@ def count(tokens: np.ndarray, words: int, order: int, memory: int) -> list[Level
     >>> [level.count.tolist() for level in levels]
     [[0, 2, 2, 2, 1], [2, 1, 1, 1]]
     """
-    found = np.zeros(words, np.int64)
+    found = np.zeros(words, np.uint32)
     tally(tokens, found)
     levels = [Level(np.arange(words, dtype=np.uint32), np.zeros(words, np.uint32), found, np.array([0, words]))]
     before = tokens
@@ -73,13 +73,14 @@ def grow(
     if len(after):
         after[:] = NONE
     for low, high in ranges(counts, max(memory // SORTED, 1 << 16)):
-        room = int(counts[low:high].sum())
+        room = int(counts[low:high].sum(dtype=np.int64))
         key, at = sort(*gather(tokens, before, low, high, words, room), bits(high - low, words))
         size = int(distinct(key))
-        part = [array(size, kind) for kind in (np.uint32, np.uint32, np.int64)]
+        part = [array(size, kind) for kind in (np.uint32, np.uint32, np.uint32)]
         number(key, at, before, low, words, total, *part, begin, after)
         parts.append(part)
         total += size
+        del key, at
     np.cumsum(begin, out=begin)
     return Level(*map(joined, zip(*parts, strict=True)), begin)
 
@@ -90,7 +91,7 @@ def ranges(counts: np.ndarray, capacity: int) -> list[tuple[int, int]]:
     >>> ranges(np.array([3, 1, 1, 9, 1]), 5)
     [(0, 3), (3, 4), (4, 5)]
     """
-    ends, cuts = np.cumsum(counts), [0]
+    ends, cuts = np.cumsum(counts, dtype=np.int64), [0]
     while cuts[-1] < len(counts):
         done = ends[cuts[-1] - 1] if cuts[-1] else 0
         cuts.append(max(int(np.searchsorted(ends, done + capacity, side="right")), cuts[-1] + 1))
