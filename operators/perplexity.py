@@ -139,22 +139,21 @@ def perplexities(lines: pa.Array, model: Any, spell: str) -> np.ndarray:
     from curate.kernels.lexer import count_words
     from curate.kernels.rounding import rounded
 
-    texts = lines.to_pylist()
-    if spell:
-        texts = [" ".join(line) for line in speller(spell).encode(texts, out_type=str, num_threads=1)]
-        lines = pa.array(texts, pa.string())
+    lines = pieces.encode(lines, speller(spell)) if spell else lines
     score = model.score
-    logs = np.array([score(text) for text in texts])  # the binding takes one at a time
+    logs = np.array([score(line) for line in lines.to_pylist()])  # the binding takes one at a time
     tokens = count_words(lines)
     values = 10.0 ** (-logs / (tokens + 1))
     return np.where(tokens > 0, rounded(values, 1), np.nan)
 
 
 @functools.lru_cache(maxsize=64)
-def speller(path: str) -> Any:
-    """A SentencePiece model, loaded once per process."""
+def speller(path: str) -> bytes:
+    """The content of a SentencePiece model, read once per process."""
     try:
-        return pieces.processor(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        pieces.processor(content)
+        return content
     except PlanError as error:
         raise PlanError(f"ccnet_perplexity: {path}: {error}") from error
 
