@@ -129,15 +129,16 @@ class TrainKenlm(Trainer, frozen=True):
             (folder / "sp.model").write_bytes(found.pieces)
 
     def apply(self, text: pa.StringArray, model: pa.Table) -> Columns:
+        from curate.kernels.lexer import count_words
         from curate.kernels.vocabulary import tokens
 
         found = language_model.unpacked(model)
         if found is None:
             return {"perplexity": pa.nulls(len(text), pa.float64())}
         units, bounds = self._sentences(text)
-        split = tokens(spelled(units, found.pieces))
-        logs = found.score(split)
-        return {"perplexity": language_model.perplexity(logs, np.diff(split.splits), bounds)}
+        lines = spelled(units, found.pieces)
+        logs = found.score(tokens(lines))
+        return {"perplexity": language_model.perplexity(logs, count_words(lines), bounds)}
 
     def _sentences(self, text: pa.Array) -> tuple[pa.Array, np.ndarray]:
         """All sentences of a batch, normalised, and where each document's begin."""
