@@ -30,7 +30,7 @@ def write_arpa(model: Model, words: pa.Array, path: Path) -> None:
         for n in range(1, model.order + 1):
             out.write(b"\n\\%d-grams:\n" % n)
             for piece in lines(model, vocabulary, n):
-                out.write(memoryview(piece))
+                out.write(piece.data)
         out.write(b"\n\\end\\\n")
 
 

@@ -58,13 +58,13 @@ def estimate(tokens: np.ndarray, words: int, order: int, prune: tuple[int, ...] 
     levels = count(tokens, words, order, memory)
     counts = [len(level.word) for level in levels]
     limits = [0, *(prune[min(n, len(prune) - 1)] if prune else 0 for n in range(1, order))]
-    kept = [above(level.count, limit) for level, limit in zip(levels, limits, strict=True)]
+    kept = [above(level.times, limit) for level, limit in zip(levels, limits, strict=True)]
     begun = after_bos(levels)
     model = room_for([int(keep.sum()) if len(keep) else size for keep, size in zip(kept, counts, strict=True)])
     found: list[tuple[tuple[float, ...], bool]] = []
     below = np.full(1, 1 / max(words - 1, 1))  # the uniform distribution: <s> is never predicted
     for n in range(order):
-        times = levels[n].count if n + 1 == order else adjusted(levels[n], levels[n + 1], *begun[n], n == 0)
+        times = levels[n].times if n + 1 == order else adjusted(levels[n], levels[n + 1], *begun[n], n == 0)
         found.append(discounts(times))
         probability, weight = array(len(times), np.float64), array(len(levels[n].begin) - 1, np.float64)
         smooth(levels[n], times, kept[n], below, np.array(found[n][0]), probability, weight)
@@ -94,7 +94,7 @@ def adjusted(level: Level, longer: Level, low: int, high: int, is_lowest: bool) 
     often they occur."""
     times = array(len(level.word), np.uint32)
     extend(longer.suffix, times)
-    times[low:high] = 0 if is_lowest else level.count[low:high]
+    times[low:high] = 0 if is_lowest else level.times[low:high]
     return times
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ class Level(NamedTuple):
 
     word: np.ndarray  # uint32, the last word
     suffix: np.ndarray  # uint32, the number in the order below of the n-gram without its first word
-    count: np.ndarray  # uint32, occurrences
+    times: np.ndarray  # uint32, occurrences
     begin: np.ndarray  # int64, one more than there are n-grams of the order below
 
 
@@ -46,7 +47,7 @@ def count(tokens: np.ndarray, words: int, order: int, memory: int) -> list[Level
     """The n-grams of up to `order` words in a stream (uint32) of sentences, each with BOS before and EOS after it.
 
     >>> levels = count(np.array([1, 3, 4, 2, 1, 3, 2], np.uint32), 5, 2, 1 << 20)
-    >>> [level.count.tolist() for level in levels]
+    >>> [level.times.tolist() for level in levels]
     [[0, 2, 2, 2, 1], [2, 1, 1, 1]]
     """
     found = np.zeros(words, np.uint32)
@@ -55,7 +56,7 @@ def count(tokens: np.ndarray, words: int, order: int, memory: int) -> list[Level
     before = tokens
     for n in range(2, order + 1):
         after = array(len(tokens) if n < order else 0, np.uint32)
-        levels.append(grow(tokens, before, after, words, levels[-1].count, memory))
+        levels.append(grow(tokens, before, after, words, levels[-1].times, memory))
         before = after
     return levels
 
@@ -82,7 +83,8 @@ def grow(
         total += size
         del key, at
     np.cumsum(begin, out=begin)
-    return Level(*map(joined, zip(*parts, strict=True)), begin)
+    word, suffix, times = map(joined, zip(*parts, strict=True))
+    return Level(word, suffix, times, begin)
 
 
 def ranges(counts: np.ndarray, capacity: int) -> list[tuple[int, int]]:
@@ -98,10 +100,10 @@ def ranges(counts: np.ndarray, capacity: int) -> list[tuple[int, int]]:
     return [*itertools.pairwise(cuts)] or [(0, 0)]
 
 
-def joined(parts: Any) -> np.ndarray:
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Arrays one after the other."""
     if len(parts) == 1:
-        return parts[0]  # type: ignore[no-any-return]
+        return parts[0]
     whole = array(sum(map(len, parts)), parts[0].dtype)
     at = 0
     for part in parts:

@@ -23,7 +23,7 @@ def stream(sentences):
 
 def twin(sentences, words, order, prune):
     """(n-gram -> probability, context -> what it leaves), by Chen and Goodman's formulas on tuples."""
-    raw = [Counter() for _ in range(order + 1)]
+    raw: list[Counter] = [Counter() for _ in range(order + 1)]
     for sentence in sentences:
         marked = (1, *sentence, 2)
         for n in range(1, order + 1):
@@ -33,7 +33,8 @@ def twin(sentences, words, order, prune):
         before = Counter(gram[1:] for gram in raw[n + 1])
         times[n] = Counter({gram: raw[n][gram] if gram[0] == 1 and n > 1 else before[gram] for gram in raw[n]})
         times[n] += Counter()
-    probability, left = {}, {(): 1.0}
+    probability: dict[tuple, float] = {}
+    left: dict[tuple, float] = {(): 1.0}
     for n in range(1, order + 1):
         discount = discounts(np.array([*times[n].values()]))[0]
         limit = 0 if n == 1 or not prune else prune[min(n - 1, len(prune) - 1)]
@@ -58,7 +59,8 @@ def twin(sentences, words, order, prune):
 
 def flat(model):
     """n-gram -> (log10 probability, log10 backoff or None), read off the trie."""
-    found, paths = {}, {}
+    found: dict[tuple, tuple] = {}
+    paths: dict[int, tuple] = {}
     for n in range(1, model.order + 1):
         first = [(int(model.word[k]),) for k in range(model.first[n - 1], model.first[n])]
         grams = first if n == 1 else [paths[k] for k in range(model.first[n - 1], model.first[n])]
@@ -200,7 +202,7 @@ def test_sorting_in_ranges_gives_the_same_ngrams():
     whole, parts = (count(stream(sentences), 500, 4, memory) for memory in (1 << 30, 1))
     for level, other in zip(whole, parts, strict=True):
         assert all((one == two).all() for one, two in zip(level, other, strict=True))
-    assert len(ranges(whole[1].count, 1 << 16)) > 2
+    assert len(ranges(whole[1].times, 1 << 16)) > 2
 
 
 def test_adjusted_counts_are_occurrences_after_the_beginning_of_a_sentence():

@@ -55,7 +55,7 @@ def test_each_language_has_its_model_and_cut_offs() -> None:
         assert name == (None if value is None else "head" if value < head else "middle" if value < middle else "tail")
 
 
-def broken(change: Callable[[Path], None], tmp_path: Path) -> str:
+def broken(change: Callable[[Path], object], tmp_path: Path) -> str:
     """What is said of a folder of models after a change."""
     folder = tmp_path / "lm_sp"
     shutil.copytree(LM_SP, folder)
@@ -81,7 +81,7 @@ def broken(change: Callable[[Path], None], tmp_path: Path) -> str:
 def test_wrong_files_are_refused_before_the_corpus_is_read(
     name: str, content: bytes, said: str, tmp_path: Path
 ) -> None:
-    told = broken(lambda folder: (folder / name).write_bytes(content) and None, tmp_path)
+    told = broken(lambda folder: (folder / name).write_bytes(content), tmp_path)
     assert said in told
     assert name in told
 

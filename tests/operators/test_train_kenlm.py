@@ -90,7 +90,7 @@ def test_each_line_is_a_sentence() -> None:
     model = train(by_line, REFERENCE)
     one, two, both = scored(by_line, model, ["The gate is open.", "No cat.", "The gate is open.\nNo cat."])
     tokens = [5, 3]
-    logs = [np.log10(value) * size for value, size in zip((one, two), tokens, strict=True)]
+    logs = [np.log10(float(value or 0)) * size for value, size in zip((one, two), tokens, strict=True)]
     assert both == pytest.approx(10 ** (sum(logs) / sum(tokens)), abs=0.1)
 
 
