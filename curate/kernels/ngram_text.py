@@ -191,10 +191,10 @@ def bits(value: Any) -> Any:
 @inner
 def vacant(table: Any, key: Any) -> Any:
     """Write the key into the first free cell from its own on; returns which."""
-    at = np.int64(key % u64(len(table)))
+    at: Any = np.int64(key % u64(len(table)))
     while table[at, 0] | table[at, 1]:
         at += 1
         if at == len(table):
-            at = 0
+            at = np.int64(0)
     table[at, 0], table[at, 1] = key & u64(0xFFFFFFFF), key >> u64(32)
     return at
