@@ -222,6 +222,7 @@ class _Run:
             "funnel": funnel.to_plain(),
             "corpus": self._corpus_facts(),
             **self._contamination(),
+            **self._models(),
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
@@ -263,6 +264,12 @@ class _Run:
 
         models = [(step.step, read_table(self.store.model(step.corpus_key))) for step in steps]
         return {"contamination": write_contamination(self.store.path(), models)}
+
+    def _models(self) -> dict[str, Any]:
+        """Files of the models that were trained, at models/STEP/, and of those that were only read: content by step."""
+        trained = export.models(self.plan, self.store)
+        read = {step.step.name: step.operator.identity()["files"] for step in self.plan.steps if step.operator.files()}
+        return {**({"models": trained} if trained else {}), **({"files_read": read} if read else {})}
 
     def _add_clock(self, clock: dict[str, float]) -> None:
         for part, seconds in clock.items():

@@ -16,6 +16,7 @@ The argument names of the work method are the columns it reads, their annotation
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import os
@@ -309,6 +310,7 @@ class Trainer(Operator, frozen=True):
 
     key     a uint64 column of the sketch, for models of any size: `fit` is called for one range of keys after the
             other, with all rows of the range; the model is what it returns, in that order, a chunk per range
+    chunks  true when `fit` copes with a table in chunks, which then stay on disk until they are used
     rounds  how often it is fitted: with more than one, `sketch` is also given the `model` of the round before (None
             in the first), and the last is applied
     """
@@ -317,6 +319,7 @@ class Trainer(Operator, frozen=True):
     scope: ClassVar[Literal["document", "corpus"]] = "corpus"
     work: ClassVar[str] = "sketch"
     key: ClassVar[str] = ""
+    chunks: ClassVar[bool] = False
     rounds: ClassVar[int] = 1
 
     def fitted_on(self) -> tuple[str, ...]:
@@ -336,6 +339,9 @@ class Trainer(Operator, frozen=True):
     def facts(self, model: pa.Table) -> dict[str, Any]:
         """What the manifest says of a model."""
         return {"model_rows": len(model)}
+
+    def export(self, model: pa.Table, folder: Path) -> None:
+        """Write the model into an empty folder, as files that other programs read; the default writes none."""
 
     def decide(self, made: Columns) -> Columns:
         """For each reason, true where a row fails, from the columns that `apply` has made (but those it edits)."""
@@ -358,7 +364,19 @@ def parameters(operator: Operator) -> dict[str, Any]:
 def _contents(files: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of each file, by its path below the folder of them all: it does not matter where that folder is."""
     top = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]) if files else ""
-    return {os.path.relpath(path, top): hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files}
+    return {os.path.relpath(path, top): _content(path, *_stamp(path)) for path in files}
+
+
+@functools.lru_cache(maxsize=1024)
+def _content(path: str, size: int, changed: int) -> str:
+    """SHA-256 of a file, which is read again when its size or the time of its last change differ."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def edits(operator: Operator, column: str) -> bool:

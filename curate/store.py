@@ -7,7 +7,7 @@
     .work/members/<pass key>/<shard>.arrow       what a shard hands to a corpus-wide step
     .work/documents/<pass key>/<shard>.arrow     row by row: the sketch's digest, a tag and a rank, for a deduplicator
     .work/pieces/<shard>.arrow                   rows that an expander made; a shard of its own from then on
-    .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model
+    .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model, and its files for others
     .work/done/<key>/<shard>.json                receipts: that work is finished and need not be done again
 
 Files appear whole or not at all: they are written under a temporary name and renamed.
@@ -63,6 +63,9 @@ class Store(msgspec.Struct, frozen=True):
 
     def model(self, corpus_key: str, round: int = 0) -> Path:
         return self.work("corpus", corpus_key, f"model-{round}.arrow")
+
+    def exported(self, corpus_key: str) -> Path:
+        return self.work("corpus", corpus_key, "files")
 
     def part(self, corpus_key: str, round: int, name: str) -> Path:
         return self.work("corpus", corpus_key, f"parts-{round}", f"{name}.arrow")
@@ -142,6 +145,20 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

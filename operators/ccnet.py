@@ -73,3 +73,8 @@ def bucket(language: pa.StringArray, perplexity: pa.DoubleArray) -> pa.Array:
     head, middle = (pa.array(column).take(at) for column in np.array([*known.values()]).T)
     beyond = [pc.greater_equal(perplexity, limit).cast(pa.int32()) for limit in (head, middle)]
     return pc.add(*beyond)
+
+
+def bucket_names(language: pa.StringArray, perplexity: pa.DoubleArray) -> pa.Array:
+    """head, middle or tail for each row, or null."""
+    return pa.array(["head", "middle", "tail"]).take(bucket(language, perplexity))

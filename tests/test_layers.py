@@ -27,9 +27,10 @@ addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | addresses assets extraction family lsh operator evaluate sql errors \
-                                                  kernels msgspec numpy pyarrow | fasttext kenlm publicsuffixlist \
-                                                  tokenizers zstandard
+models:    pieces language_model kenlm_files    | language_model errors msgspec numpy pyarrow | kernels sentencepiece
+operators: operators.*                          | addresses assets extraction family lsh pieces language_model \
+                                                  operator evaluate sql errors kernels msgspec numpy pyarrow | \
+                                                  kenlm_files fasttext kenlm publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

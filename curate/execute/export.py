@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from curate.execute.tasks import Task, address, fate, outcomes
 from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
 from curate.plan import Plan, fingerprint
+from curate.store import Store, whole_folder
 
 LAYOUT = 4  # bump when the shape of the output changes
 ROW_GROUP_BYTES = 64_000_000
@@ -56,6 +59,32 @@ def schemas(plan: Plan) -> tuple[pa.Schema, pa.Schema]:
     decision += [pa.field("failed_rules", pa.list_(pa.string()))]
     decision += [pa.field("text_bytes", pa.int64()), pa.field("text_words", pa.int32())]
     return pa.schema([*text, *rest]), pa.schema([plan.schema.field("id"), *decision, *rest])
+
+
+def models(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """Put the files of models that were trained into models/STEP/ of the run folder, and say what they are."""
+    top, found = store.path("models"), []
+    with whole_folder(top) as folder:
+        for step in plan.steps:
+            made = store.exported(step.corpus_key)
+            files = sorted(made.iterdir()) if step.corpus_key and made.is_dir() else []
+            for file in files:
+                (folder / step.step.name).mkdir(exist_ok=True)
+                _link(file, folder / step.step.name / file.name)
+                digest = hashlib.file_digest(file.open("rb"), "sha256").hexdigest()
+                path = f"models/{step.step.name}/{file.name}"
+                found.append({"path": path, "bytes": file.stat().st_size, "sha256": digest})
+    if not found:
+        shutil.rmtree(top)
+    return found
+
+
+def _link(file: Path, path: Path) -> None:
+    """The same file under another name, or a copy where the disk has no links."""
+    try:
+        os.link(file, path)
+    except OSError:
+        shutil.copyfile(file, path)
 
 
 def provenance(plan: Plan) -> dict[str, str]:

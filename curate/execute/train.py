@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from curate.execute.batch import blamed
-from curate.execute.batches import BatchFile, BatchWriter, read_table, write_table
+from curate.execute.batches import BatchFile, BatchWriter, read_chunks, read_table, write_table
 from curate.execute.tasks import Task, sketch_schema
 from curate.operator import Trainer
 from curate.plan import Pass, Plan, PlannedStep
-from curate.store import Store
+from curate.store import Store, whole_folder
 
 ROWS_PER_RANGE = 1_000_000  # rows of sketches that `fit` is given at a time by a trainer with a key
 Map = Callable[[Iterable[Task]], Iterable[tuple[Task, dict[str, Any]]]]
@@ -31,9 +31,13 @@ def train(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, r
     files = [store.members(this.key, plan.shards[number].key) for number in plan.taking_part(this)]
     path = store.model(step.corpus_key, this.round)
     if not step.operator.key:
+        sketches = pa.concat_tables([read_chunks(file) for file in files])
         with blamed(step, "corpus-wide"):
-            model = step.operator.fit(pa.concat_tables([read_table(file) for file in files]).combine_chunks())
+            model = step.operator.fit(sketches if step.operator.chunks else sketches.combine_chunks())
         write_table(path, model)
+        if this.round == step.operator.rounds - 1:
+            with whole_folder(store.exported(step.corpus_key)) as folder, blamed(step, "corpus-wide"):
+                step.operator.export(read_table(path), folder)
         return step.operator.facts(model)
     rows = sum(len(batch) for file in files for batch in BatchFile(file))
     count = max(1, -(-rows // ROWS_PER_RANGE))

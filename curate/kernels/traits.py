@@ -22,7 +22,7 @@ from curate.kernels.unicode import ALPHA, VERSION, WORD, tables
 FILE = Path(__file__).parent / f"traits-{VERSION}.npz"
 
 # The thirteen classes of unicode.py, and these:
-ALNUM, DIGIT, DECIMAL, MARK, TERMINAL, SPECIAL, SYMBOL, SINGLE = (1 << k for k in range(13, 21))
+ALNUM, DIGIT, DECIMAL, MARK, TERMINAL, SPECIAL, SYMBOL, SINGLE, NONSPACING = (1 << k for k in range(13, 22))
 
 # Ends of sentences in all scripts: the set datatrove takes for FineWeb, mostly Unicode's Sentence_Terminal.
 TERMINALS = """21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736
@@ -84,6 +84,7 @@ def build() -> dict[str, np.ndarray]:
         "digit": str.isdigit,
         "decimal": str.isdecimal,
         "mark": lambda char: unicodedata.category(char).startswith("M"),
+        "nonspacing": lambda char: unicodedata.category(char) == "Mn",
     }
     found = {}
     for name, test in tests.items():
@@ -100,7 +101,8 @@ def traits() -> Traits:
     points = np.arange(0x110000)
     kinds = unicode.classes[(unicode.page[points >> 8].astype(np.int64) << 8) | (points & 255)].astype(np.uint32)
     with np.load(FILE) as stored:
-        sets = [(DIGIT, stored["digit"]), (DECIMAL, stored["decimal"]), (MARK, stored["mark"])]
+        pinned = ((DIGIT, "digit"), (DECIMAL, "decimal"), (MARK, "mark"), (NONSPACING, "nonspacing"))
+        sets = [(bit, stored[name]) for bit, name in pinned]
     texts = ((TERMINAL, TERMINALS), (SPECIAL, SPECIALS), (SPECIAL, EMOJI), (SYMBOL, SYMBOLS), (SINGLE, UNSPACED))
     for bit, rows in [*sets, *((bit, ranges(text)) for bit, text in texts)]:
         for first, last in rows:

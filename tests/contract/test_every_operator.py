@@ -1,5 +1,6 @@
 """Every operator that is found, built in or from an installed plug-in, holds the whole contract."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from curate.operators.extract import ExtractText
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
+from curate.operators.perplexity import CcnetPerplexity, PerplexityBuckets
 from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.repeats import DedupLines, DedupSubstrings
 from curate.operators.sample import Sample
 from curate.operators.select import SelectTop
 from curate.operators.split import Split
+from curate.operators.train_kenlm import TrainKenlm
 from curate.operators.url import UrlCategories
 from curate.recipe import Recipe
 from curate.testing import Check, example, parametrize
@@ -31,6 +34,7 @@ RULES: dict[str, Any] = {
 }
 
 SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
+LM_SP = str(Path(__file__).resolve().parents[1] / "data/lm_sp")
 RPV2 = Path(__file__).resolve().parents[1] / "data/redpajama"
 RPV2_LISTS: dict[str, Any] = {
     "stop_words": str(RPV2 / "stop_words.json"),
@@ -40,6 +44,7 @@ RPV2_LISTS: dict[str, Any] = {
 
 # Operators with required parameters, and second instances where parameters choose another way through the code.
 EXAMPLES: dict[type[Operator], list[Operator]] = {
+    CcnetPerplexity: [CcnetPerplexity(models=LM_SP)] if find_spec("kenlm") else [],  # it needs a C++ compiler
     DedupExact: [DedupExact(), DedupExact(by="raw")],
     DedupLines: [
         DedupLines(),
@@ -64,9 +69,16 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
     UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],
+    PerplexityBuckets: [PerplexityBuckets(), PerplexityBuckets(per=None, quantiles=(0.1, 0.9))],
+    TrainKenlm: [
+        TrainKenlm(reference=("wiki",), tokens="words", order=2, sentence="line", prune=(0, 1)),
+        TrainKenlm(reference=("wiki",), vocabulary=500, sample=10, order=3),
+    ],
     Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
 }
-OPERATORS = [one for cls in registry.builtin().values() for one in EXAMPLES.get(cls) or [example(cls)]]
+OPERATORS = [one for cls in registry.builtin().values() for one in EXAMPLES.get(cls, [])] + [
+    example(cls) for cls in registry.builtin().values() if cls not in EXAMPLES
+]
 
 
 @parametrize(*OPERATORS)

@@ -1,0 +1,109 @@
+"""What models cost: our operators against a tight loop over the library alone, same documents, one core, one run.
+
+python -m benchmarks.models [CASE ...] [--documents FILE.jsonl.zst] [--megabytes 5] [--rounds 5]
+
+A case is a function of the documents that says what is timed; CASES names them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.language import DOCUMENTS, read
+from curate.kernels.ccnet import normalised
+from curate.operators.perplexity import perplexities
+from curate.operators.train_kenlm import TrainKenlm
+from curate.pieces import encode
+
+
+class Timed(NamedTuple):
+    """One row: what, the library in a loop (None: there is none to compare with), ours, and bytes that go through."""
+
+    name: str
+    direct: Callable[[], Any] | None
+    ours: Callable[[], Any]
+    bytes: int
+
+
+def kenlm(texts: pa.Array) -> Iterator[Timed]:
+    """SentencePiece and KenLM, by models trained on the documents themselves."""
+    from kenlm import Model
+    from sentencepiece import SentencePieceProcessor
+
+    lines = normalised(texts)
+    size = lines.nbytes
+    trainer = TrainKenlm(reference=("documents",), vocabulary=8000, formats=("binary",))
+    pieces = trainer.fit(trainer.sketch(texts))
+    model = trainer.fit(trainer.sketch(texts, pieces))
+    folder = Path(tempfile.mkdtemp())
+    trainer.export(model, folder)
+    loaded, spell = Model(str(folder / "lm.arpa.bin")), SentencePieceProcessor(model_file=str(folder / "sp.model"))
+    content, plain = (folder / "sp.model").read_bytes(), lines.to_pylist()
+    spelled = encode(lines, content)
+    joined = spelled.to_pylist()
+
+    def both() -> list[float]:
+        return [loaded.perplexity(" ".join(spell.encode(line, out_type=str))) for line in plain]
+
+    yield Timed("CCNet's normalisation", None, lambda: normalised(texts), texts.nbytes)
+    direct = [lambda: [" ".join(spell.encode(line, out_type=str)) for line in plain], both]
+    yield Timed("SentencePiece", direct[0], lambda: encode(lines, content), size)
+    yield Timed(
+        "KenLM", lambda: [loaded.perplexity(line) for line in joined], lambda: perplexities(spelled, loaded, ""), size
+    )
+    whole = str(folder / "sp.model")
+    yield Timed("SentencePiece and KenLM", direct[1], lambda: perplexities(lines, loaded, whole), size)
+    yield Timed("train_kenlm: perplexity", both, lambda: trainer.apply(texts, model), size)
+    words = TrainKenlm(reference=("documents",), tokens="words", formats=())
+    yield Timed("train_kenlm: training, words", None, lambda: words.fit(words.sketch(texts)), texts.nbytes)
+
+
+CASES: dict[str, Callable[[pa.Array], Iterator[Timed]]] = {"kenlm": kenlm}
+
+
+def best_of(rounds: int, *functions: Callable[[], object]) -> Iterator[float]:
+    """Least CPU time of each function in seconds; they take turns, so that a busy moment hits them alike."""
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(rounds):
+        for function, seconds in zip(functions, times, strict=True):
+            begin = time.process_time()
+            function()
+            seconds.append(time.process_time() - begin)
+    return map(min, times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--documents", type=Path, default=DOCUMENTS)
+    parser.add_argument("--megabytes", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    texts = pa.array(read(options.documents), pa.string())
+    while texts.nbytes > options.megabytes * 1e6:
+        texts = pa.concat_arrays([texts[: len(texts) * 9 // 10]])
+    table = Table(title=f"models, one core, {texts.nbytes / 1e6:.1f} MB")
+    for head in ("case", "the library alone, MB/s", "ours, MB/s", "ours costs more"):
+        table.add_column(head, justify="left" if head == "case" else "right")
+    for name in options.cases or CASES:
+        for timed in CASES[name](texts):
+            timed.ours()  # compiles and loads
+            functions = [timed.ours, *([timed.direct] if timed.direct else [])]
+            ours, *direct = best_of(options.rounds, *functions)
+            speeds = [f"{timed.bytes / seconds / 1e6:,.1f}" for seconds in (*direct, ours)]
+            more = f"{ours / direct[0] - 1:+.0%}" if direct else ""
+            table.add_row(timed.name, *([""] if not direct else []), *speeds, more)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
