@@ -255,11 +255,25 @@ def decided_in_memory(
     operator: Deduplicator, sketch: pa.Table, keys: np.ndarray, rows: np.ndarray, columns: Mapping[str, pa.Array]
 ) -> dict[str, pa.Array]:
     """What the operator writes for the rows of a corpus in memory, and `dropped_by`."""
+    if operator.bloom:
+        return _remembered(operator, keys, rows, len(sketch))
     pairs, similarity = pairs_in_memory(operator, sketch, keys, rows, columns)
     rank = ranks_of(operator, columns, len(sketch))
     decided, _ = settle(operator.link, pairs, similarity, lambda items: rank[items])
     decided = filled(operator, decided, lambda items: sketch.take(pa.array(items)).combine_chunks())
     return _columns(operator, decided, len(sketch))
+
+
+def _remembered(operator: Deduplicator, keys: np.ndarray, rows: np.ndarray, size: int) -> dict[str, pa.Array]:
+    """The same by a Bloom filter, which knows that there is another copy, but not which."""
+    from curate.kernels.bloom import Filter, shape
+
+    order = np.argsort(rows, kind="stable")
+    is_copy = np.zeros(size, bool)
+    is_copy[rows[order]] = Filter(shape(len(keys), operator.bloom or 0)).add(keys[order])
+    drops = pa.array(is_copy & (operator.keep != "all"))
+    reason = pc.if_else(drops, operator.name(), pa.scalar(None, pa.string()))
+    return {**{own: pa.array(is_copy) for own in operator.writes()}, "dropped_by": reason}
 
 
 def ranks_of(operator: Deduplicator, columns: Mapping[str, pa.Array], rows: int) -> np.ndarray:

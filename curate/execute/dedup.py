@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.execute import components, earlier, pairs
+from curate.execute import bloom, components, earlier, pairs
 from curate.execute.batch import blamed
 from curate.execute.batches import write_table
 from curate.execute.grouping import Grouping, column, read_part
@@ -58,6 +58,7 @@ def dedup_task(task: Task, plan: Plan) -> dict[str, Any]:
         "settle": settle_task,
         "decide": decide_task,
         "earlier": earlier.earlier_task,
+        **bloom.STAGES,
     }
     grouping = Grouping(plan, task.store, task.config, plan.passes[task.at])
     stage = task.kind.removeprefix(KIND)
@@ -97,6 +98,8 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
     """All stages; what the manifest says of them."""
     grouping = Grouping(plan, task.store, task.config, this)
     stages = Stages(grouping, task, run)
+    if grouping.operator.bloom:
+        return bloom.deduplicate(grouping, stages)
     parts = pairs.partitions(grouping)
     stages("pairs", [(part, parts) for part in range(parts)])
     slices = pairs.slices(grouping)

@@ -9,13 +9,12 @@ import pyarrow as pa
 
 from curate import cluster
 from curate.execute.batches import BatchFile, BatchWriter, write_table
-from curate.execute.grouping import Grouping, column
+from curate.execute.grouping import LAST, Grouping, column, position
 from curate.execute.tasks import Task
 
 KEY_BYTES = 64  # that looking for candidates takes for a key
 EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
 RUN = pa.schema([("pair", pa.uint64())])
-LAST = 2**64
 DIGITS = 64  # samples that a slice is cut by
 
 
@@ -34,7 +33,7 @@ def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[st
     for number, shard in enumerate(grouping.parts):
         for members in BatchFile(shard.members):
             found = members["key"].to_numpy()
-            cut = slice(_position(found, low), _position(found, high))
+            cut = slice(position(found, low), position(found, high))
             keys.append(found[cut].copy())
             items.append((members["row"].to_numpy()[cut] + grouping.starts[number]).astype(np.uint32))
     most = grouping.room_for(32)
@@ -51,10 +50,6 @@ def _joined(pieces: list[np.ndarray]) -> np.ndarray:
     whole = np.concatenate(pieces)
     pieces.clear()
     return whole
-
-
-def _position(ordered: np.ndarray, bound: int) -> int:
-    return len(ordered) if bound == LAST else int(np.searchsorted(ordered, np.uint64(bound)))
 
 
 def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
@@ -80,7 +75,7 @@ def verify_task(grouping: Grouping, task: Task, number: int, low: int, high: int
     for file in grouping.files("pairs"):
         for run in file:
             found = run["pair"].to_numpy()
-            runs.append(found[_position(found, low) : _position(found, high)].copy())
+            runs.append(found[position(found, low) : position(found, high)].copy())
     pairs = once(_joined(runs))
     similarity = cluster.compare(pairs, grouping.sketches, grouping.operator.similarity)
     counts, doubts = cluster.verdicts(grouping.operator, similarity)
