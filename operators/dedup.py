@@ -29,10 +29,10 @@ class DedupExact(Deduplicator, frozen=True):
               (the best source first); all: nothing is dropped. Ties: the first
     link      components; for copies, which are all alike, representative means the same
     against   an earlier run (its folder): its documents take part, before all others, without being read again
-    bloom     for when memory is the limit: what was seen before is remembered in a Bloom filter, sized so that it takes a
-              document for a copy wrongly with at most this probability (0.001: 2 bytes a document). It knows that there is
-              a copy, not which: the first stays, and dedup_exact_is_duplicate is the only column. The manifest has
-              the rate that was measured
+    bloom     for when memory is the limit: what was seen is remembered in a Bloom filter, sized so that a document is
+              taken for a copy wrongly with at most this probability (0.001 needs 2 bytes a document). It knows that
+              there is a copy, not which: the first stays, and dedup_exact_is_duplicate is the only column. The
+              manifest has the rate as it was measured
 
     dedup_exact_cluster        row address of the copy that stays; null for documents without a copy
     dedup_exact_cluster_size   how many copies there are with the one that stays, 2 and more
