@@ -50,6 +50,8 @@ engine:    engine                               | execute plan planner recipe re
                                                   contamination overlap report card
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
+index:     index.*                              | index execute operator operators recipe result store convert errors \
+                                                  against lsh msgspec numpy polars pyarrow | kernels
 deciding:  deciding.*                           | deciding execute plan planner recipe funnel result report store \
                                                   config convert io operators operator evaluate sql errors curate \
                                                   msgspec numpy polars pyarrow | engine card
