@@ -22,7 +22,7 @@ io:        io.*                                 | io errors msgspec numpy pyarro
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against
 family:    family                               | operator evaluate errors pyarrow |
-cluster:   cluster against                      | errors numpy pyarrow | operator evaluate kernels
+cluster:   cluster against settle               | settle errors numpy pyarrow | operator evaluate kernels
 addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
@@ -38,9 +38,9 @@ recipe:    recipe rules                         | recipe family registry operato
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
-execute:   execute.*                            | execute plan operator evaluate cluster against sql io store config \
-                                                  convert errors curate msgspec numpy pyarrow | kernels loky ray \
-                                                  by_value
+execute:   execute.*                            | execute plan operator evaluate cluster settle against sql io store \
+                                                  config convert errors curate msgspec numpy pyarrow | kernels loky \
+                                                  ray by_value
 words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml | operators \
                                                   jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \

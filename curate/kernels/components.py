@@ -115,10 +115,17 @@ def stay_or_go(n: int, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
     >>> stay_or_go(4, np.array([0, 1, 2]), np.array([1, 2, 3])).tolist()
     [0, 0, 2, 2]
     """
-    ties = once(later.astype(np.uint64) << u64(32) | earlier.astype(np.uint64))
-    head = np.arange(n, dtype=np.int64)
-    settle(read_only(ties), head)
-    return head
+    head = np.arange(n, dtype=np.uint32)
+    follow(head, later.astype(np.uint64) << u64(32) | earlier.astype(np.uint64))
+    return head.astype(np.int64)
+
+
+def follow(head: np.ndarray, ties: np.ndarray) -> None:
+    """A part of `stay_or_go`: go through the ties (item << 32 | earlier item, in any order) of a range of items.
+
+    `head` (uint32) holds what is known of the items before the range, and itself for every other one.
+    """
+    settle(read_only(once(ties)), head)
 
 
 def candidate_pairs(
@@ -252,7 +259,7 @@ def settle(ties: Any, head: Any) -> None:
     for t in range(len(ties)):
         later, earlier = np.int64(ties[t] >> u64(32)), np.int64(ties[t] & u64(0xFFFFFFFF))
         if head[later] == later and head[earlier] == earlier:
-            head[later] = earlier
+            head[later] = ties[t] & u64(0xFFFFFFFF)
 
 
 @kernel(allocates=False)
