@@ -19,7 +19,7 @@ from curate.settle import Decisions, settle
 if TYPE_CHECKING:
     from curate.operator import Deduplicator
 
-PAIRS = 100_000  # pairs compared at a time
+PAIRS = 20_000  # pairs compared at a time
 DOUBT = 4.0  # standard errors around the threshold within which an estimate does not decide
 WORST = np.uint64(2**64 - 1)  # rank of a row without a value
 

@@ -162,6 +162,29 @@ def candidate_pairs(
         yield from _runs(leaders, family, near, most)
 
 
+def crowd_pairs(
+    key: int, parts: Callable[[], Iterator[np.ndarray]], look: Look, most: int, family: int = FAMILY, near: int = NEAR
+) -> Iterator[np.ndarray]:
+    """The pairs of one bucket of `candidate_pairs` that is too large for memory: its items, part by part, twice.
+
+    Memory is that of its different sketches.
+    """
+    digests, tags, items = np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+    for part in parts():
+        digest, tag = look(part)
+        digests, tags = np.concatenate([digests, digest]), np.concatenate([tags, tag])
+        items = np.concatenate([items, part.astype(np.uint32)])
+        order = np.lexsort((tags, digests))
+        is_new = np.concatenate([[True], digests[order][1:] != digests[order][:-1]])[: len(order)]
+        digests, tags, items = (values[order][is_new] for values in (digests, tags, items))
+    for part in parts():
+        leader = items[np.searchsorted(digests, look(part)[0])]
+        copies = leader != part
+        yield once(pack(leader[copies], part[copies]))
+    place = (digests ^ u64(key)) * u64(0x9E3779B97F4A7C15)
+    yield from _runs(items[np.argsort(place)].astype(np.uint64), family, near, most)
+
+
 def _by_sketch(members: np.ndarray, names: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
     """Of each bucket one item of each sketch, in the order of mixed digests; and all others, paired with their one."""
     bucket, item = (members >> u64(32)).astype(np.int64), members.astype(np.uint32)
