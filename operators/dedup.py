@@ -151,7 +151,7 @@ class DedupMinhash(Deduplicator, frozen=True):
     keep        which document of a cluster stays: first (in corpus order), longest, {highest: column},
                 {lowest: column}, {sources: [a, b]} (the best source first); all: nothing is dropped. Ties: the first
     link        components: all that is connected is a cluster, in which one stays; representative: a document is
-                dropped only when it is itself similar to one that stays
+                dropped only when it is itself similar to one that stays, or to one with the same signature
     against     an earlier run (its folder): its documents take part, before all others, without being read again
     remember    what later runs can go by: sketch, or evidence: also the shingles of every document (8 bytes each), so
                 that pairs of old and new documents are decided exactly, and not by the signatures alone

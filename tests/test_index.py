@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -179,6 +180,23 @@ def test_an_index_of_other_data_does_not_show_its_texts(index: Any, result: Resu
     (tmp_path / "index/index.json").write_text(json.dumps({**facts, "run": str(other.path)}))
     with pytest.raises(DataError, match="run `curate index` again"):
         open_index(tmp_path / "index").similar(TEXTS, text=True)
+
+
+def test_signatures_travel_to_datasketch_and_back(result: Result, index: Any) -> None:
+    """As in a notebook: an index of datasketch over a run, and a question to ours that its objects ask."""
+    from datasketch import MinHashLSH
+
+    from curate.lsh import from_datasketch, to_datasketch
+
+    table = result.sketch("dedup_minhash")
+    objects = dict(zip(table["id"].to_pylist(), to_datasketch(table), strict=True))
+    theirs = MinHashLSH(params=index.operator.settings.shape, num_perm=128)
+    for id, minhash in objects.items():
+        theirs.insert(id, minhash)
+    for id in [*objects][:30]:
+        ours = index.like(pa.table({"signature": from_datasketch([objects[id]])}), threshold=0.01, most=1000)
+        assert sorted(ours["id"]) == sorted(theirs.query(objects[id]))
+        assert ours["similarity"].to_list() == [objects[id].jaccard(objects[other]) for other in ours["id"]]
 
 
 def curate(*arguments: str) -> Any:
