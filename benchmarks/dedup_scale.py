@@ -1,14 +1,17 @@
-"""The grouping of near-duplicates at scale: N million synthetic signatures through the real tasks, in a stated memory.
+"""The grouping of near-duplicates at scale: N synthetic signatures through the real tasks, in a stated memory.
 
-    python -m benchmarks.dedup_scale 1 10 50 --memory 4GB --folder /big/disk
+    python -m benchmarks.dedup_scale --documents 1_000_000 10_000_000 50_000_000 --memory 4GB --folder /big/disk
 
 A fifth of the documents are near-copies (J = 0.95) of others, anywhere in the corpus; one in a hundred is a copy of one
-page. Signatures (128 slots), keys (9 bands of 13) and ids are written as a pass would leave them; that is not timed.
+page. With `--one-page` all of them are. Signatures (128 slots), keys (9 bands of 13) and ids are as a pass would
+leave them; to write them is not timed. Every size is recorded in dedup_scale.json, from which the table in RESULTS.md
+and the plot dedup_scale.svg are made anew (`--plot` does only that).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import shutil
 import threading
@@ -36,22 +39,25 @@ from curate.recipe import Recipe
 from curate.store import Store
 
 SHARD, BATCH, SLOTS = 500_000, 25_000, 128
-MEGA = 1_000_000
+HERE = Path(__file__).resolve().parent
+ROWS_FILE, PLOT, RESULTS = HERE / "dedup_scale.json", HERE / "dedup_scale.svg", HERE / "RESULTS.md"
+BEGIN, END = "<!-- benchmarks.dedup_scale -->\n", "<!-- end -->\n"
+COLORS = ("#1f6f8b", "#d1603d", "#5b8c5a", "#7a5195")
 
 
-def signatures(first: int, rows: int) -> np.ndarray:
+def signatures(first: int, rows: int, one_page: bool = False) -> np.ndarray:
     """uint32[rows, SLOTS]. Every fifth document is like the one at half its number, every hundredth is one page."""
     number = np.arange(first, first + rows, dtype=np.uint64)
-    is_copy, is_page = number % np.uint64(5) == 0, number % np.uint64(100) == 7
+    is_copy, is_page = number % np.uint64(5) == 0, one_page | (number % np.uint64(100) == 7)
     original = np.where(is_page, np.uint64(7), np.where(is_copy, number // np.uint64(2) | np.uint64(1), number))
     slots = np.arange(SLOTS, dtype=np.uint64)
     values = mix(original[:, None] * np.uint64(SLOTS) + slots, 0)
     own = mix(number[:, None] * np.uint64(SLOTS) + slots, 1)
-    is_edited = is_copy[:, None] & (own % np.uint64(40) == 0)
+    is_edited = (is_copy & ~is_page)[:, None] & (own % np.uint64(40) == 0)
     return np.where(is_edited, own, values).astype(np.uint32)
 
 
-def write(plan: Plan, store: Store, documents: int) -> None:
+def write(plan: Plan, store: Store, documents: int, one_page: bool = False) -> None:
     """What the pass over the shards would have left."""
     this = plan.passes[0]
     step = plan.steps[this.end or 0]
@@ -68,7 +74,7 @@ def write(plan: Plan, store: Store, documents: int) -> None:
             for start in range(0, rows, BATCH):
                 count = min(BATCH, rows - start)
                 first = number * SHARD + start
-                sketch = pa.table({"signature": signature_array(signatures(first, count))})
+                sketch = pa.table({"signature": signature_array(signatures(first, count, one_page))})
                 whole = {ROWS: pa.array(np.ones(count, bool)), ERROR: pa.nulls(count, pa.string())}
                 values.write(pa.table({"signature": sketch["signature"], **whole}, schema=sketches))
                 at, keys = operator.keys(sketch)
@@ -115,8 +121,8 @@ def _cpu() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def group(folder: Path, documents: int, config: Config) -> None:
-    """One size: write, group, print."""
+def planned(folder: Path, documents: int) -> tuple[Plan, Store]:
+    """A recipe over shards of so many documents, whose text nobody reads."""
     shutil.rmtree(folder, ignore_errors=True)
     source = folder / "shards"
     source.mkdir(parents=True)
@@ -124,8 +130,13 @@ def group(folder: Path, documents: int, config: Config) -> None:
         (source / f"{number:05d}.jsonl").write_text(f'{{"id": "{number}", "text": ""}}\n')
     steps = "steps: [dedup_minhash: {bands: 9, rows: 13, verify: estimate}]"
     plan = plan_recipe(Recipe.parse(f"name: scale\nsources: {{all: {{path: {source}}}}}\n{steps}\n"))
-    store = Store(str(folder / "out"))
-    write(plan, store, documents)
+    return plan, Store(str(folder / "out"))
+
+
+def group(folder: Path, documents: int, config: Config, one_page: bool) -> dict[str, Any]:
+    """One size: write, group; what it took and found."""
+    plan, store = planned(folder, documents)
+    write(plan, store, documents, one_page)
     task = Task("pass", save_plan(plan, store), store, config, 0)
     cpu, began = _cpu(), time.perf_counter()
     executor: Any = make_executor(config)
@@ -133,24 +144,98 @@ def group(folder: Path, documents: int, config: Config) -> None:
         facts = corpus.decide(plan, store, plan.passes[0], task, executor.map)
         executor.close()
     seconds, cpu = time.perf_counter() - began, _cpu() - cpu
-    print(
-        f"{documents / MEGA:g} million documents, memory {config.memory}, {config.workers} workers: {seconds:.1f} s,"
-        f" {cpu:.1f} s CPU, {cpu / documents * 1e6:.2f} us CPU a document, peak RSS {peak.together / 1e6:,.0f} MB"
-        f" together, {peak.one / 1e6:,.0f} MB in one process; {facts}",
-        flush=True,
-    )
     shutil.rmtree(folder)
+    row = {"documents": documents, "memory": config.memory, "workers": config.workers, "one_page": one_page}
+    row |= {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_together": peak.together // 1_000_000}
+    row |= {"peak_one": peak.one // 1_000_000}
+    return row | {name: facts[name] for name in ("candidates", "pairs", "clusters", "copies")}
+
+
+# ---------------------------------------------------------------- what was recorded
+
+
+def recorded() -> list[dict[str, Any]]:
+    return json.loads(ROWS_FILE.read_text()) if ROWS_FILE.exists() else []
+
+
+def record(row: dict[str, Any]) -> None:
+    """Keep a row in the place of an earlier one of the same kind."""
+    kind = ("documents", "memory", "workers", "one_page")
+    rows = [each for each in recorded() if [each[name] for name in kind] != [row[name] for name in kind]]
+    rows = sorted([*rows, row], key=lambda each: (each["one_page"], each["memory"], each["documents"]))
+    ROWS_FILE.write_text("[\n" + ",\n".join(json.dumps(each) for each in rows) + "\n]\n")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| documents | memory | workers | s | CPU s | us CPU a document | peak MB, all | of one | clusters | copies |"
+    ]
+    lines.append("|--:" * 10 + "|")
+    for row in rows:
+        what = f"{row['documents']:,}" + (" (all one page)" if row["one_page"] else "")
+        cells = [what, row["memory"], row["workers"], row["seconds"], row["cpu"], f"{cost(row):.2f}"]
+        cells += [f"{row[name]:,}" for name in ("peak_together", "peak_one", "clusters", "copies")]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def cost(row: dict[str, Any]) -> float:
+    """Microseconds of CPU for a document."""
+    return float(row["cpu"]) / row["documents"] * 1e6
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Put the table into RESULTS.md and draw the plot."""
+    text = RESULTS.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    RESULTS.write_text(before + BEGIN + "\n" + table(rows) + "\n" + END + after, encoding="utf-8")
+    PLOT.write_text(plot([row for row in rows if not row["one_page"]]), encoding="utf-8")
+
+
+def plot(rows: list[dict[str, Any]]) -> str:
+    """CPU for a document by number of documents (logarithmic), a line for each memory, as SVG."""
+    wide, high, left, top, bottom = 640, 320, 60, 30, 50
+    sizes = [row["documents"] for row in rows] or [1, 10]
+    low, span = np.log10(min(sizes)), max(0.1, float(np.log10(max(sizes) / min(sizes))))
+    most = max([1.2 * cost(row) for row in rows] or [1.0])
+    x = lambda documents: left + (np.log10(documents) - low) / span * (wide - left - 30)  # noqa: E731
+    y = lambda value: high - bottom - value / most * (high - top - bottom)  # noqa: E731
+    made = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12">'
+    ]
+    made.append(f'<text x="{left}" y="16">microseconds of CPU for a document, by number of documents</text>')
+    for value in np.linspace(0, most, 5):
+        made.append(f'<path d="M{left} {y(value):.1f}H{wide - 30}" stroke="#ddd"/>')
+        made.append(f'<text x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.1f}</text>')
+    for size in sorted({*sizes}):
+        at = f'x="{x(size):.1f}" y="{high - bottom + 18}"'
+        made.append(f'<text {at} text-anchor="middle">{size / 1e6:g} M</text>')
+    for number, memory in enumerate(sorted({row["memory"] for row in rows})):
+        points = [(x(row["documents"]), y(cost(row))) for row in rows if row["memory"] == memory]
+        color = COLORS[number % len(COLORS)]
+        line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        made.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
+        made += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{color}"/>' for a, b in points]
+        made.append(f'<text x="{left + 110 * number}" y="{high - 8}" fill="{color}">memory: {memory}</text>')
+    return "\n".join([*made, "</svg>"]) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("millions", nargs="*", type=float, default=[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", nargs="+", type=int, default=[], help="how many, e.g. 1_000_000 50_000_000")
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--one-page", action="store_true", help="all documents are copies of one page")
     parser.add_argument("--folder", default="out/dedup-scale", help="needs 0.8 GB a million documents")
+    parser.add_argument("--plot", action="store_true", help="only make the table and the plot anew")
     given = parser.parse_args()
-    for millions in given.millions:
-        group(Path(given.folder), int(millions * MEGA), Config(memory=given.memory, workers=given.workers))
+    for documents in () if given.plot else given.documents or [1_000_000]:
+        config = Config(memory=given.memory, workers=given.workers)
+        record(group(Path(given.folder), documents, config, given.one_page))
+        print(table(recorded()), flush=True)
+    show(recorded())
 
 
 if __name__ == "__main__":

@@ -78,9 +78,48 @@ def datajuicer(texts: list[str]) -> tuple[str, float]:
     return f"Data-Juicer {version('py-data-juicer')}: {len(names)} filters", time.process_time() - began
 
 
+def text_dedup(texts: list[str], threshold: str) -> list[int]:
+    """The cluster of each text by its MinHash script, at the script's defaults but for the threshold."""
+    import numpy as np
+    from text_dedup.minhash import (  # type: ignore[import-not-found]
+        NON_ALPHA,
+        RNG,
+        UnionFind,
+        embed_func,
+        optimal_param,
+        sha1_hash,
+    )
+
+    slots, ngram, least = 250, 5, 5
+    bands, rows = optimal_param(float(threshold), slots, false_positive_weight=0.5, false_negative_weight=0.5)
+    prime, highest = np.uint64((1 << 61) - 1), np.uint32((1 << 32) - 1)
+    slopes = RNG.randint(1, prime, size=(slots,), dtype=np.uint64)
+    settings = {
+        "num_perm": slots,
+        "ngram_size": ngram,
+        "min_length": least,
+        "hashranges": [(at * rows, (at + 1) * rows) for at in range(bands)],
+        "permutations": (slopes, RNG.randint(0, prime, size=(slots,), dtype=np.uint64)),
+        "hash_func": lambda token: sha1_hash(token, d=32),
+        "dtype": np.uint64,
+        "max_hash": highest,
+        "modulo_prime": prime,
+    }
+    found = UnionFind()
+    first: dict[tuple[int, bytes], int] = {}
+    for at, text in enumerate(texts):
+        if len(NON_ALPHA.split(text.lower())) >= least:
+            for band, key in enumerate(embed_func(text, at, **settings)["__signatures__"]):
+                found.union(at, first.setdefault((band, key), at))
+    return [int(found.find(at)) for at in range(len(texts))]
+
+
 def main() -> None:
     peer, path, *rest = sys.argv[1:]
     texts = json.loads(Path(path).read_text(encoding="utf-8"))
+    if peer == "text-dedup":
+        print(json.dumps({"labels": text_dedup(texts, *rest)}))
+        return
     if peer == "redpajama":
         name, seconds = redpajama(texts, *rest)
     else:

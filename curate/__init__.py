@@ -31,9 +31,11 @@ _HOME = {
     "Signal": "curate.operator",
     "Source": "curate.io.source",
     "Trainer": "curate.operator",
+    "build_index": "curate.index.build",
     "decide": "curate.deciding.decide",
     "diff": "curate.deciding.diff",
     "export": "curate.release",
+    "open_index": "curate.index.similar",
     "open_run": "curate.result",
     "ops": "curate.ops",
     "read": "curate.corpus",
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from curate.deciding.what_if import what_if as what_if
     from curate.engine import run as run
     from curate.errors import CurateError as CurateError
+    from curate.index.build import build_index as build_index
+    from curate.index.similar import open_index as open_index
     from curate.io.source import Source as Source
     from curate.operator import Deduplicator as Deduplicator
     from curate.operator import Expander as Expander

@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.errors import PlanError
 
-POLICY = ("keep", "link", "verify", "against", "remember")  # may differ between the two runs
+POLICY = ("keep", "link", "verify", "against", "remember", "bloom")  # may differ between the two runs
 FOLDER = ".work/deduplicated"
 
 

@@ -6,24 +6,24 @@ Rows are items, numbers in corpus order; a pair is a uint64 (kernels/components.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import PlanError
+from curate.settle import Decisions, settle
 
 if TYPE_CHECKING:
     from curate.operator import Deduplicator
 
-PAIRS = 100_000  # pairs compared at a time
+PAIRS = 20_000  # pairs compared at a time
 DOUBT = 4.0  # standard errors around the threshold within which an estimate does not decide
 WORST = np.uint64(2**64 - 1)  # rank of a row without a value
 
 Fetch = Callable[[np.ndarray], pa.Table]  # ascending items -> a row for each
-Ranks = Callable[[np.ndarray], np.ndarray]  # ascending items -> their ranks
 
 
 # ---------------------------------------------------------------- keep: who goes first
@@ -154,68 +154,18 @@ def verdicts(operator: Deduplicator, similarity: np.ndarray) -> tuple[np.ndarray
     return (similarity >= operator.threshold) & ~doubt, doubt
 
 
-# ---------------------------------------------------------------- who stays
-
-
-class Decisions(NamedTuple):
-    """Rows in clusters, ascending."""
-
-    items: np.ndarray  # uint32
-    twins: np.ndarray  # uint32, the item that stays: itself where it does
-    sizes: np.ndarray  # int64, of the cluster
-    similarity: np.ndarray  # float64 to the twin, NaN where the two were never compared
-
-    @property
-    def copies(self) -> np.ndarray:
-        return self.items != self.twins
-
-
-def settle(link: str, pairs: np.ndarray, similarity: np.ndarray, rank: Ranks) -> tuple[Decisions, dict[str, int]]:
-    """Who stays, given the pairs that count of some whole clusters; and how many copies each way of linking makes.
-
-    components       of each connected component the best by rank (then by address) stays
-    representative   going through the rows best first, a row goes only when it pairs with one that stays; rows with
-                     one and the same sketch count as one
-    """
-    from curate.kernels.components import components, once, stay_or_go, unpack
-
-    a, b = unpack(pairs)
-    items = once(np.concatenate([a, b]))
-    order = np.lexsort((items, rank(items)))  # best first
-    place = np.empty(len(items), np.int64)
-    place[order] = np.arange(len(items))
-    ends = np.stack([place[np.searchsorted(items, side)] for side in (a, b)])
-    earlier, later = ends.min(axis=0, initial=len(items)), ends.max(axis=0, initial=-1)
-    heads = components(len(items), earlier, later)
-    same = similarity == 1.0
-    group = components(len(items), earlier[same], later[same])
-    sides = np.sort(np.stack([group[earlier], group[later]]), axis=0)
-    sides = sides[:, sides[0] != sides[1]]
-    stays = stay_or_go(len(items), sides[0], sides[1])[group]
-    counts = {f"copies_by_{name}": int((np.arange(len(items)) != twin).sum()) for name, twin in _links(heads, stays)}
-    twins = dict(_links(heads, stays))[link]
-    found = np.full(len(items), np.nan)
-    is_edge = twins[later] == earlier
-    found[later[is_edge]] = similarity[is_edge]
-    sizes = np.bincount(twins, minlength=len(items))[twins]
-    decided = Decisions(items, items[order[twins[place]]], sizes[place], found[place])
-    decided = Decisions(*(column[decided.sizes > 1] for column in decided))
-    copies = int(decided.copies.sum())
-    return decided, {"clusters": len(decided.items) - copies, "copies": copies, **counts}
-
-
-def _links(heads: np.ndarray, stays: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    yield "components", heads
-    yield "representative", stays
+# ---------------------------------------------------------------- who stays (settle.py)
 
 
 def filled(operator: Deduplicator, decided: Decisions, fetch: Fetch) -> Decisions:
     """The similarity of copies to their twins where the two were never compared, from their sketches."""
     from curate.kernels.components import pack
 
-    missing = decided.copies & np.isnan(decided.similarity)
-    pairs = pack(decided.items[missing], decided.twins[missing])
-    decided.similarity[missing] = compare(pairs, fetch, operator.similarity)
+    missing = np.flatnonzero(decided.copies & np.isnan(decided.similarity))
+    for at in range(0, len(missing), PAIRS):
+        some = missing[at : at + PAIRS]
+        pairs = pack(decided.items[some], decided.twins[some])
+        decided.similarity[some] = compare(pairs, fetch, operator.similarity)
     return decided
 
 
@@ -255,11 +205,25 @@ def decided_in_memory(
     operator: Deduplicator, sketch: pa.Table, keys: np.ndarray, rows: np.ndarray, columns: Mapping[str, pa.Array]
 ) -> dict[str, pa.Array]:
     """What the operator writes for the rows of a corpus in memory, and `dropped_by`."""
+    if operator.bloom:
+        return _remembered(operator, keys, rows, len(sketch))
     pairs, similarity = pairs_in_memory(operator, sketch, keys, rows, columns)
     rank = ranks_of(operator, columns, len(sketch))
-    decided, _ = settle(operator.link, pairs, similarity, lambda items: rank[items])
+    decided, _ = settle(operator.link, lambda: [(pairs, similarity)], lambda items: rank[items])
     decided = filled(operator, decided, lambda items: sketch.take(pa.array(items)).combine_chunks())
     return _columns(operator, decided, len(sketch))
+
+
+def _remembered(operator: Deduplicator, keys: np.ndarray, rows: np.ndarray, size: int) -> dict[str, pa.Array]:
+    """The same by a Bloom filter, which knows that there is another copy, but not which."""
+    from curate.kernels.bloom import Filter, shape
+
+    order = np.argsort(rows, kind="stable")
+    is_copy = np.zeros(size, bool)
+    is_copy[rows[order]] = Filter(shape(len(keys), operator.bloom or 0)).add(keys[order])
+    drops = pa.array(is_copy & (operator.keep != "all"))
+    reason = pc.if_else(drops, operator.name(), pa.scalar(None, pa.string()))
+    return {**{own: pa.array(is_copy) for own in operator.writes()}, "dropped_by": reason}
 
 
 def ranks_of(operator: Deduplicator, columns: Mapping[str, pa.Array], rows: int) -> np.ndarray:

@@ -164,6 +164,7 @@ class Deduplicator(Operator, frozen=True):
     measure(left, right)      per pair  -> float64[m]: the exact similarity (two evidence tables, row by row)
 
     A pair counts from `threshold` on. `standard_error()` says how far `similarity` is off at the threshold.
+    With `bloom` keys are only remembered in a Bloom filter of that rate: a row whose key was seen before is a copy.
     """
 
     kind: ClassVar[str] = "Deduplicator"
@@ -173,6 +174,7 @@ class Deduplicator(Operator, frozen=True):
     threshold: ClassVar[float] = 1.0
     verify: ClassVar[Literal["exact", "estimate", "none"]] = "estimate"
     remember: ClassVar[Literal["sketch", "evidence"]] = "sketch"
+    bloom: ClassVar[float | None] = None
 
     keep: Keep = "first"
     link: Literal["components", "representative"] = "components"

@@ -107,8 +107,9 @@ class _Side:
             gone = f"{self.store.work()} does not hold what the sources are compared by"
             raise DataError(f"{gone}: delete {self.store.path('manifest.json')} and run the recipe again") from error
         self.shards, self.sketches = stored["shards"], stored["sketches"]
-        self.clusters = [step.columns_written()[f"{step.operator.name()}_cluster"] for step in self.steps]
-        rows = self.result.scan("annotations").select("row", "source", *self.clusters).collect().sort("row")
+        names = {step.name: step.columns_written().get(f"{step.operator.name()}_cluster") for step in self.steps}
+        self.clusters = {step: name for step, name in names.items() if name}  # a Bloom filter knows of none
+        rows = self.result.scan("annotations").select("row", "source", *self.clusters.values()).collect().sort("row")
         self.rows = rows.with_columns(words=pl.Series(self._words(rows["row"].to_numpy())))
         self.sources = self.rows["source"].unique().sort()
 
@@ -134,8 +135,8 @@ class _Side:
     def clustered(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Copies by the clusters of one run: exact ones, and those by any step."""
         step = self._holding("hash_low")
-        exact = [] if step is None else [self.clusters[self.steps.index(step)]]
-        for measure, columns in (("exact", exact), ("near", self.clusters)):
+        exact = [self.clusters[step.name]] if step and step.name in self.clusters else []
+        for measure, columns in (("exact", exact), ("near", [*self.clusters.values()])):
             pairs = _shares(pairs, measure, self._copies(columns) if columns else None)
         return pairs
 

@@ -80,7 +80,10 @@ def _match(step: Step, row: dict[str, Any]) -> str:
 
 def _copy_text(step: Step, row: dict[str, Any]) -> str:
     """Whose copy a document is."""
-    cluster, size, is_copy, twin, _, similarity = (row.get(name) for name in step.columns_written().values())
+    found = [row.get(name) for name in step.columns_written().values()]
+    if len(found) == 1:  # by a Bloom filter
+        return "seen before (a Bloom filter does not know where)" if found[0] else "not seen before"
+    cluster, size, is_copy, twin, _, similarity = found
     if cluster is None:
         return "no copy found"
     if not is_copy:

@@ -29,6 +29,10 @@ class DedupExact(Deduplicator, frozen=True):
               (the best source first); all: nothing is dropped. Ties: the first
     link      components; for copies, which are all alike, representative means the same
     against   an earlier run (its folder): its documents take part, before all others, without being read again
+    bloom     for when memory is the limit: what was seen is remembered in a Bloom filter, sized so that a document is
+              taken for a copy wrongly with at most this probability (0.001 needs 2 bytes a document). It knows that
+              there is a copy, not which: the first stays, and dedup_exact_is_duplicate is the only column. The
+              manifest has the rate as it was measured
 
     dedup_exact_cluster        row address of the copy that stays; null for documents without a copy
     dedup_exact_cluster_size   how many copies there are with the one that stays, 2 and more
@@ -44,6 +48,8 @@ class DedupExact(Deduplicator, frozen=True):
     >>> urls = ["https://www.example.org/a/?utm_source=mail", "http://example.org/a#top", None]
     >>> DedupExact(by="url")(pa.table({"url": urls}))["dropped_by"].to_pylist()
     [None, 'dedup_exact', None]
+    >>> DedupExact(bloom=0.001)(pa.table({"text": ["one", "One"]}))["dedup_exact_is_duplicate"].to_pylist()
+    [False, True]
     """
 
     version = 2
@@ -51,11 +57,14 @@ class DedupExact(Deduplicator, frozen=True):
 
     by: Literal["normalised", "raw", "url", "column"] = "normalised"
     column: str | None = None
+    bloom: Annotated[float, msgspec.Meta(ge=1e-6, le=0.1)] | None = None  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.by == "column" and self.column is None:
             raise ValueError("by: column needs column, the name of what to compare")
+        if self.bloom and self.keep not in ("first", "all"):
+            raise ValueError(f"bloom: a filter does not know the other copies: keep is first or all, not {self.keep!r}")
 
     @property
     def compared(self) -> str:
@@ -68,6 +77,9 @@ class DedupExact(Deduplicator, frozen=True):
 
     def arguments(self) -> tuple[str, ...]:
         return (self.compared,)
+
+    def writes(self) -> dict[str, pa.DataType]:
+        return {"dedup_exact_is_duplicate": pa.bool_()} if self.bloom else super().writes()
 
     def check(self, types: Mapping[str, pa.DataType]) -> None:
         from curate.kernels.hashing import is_hashable
@@ -139,7 +151,7 @@ class DedupMinhash(Deduplicator, frozen=True):
     keep        which document of a cluster stays: first (in corpus order), longest, {highest: column},
                 {lowest: column}, {sources: [a, b]} (the best source first); all: nothing is dropped. Ties: the first
     link        components: all that is connected is a cluster, in which one stays; representative: a document is
-                dropped only when it is itself similar to one that stays
+                dropped only when it is itself similar to one that stays, or to one with the same signature
     against     an earlier run (its folder): its documents take part, before all others, without being read again
     remember    what later runs can go by: sketch, or evidence: also the shingles of every document (8 bytes each), so
                 that pairs of old and new documents are decided exactly, and not by the signatures alone

@@ -22,7 +22,7 @@ io:        io.*                                 | io errors msgspec numpy pyarro
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against
 family:    family                               | operator evaluate errors pyarrow |
-cluster:   cluster against                      | errors numpy pyarrow | operator evaluate kernels
+cluster:   cluster against settle               | settle errors numpy pyarrow | operator evaluate kernels
 addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
@@ -39,9 +39,9 @@ recipe:    recipe rules                         | recipe family registry operato
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
-execute:   execute.*                            | execute plan operator evaluate cluster against sql io store config \
-                                                  convert errors curate msgspec numpy pyarrow | kernels loky ray \
-                                                  by_value
+execute:   execute.*                            | execute plan operator evaluate cluster settle against sql io store \
+                                                  config convert errors curate msgspec numpy pyarrow | kernels loky \
+                                                  ray by_value
 words:     contamination card                   | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \
                                                   msgspec numpy polars pyarrow | execute operator overlap jinja2
@@ -52,6 +52,8 @@ engine:    engine                               | execute plan planner recipe re
                                                   contamination overlap report card
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
+index:     index.*                              | index execute operator operators recipe result store convert errors \
+                                                  against lsh msgspec numpy polars pyarrow | kernels
 deciding:  deciding.*                           | deciding execute plan planner recipe funnel result report store \
                                                   config convert io operators operator evaluate sql errors curate \
                                                   msgspec numpy polars pyarrow | engine card

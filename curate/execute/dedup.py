@@ -14,7 +14,7 @@ Every task leaves a file and a receipt. How they are cut depends on the memory, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,16 +22,20 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.execute import components, earlier, pairs
+from curate.execute import bloom, components, earlier, pairs
 from curate.execute.batch import blamed
-from curate.execute.batches import write_table
-from curate.execute.grouping import Grouping, column, read_part
+from curate.execute.batches import BatchWriter, write_table
+from curate.execute.grouping import Grouping, column
+from curate.execute.overlay import one
 from curate.execute.tasks import Task
 from curate.plan import Pass, Plan, PlannedStep
+from curate.settle import Decisions, settle
 from curate.store import Store
 
 KIND = "dedup."
-EDGE_BYTES = 160  # that settling takes for a pair
+EDGE_BYTES = 160  # that settling takes for a pair, where clusters are small; in a large one it is rows that cost
+TIE_BYTES = 48  # that sorting ties takes
+BATCH = 1 << 18  # settled rows written at a time
 SETTLED = pa.schema(
     [
         ("item", pa.uint32()),
@@ -58,6 +62,7 @@ def dedup_task(task: Task, plan: Plan) -> dict[str, Any]:
         "settle": settle_task,
         "decide": decide_task,
         "earlier": earlier.earlier_task,
+        **bloom.STAGES,
     }
     grouping = Grouping(plan, task.store, task.config, plan.passes[task.at])
     stage = task.kind.removeprefix(KIND)
@@ -97,6 +102,8 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
     """All stages; what the manifest says of them."""
     grouping = Grouping(plan, task.store, task.config, this)
     stages = Stages(grouping, task, run)
+    if grouping.operator.bloom:
+        return bloom.deduplicate(grouping, stages)
     parts = pairs.partitions(grouping)
     stages("pairs", [(part, parts) for part in range(parts)])
     slices = pairs.slices(grouping)
@@ -123,26 +130,32 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
 
 def settle_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[str, Any]:
     """Who stays of the clusters of one partition."""
-    edges = read_part(grouping.files("clusters"), part, pairs.EDGES)
     operator = grouping.operator
-    decided, counts = cluster.settle(operator.link, column(edges, "pair"), column(edges, "similarity"), grouping.ranks)
-    del edges
+
+    def edges() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for file in grouping.files("clusters"):
+            batch = file.get(part)
+            yield column(batch, "pair"), column(batch, "similarity")
+
+    decided, facts = settle(operator.link, edges, grouping.ranks, grouping.room_for(TIE_BYTES))
     decided = cluster.filled(operator, decided, grouping.sketches)
-    columns = [*map(pa.array, decided), _twin_ids(grouping, decided)]
-    write_table(grouping.file("settled", part), pa.table(columns, schema=SETTLED))
-    return counts
+    twins, ids = _twin_ids(grouping, decided)
+    with BatchWriter(grouping.file("settled", part), SETTLED) as writer:
+        for at in range(0, len(decided.items), BATCH):
+            some = Decisions(*(values[at : at + BATCH] for values in decided))
+            of = pa.array(np.searchsorted(twins, some.twins), mask=~some.copies)
+            writer.write(pa.table([*map(pa.array, some), ids.take(of)], schema=SETTLED))
+    return facts
 
 
-def _twin_ids(grouping: Grouping, decided: cluster.Decisions) -> pa.Array:
-    """The user's ids of the twins; null for rows that stay."""
+def _twin_ids(grouping: Grouping, decided: Decisions) -> tuple[np.ndarray, pa.Array]:
+    """The rows that stay, ascending, and the user's ids of them."""
     from curate.kernels.components import once
 
     twins = once(decided.twins)
     if not len(twins):
-        return pa.nulls(0, pa.string())
-    ids = grouping.rows(twins, lambda part: part.index, ["id"])["id"].combine_chunks()
-    at = pa.array(np.searchsorted(twins, decided.twins), mask=~decided.copies)
-    return pa.chunked_array([ids] if isinstance(ids, pa.Array) else ids.chunks, pa.string()).take(at).combine_chunks()
+        return twins, pa.nulls(0, pa.string())
+    return twins, one(grouping.rows(twins, lambda part: part.index, ["id"])["id"])
 
 
 def settled(grouping: Grouping, number: int) -> pa.Table:

@@ -21,6 +21,7 @@ from curate.plan import Pass, Plan, stored
 from curate.store import Store
 
 ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
+LAST = 2**64  # past the last key
 LEAST = 10_000  # items a task takes on, however little memory there is
 
 
@@ -130,3 +131,8 @@ def read_part(files: Iterable[BatchFile], part: int, schema: pa.Schema) -> pa.Ta
 def column(table: Any, name: str) -> np.ndarray:
     """A column of numbers, copied: the file it is from can be closed."""
     return np.array(table[name].to_numpy())
+
+
+def position(ordered: np.ndarray, bound: int) -> int:
+    """Where in sorted keys those from `bound` on begin."""
+    return len(ordered) if bound >= LAST else int(np.searchsorted(ordered, np.uint64(bound)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,12 @@ import pyarrow as pa
 
 from curate import cluster
 from curate.execute.batches import BatchFile, BatchWriter, write_table
-from curate.execute.grouping import Grouping, column
+from curate.execute.grouping import LAST, Grouping, column, position
 from curate.execute.tasks import Task
 
 KEY_BYTES = 64  # that looking for candidates takes for a key
 EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
 RUN = pa.schema([("pair", pa.uint64())])
-LAST = 2**64
 DIGITS = 64  # samples that a slice is cut by
 
 
@@ -27,23 +28,64 @@ def partitions(grouping: Grouping) -> int:
 
 def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[str, Any]:
     """Candidate pairs among the keys of one range, of all shards."""
-    from curate.kernels.components import candidate_pairs
+    from curate.kernels.components import candidate_pairs, crowd_pairs
 
-    low, high = (LAST * at // parts for at in (part, part + 1))
+    heavy = _heavy(grouping, part, parts)
     keys, items = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
-    for number, shard in enumerate(grouping.parts):
-        for members in BatchFile(shard.members):
-            found = members["key"].to_numpy()
-            cut = slice(_position(found, low), _position(found, high))
-            keys.append(found[cut].copy())
-            items.append((members["row"].to_numpy()[cut] + grouping.starts[number]).astype(np.uint32))
+    for key, item in _range(grouping, part, parts):
+        light = ~np.isin(key, heavy) if len(heavy) else slice(None)
+        keys.append(key[light].copy())
+        items.append(item[light])
     most = grouping.room_for(32)
     count = 0
     with BatchWriter(grouping.file("pairs", part), RUN) as writer:
-        for run in candidate_pairs(_joined(keys), _joined(items), grouping.look, most):
+        runs = candidate_pairs(_joined(keys), _joined(items), grouping.look, most)
+        crowds = (run for key in heavy for run in crowd_pairs(int(key), _sharing(grouping, key), grouping.look, most))
+        for run in chain(runs, crowds):
             writer.write(pa.table({"pair": run}))
             count += len(run)
     return {"found": count}
+
+
+def _range(grouping: Grouping, part: int, parts: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sorted keys of one range and their items, batch by batch."""
+    low, high = (LAST * at // parts for at in (part, part + 1))
+    for number, shard in enumerate(grouping.parts):
+        for members in BatchFile(shard.members):
+            found = members["key"].to_numpy()
+            cut = slice(position(found, low), position(found, high))
+            yield found[cut], (members["row"].to_numpy()[cut] + grouping.starts[number]).astype(np.uint32)
+
+
+def _heavy(grouping: Grouping, part: int, parts: int) -> np.ndarray:
+    """Keys that so many items share that no cut of the keys makes them fit: those of a page with many copies.
+
+    What is missed costs memory, nothing else.
+    """
+    from curate.kernels.components import CROWD
+
+    room = grouping.room_for(KEY_BYTES)
+    if sum(len(key) for key, _ in _range(grouping, part, parts)) <= 1.1 * room:
+        return np.zeros(0, np.uint64)
+    named, counted = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    for key, _ in _range(grouping, part, parts):
+        names, counts = np.unique(key, return_counts=True)
+        often = counts * 16 >= len(key)  # a heavy key is in many batches, and often in some of them
+        named, where = np.unique(np.concatenate([named, names[often]]), return_inverse=True)
+        counted = np.bincount(where, np.concatenate([counted, counts[often]]), len(named)).astype(np.int64)
+    return named[counted > max(CROWD, room // 16)]
+
+
+def _sharing(grouping: Grouping, key: np.uint64) -> Callable[[], Iterator[np.ndarray]]:
+    """The items that have a key, batch by batch."""
+
+    def parts() -> Iterator[np.ndarray]:
+        for number, shard in enumerate(grouping.parts):
+            for members in BatchFile(shard.members):
+                low, high = (int(np.searchsorted(members["key"].to_numpy(), key, side)) for side in ("left", "right"))
+                yield (members["row"].to_numpy()[low:high] + grouping.starts[number]).astype(np.uint32)
+
+    return parts
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:
@@ -51,10 +93,6 @@ def _joined(pieces: list[np.ndarray]) -> np.ndarray:
     whole = np.concatenate(pieces)
     pieces.clear()
     return whole
-
-
-def _position(ordered: np.ndarray, bound: int) -> int:
-    return len(ordered) if bound == LAST else int(np.searchsorted(ordered, np.uint64(bound)))
 
 
 def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
@@ -80,7 +118,7 @@ def verify_task(grouping: Grouping, task: Task, number: int, low: int, high: int
     for file in grouping.files("pairs"):
         for run in file:
             found = run["pair"].to_numpy()
-            runs.append(found[_position(found, low) : _position(found, high)].copy())
+            runs.append(found[position(found, low) : position(found, high)].copy())
     pairs = once(_joined(runs))
     similarity = cluster.compare(pairs, grouping.sketches, grouping.operator.similarity)
     counts, doubts = cluster.verdicts(grouping.operator, similarity)

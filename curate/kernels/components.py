@@ -115,10 +115,17 @@ def stay_or_go(n: int, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
     >>> stay_or_go(4, np.array([0, 1, 2]), np.array([1, 2, 3])).tolist()
     [0, 0, 2, 2]
     """
-    ties = once(later.astype(np.uint64) << u64(32) | earlier.astype(np.uint64))
-    head = np.arange(n, dtype=np.int64)
-    settle(read_only(ties), head)
-    return head
+    head = np.arange(n, dtype=np.uint32)
+    follow(head, later.astype(np.uint64) << u64(32) | earlier.astype(np.uint64))
+    return head.astype(np.int64)
+
+
+def follow(head: np.ndarray, ties: np.ndarray) -> None:
+    """A part of `stay_or_go`: go through the ties (item << 32 | earlier item, in any order) of a range of items.
+
+    `head` (uint32) holds what is known of the items before the range, and itself for every other one.
+    """
+    settle(read_only(once(ties)), head)
 
 
 def candidate_pairs(
@@ -153,6 +160,29 @@ def candidate_pairs(
         leaders, copies = _by_sketch(members[is_crowded], names, look)
         yield from (once(copies[at : at + most]) for at in range(0, len(copies), most))
         yield from _runs(leaders, family, near, most)
+
+
+def crowd_pairs(
+    key: int, parts: Callable[[], Iterator[np.ndarray]], look: Look, most: int, family: int = FAMILY, near: int = NEAR
+) -> Iterator[np.ndarray]:
+    """The pairs of one bucket of `candidate_pairs` that is too large for memory: its items, part by part, twice.
+
+    Memory is that of its different sketches.
+    """
+    digests, tags, items = np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+    for part in parts():
+        digest, tag = look(part)
+        digests, tags = np.concatenate([digests, digest]), np.concatenate([tags, tag])
+        items = np.concatenate([items, part.astype(np.uint32)])
+        order = np.lexsort((tags, digests))
+        is_new = np.concatenate([[True], digests[order][1:] != digests[order][:-1]])[: len(order)]
+        digests, tags, items = (values[order][is_new] for values in (digests, tags, items))
+    for part in parts():
+        leader = items[np.searchsorted(digests, look(part)[0])]
+        copies = leader != part
+        yield once(pack(leader[copies], part[copies]))
+    place = (digests ^ u64(key)) * u64(0x9E3779B97F4A7C15)
+    yield from _runs(items[np.argsort(place)].astype(np.uint64), family, near, most)
 
 
 def _by_sketch(members: np.ndarray, names: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +282,7 @@ def settle(ties: Any, head: Any) -> None:
     for t in range(len(ties)):
         later, earlier = np.int64(ties[t] >> u64(32)), np.int64(ties[t] & u64(0xFFFFFFFF))
         if head[later] == later and head[earlier] == earlier:
-            head[later] = earlier
+            head[later] = ties[t] & u64(0xFFFFFFFF)
 
 
 @kernel(allocates=False)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from curate.kernels.components import (
     candidate_pairs,
     components,
+    crowd_pairs,
     large_star,
+    once,
     pack,
     small_star,
     stay_or_go,
@@ -184,3 +186,18 @@ def test_wrong_input_is_refused():
         next(candidate_pairs(one, two, _look, 4))
     with pytest.raises(ValueError, match="must be at least 1"):
         next(candidate_pairs(one, one, _look, 4, crowd=0))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=3, max_size=60), st.integers(1, 20), st.integers(1, 12), st.integers(1, 4))
+def test_a_bucket_in_parts_has_the_pairs_of_one_that_is_whole(
+    sketches: list[int], part: int, family: int, near: int
+) -> None:
+    """A page with more copies than memory has room for."""
+    digests, tags = np.array(sketches, np.uint64), np.random.default_rng(1).permutation(len(sketches)).astype(np.uint64)
+    items = np.arange(len(sketches), dtype=np.uint32) * 3
+    look = lambda some: (digests[some // 3], tags[some // 3])  # noqa: E731
+    whole = candidate_pairs(np.full(len(items), 7, np.uint64), items, look, 1000, crowd=2, family=family, near=near)
+    parts = lambda: (items[at : at + part] for at in range(0, len(items), part))  # noqa: E731
+    cut = crowd_pairs(7, parts, look, 1000, family, near)
+    assert once(np.concatenate([*whole])).tolist() == once(np.concatenate([*cut])).tolist()

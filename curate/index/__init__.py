@@ -1,0 +1,1 @@
+"""An index of near-duplicates: made from a finished run, asked in milliseconds, and a thing to go on from."""
