@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import assets, pieces
+from curate.cut_offs import bucket_names
 from curate.errors import PlanError
 from curate.operator import Columns, Selection, Selector, Signal
 
@@ -84,7 +85,6 @@ class CcnetPerplexity(Signal, frozen=True):
 
     def compute(self, text: pa.StringArray, language: pa.StringArray | None = None) -> Columns:
         from curate.kernels.ccnet import normalised
-        from curate.operators.ccnet import bucket_names
 
         found = np.full(len(text), np.nan)
         for name, (model, spell) in self._pairs().items():

@@ -27,10 +27,12 @@ addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-models:    pieces language_model kenlm_files    | language_model errors msgspec numpy pyarrow | kernels sentencepiece
+models:    pieces language_model kenlm_files cut_offs | language_model errors msgspec numpy pyarrow | kernels \
+                                                  sentencepiece
 operators: operators.*                          | addresses assets extraction family lsh pieces language_model \
-                                                  operator evaluate sql errors kernels msgspec numpy pyarrow | \
-                                                  kenlm_files fasttext kenlm publicsuffixlist tokenizers zstandard
+                                                  cut_offs operator evaluate sql errors kernels msgspec numpy \
+                                                  pyarrow | kenlm_files fasttext kenlm publicsuffixlist \
+                                                  tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

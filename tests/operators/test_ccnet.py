@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from curate.operators.ccnet import CcnetMetadata, cut_offs
+from curate.cut_offs import cut_offs
+from curate.operators.ccnet import CcnetMetadata
 
 
 @pytest.mark.parametrize(

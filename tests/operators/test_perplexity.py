@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from curate.cut_offs import cut_offs
 from curate.errors import PlanError, RecipeError
-from curate.operators.ccnet import cut_offs
 from curate.operators.perplexity import CcnetPerplexity, PerplexityBuckets
 from curate.recipe import Recipe
 from curate.testing.examples import NASTY, SENTENCES
