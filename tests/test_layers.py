@@ -27,7 +27,8 @@ addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | addresses assets extraction family lsh operator evaluate sql errors \
+fast_text: fast_text                            | errors | fasttext
+operators: operators.*                          | addresses assets extraction fast_text family lsh operator evaluate sql errors \
                                                   kernels msgspec numpy pyarrow | fasttext kenlm publicsuffixlist \
                                                   tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle

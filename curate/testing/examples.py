@@ -122,6 +122,8 @@ def _values(name: str, kind: pa.DataType, texts: Sequence[str], chance: random.R
         return pa.array(range(rows), kind)
     if name == "id":
         return pa.array([f"doc-{at:04d}" for at in chance.sample(range(rows), rows)], kind)
+    if name == "source":
+        return pa.array(chance.choices(["web", "books", "forum"], k=rows), kind)
     if name == "language":
         return pa.array(chance.choices(["en", "de", "zh", "zxx", ""], k=rows), kind)
     if pa.types.is_string(kind) or pa.types.is_binary(kind):

@@ -9,6 +9,7 @@ import pytest
 from curate import registry
 from curate.errors import RecipeError
 from curate.operator import Operator
+from curate.operators.classifiers import FasttextScore, TrainFasttext
 from curate.operators.dedup import DedupExact, DedupMinhash
 from curate.operators.extract import ExtractText
 from curate.operators.keep import Keep
@@ -31,6 +32,7 @@ RULES: dict[str, Any] = {
 }
 
 SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
+CLASSIFIER = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
 RPV2 = Path(__file__).resolve().parents[1] / "data/redpajama"
 RPV2_LISTS: dict[str, Any] = {
     "stop_words": str(RPV2 / "stop_words.json"),
@@ -53,6 +55,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     ],
     DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
+    FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
@@ -64,6 +67,10 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
     UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],
+    TrainFasttext: [
+        TrainFasttext(positives=("books",), negatives=("web", "forum"), dim=4, samples=20),
+        TrainFasttext(positive="source = 'web'", dim=2, word_ngrams=2, bucket=100),
+    ],
     Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
 }
 OPERATORS = [one for cls in registry.builtin().values() for one in EXAMPLES.get(cls) or [example(cls)]]
