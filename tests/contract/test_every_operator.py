@@ -12,12 +12,13 @@ from curate.operator import Operator
 from curate.operators.classifiers import FasttextScore, TrainFasttext
 from curate.operators.dedup import DedupExact, DedupMinhash
 from curate.operators.extract import ExtractText
+from curate.operators.importance import DsirImportance, Resample, TrainDsir
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
 from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.repeats import DedupLines, DedupSubstrings
-from curate.operators.sample import Sample
+from curate.operators.sample import Sample, SamplePareto
 from curate.operators.select import SelectTop
 from curate.operators.split import Split
 from curate.operators.url import UrlCategories
@@ -33,6 +34,7 @@ RULES: dict[str, Any] = {
 
 SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
 CLASSIFIER = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
+COUNTS = [str(Path(__file__).resolve().parents[1] / f"data/{name}.counts.npy") for name in ("target", "raw")]
 RPV2 = Path(__file__).resolve().parents[1] / "data/redpajama"
 RPV2_LISTS: dict[str, Any] = {
     "stop_words": str(RPV2 / "stop_words.json"),
@@ -54,6 +56,10 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         DedupSubstrings(min_tokens=20, tokens="bytes"),
     ],
     DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
+    DsirImportance: [
+        DsirImportance(target=COUNTS[0], raw=COUNTS[1]),
+        DsirImportance(target=COUNTS[0], raw=COUNTS[1], features="rpv2", target_length=200, raw_length=90.5),
+    ],
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],
@@ -67,6 +73,12 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
     UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],
+    Resample: [Resample(by="score", share=0.3), Resample(by="score", count=5, per="language", temperature=20)],
+    TrainDsir: [
+        TrainDsir(target=("books",), raw=("web", "forum")),
+        TrainDsir(target=("books", "forum"), raw=("web",), share=0.5, features="rpv2", buckets=100),
+        TrainDsir(target=("books",), raw=("web",), features="authors"),
+    ],
     TrainFasttext: [
         TrainFasttext(positives=("books",), negatives=("web", "forum"), dim=4, samples=20),
         TrainFasttext(positive="source = 'web'", dim=2, word_ngrams=2, bucket=100),
