@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from curate.errors import PlanError
 
 MAGIC, VERSIONS = 793712314, (11, 12)
@@ -165,7 +167,19 @@ def digest(content: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# ---------------------------------------------------------------- predictions
+# ---------------------------------------------------------------- predictions and vectors
+
+
+def vectors(model: Any, lines: list[str]) -> np.ndarray:
+    """fastText's vector of each line (which ends in a line feed): float32[lines, dim]."""
+    from fasttext.FastText import fasttext as binding
+
+    found = np.empty((len(lines), model.get_dimension()), np.float32)
+    vector, get = binding.Vector(found.shape[1]), model.f.getSentenceVector
+    for at, line in enumerate(lines):
+        get(vector, line)
+        found[at] = vector
+    return found
 
 
 def scores(model: Any, lines: list[str], label: str) -> list[float | None]:
@@ -176,7 +190,7 @@ def scores(model: Any, lines: list[str], label: str) -> list[float | None]:
     labels = model.get_labels()
     name, predict = f"{LABEL}{label}", model.f.predict
     if len(labels) > 2:
-        found = (dict((own, p) for p, own in predict(line, -1, 0.0, "strict")).get(name, 0.0) for line in lines)
+        found = ({own: p for p, own in predict(line, -1, 0.0, "strict")}.get(name, 0.0) for line in lines)
         return [min(max(p, 0.0), 1.0) for p in found]
     made: list[float | None] = []
     for line in lines:

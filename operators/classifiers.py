@@ -93,7 +93,8 @@ PRESETS = {
     "wikiref": Settings(300_000, 1_000, 1),
     # RedPajama-V2: 75,000 texts in equal slices of Wikipedia, books and OpenWebText, against as many of cc_net's.
     "palm": Settings(75_000, 0, 1),
-    # DCLM (Li et al. 2024): 200,000 texts in equal slices of OpenHermes and ELI5 against as many of RefinedWeb; bigrams.
+    # DCLM (Li et al. 2024): 200,000 texts in equal slices of OpenHermes and ELI5 against as many of RefinedWeb;
+    # bigrams.
     "dclm": Settings(200_000, 0, 2),
 }
 
@@ -197,7 +198,9 @@ class TrainFasttext(Trainer, frozen=True):
         return {"train_fasttext_score": pa.float64()}
 
     def sketch_schema(self) -> pa.Schema:
-        return pa.schema([("is_positive", pa.bool_()), ("of", pa.string()), ("tie", pa.uint64()), ("text", pa.string())])
+        return pa.schema(
+            [("is_positive", pa.bool_()), ("of", pa.string()), ("tie", pa.uint64()), ("text", pa.string())]
+        )
 
     def sketch(self, model: pa.Table | None, **given: pa.Array) -> pa.Table:
         """The hash of each labelled text; and, once it is known which are chosen, the texts of these."""
@@ -295,6 +298,10 @@ class TrainFasttext(Trainer, frozen=True):
             return {"slices": len(model)}
         found: dict[str, Any] = msgspec.json.decode(model["facts"][0].as_py())
         return found
+
+    def export(self, model: pa.Table, folder: Path) -> None:
+        """The model as a file of fastText's, for `fasttext_score` with the label `positive`."""
+        Path(folder, "model.bin").write_bytes(model["model"][0].as_buffer())
 
     def apply(self, model: pa.Table, **given: pa.Array) -> dict[str, pa.Array]:
         fitted = fast_text.load_bytes(model["model"][0].as_buffer(), model["sha256"][0].as_py())

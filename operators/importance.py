@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -26,21 +27,21 @@ MOST = 1 << 24  # buckets of a file, at most
 class DsirImportance(Signal, frozen=True):
     """How much likelier a document is under a target than under raw text, by hashed n-grams whose counts are in files.
 
-    The sum over its words and pairs of words of ln(p_target + 1e-8) - ln(p_raw + 1e-8). Files are those that RedPajama-V2
-    makes (NAME.10000.counts.npy): a count for each bucket. With `features: rpv2` values equal its
+    The sum over its words and pairs of words of ln(p_target + 1e-8) - ln(p_raw + 1e-8). Files are as RedPajama-V2 makes
+    them (NAME.10000.counts.npy): a count for each bucket. With `features: rpv2` values equal its
     `rps_doc_*_importance`, but for the last digits.
 
     target         counts of the target: a .npy file of whole numbers, or an asset
     raw            those of raw text, of the same length
-    features       words: normalised words; rpv2: RedPajama-V2's tokens and hash; authors: those of DSIR's authors (SHA-256,
-                   ten times slower). It must be what the files were made with
+    features       words: normalised words; rpv2: RedPajama-V2's tokens and hash; authors: those of DSIR's authors
+                   (SHA-256, ten times slower). It must be what the files were made with
     target_length  mean length of the target's documents: for RedPajama-V2's `..._importance_length_correction`
     raw_length     that of raw documents
 
     dsir_importance                    the sum, in nats; 0 for a text without words, null for an empty one
     dsir_importance_mean               the same per n-gram, so that long texts do not win or lose by their length
-    dsir_importance_length_correction  only with lengths: the sum, plus the log-ratio of the text's length in code points
-                                       under two Poisson distributions (nearly always 0, since RedPajama-V2's means are
+    dsir_importance_length_correction  only with lengths: the sum, plus the log-ratio of the text's code points under
+                                       two Poisson distributions (nearly always 0, since RedPajama-V2's means are
                                        of words)
 
     Raises PlanError for a file that holds something else.
@@ -126,14 +127,14 @@ def read_counts(path: str, changed: int = 0) -> np.ndarray:
 class TrainDsir(Trainer, frozen=True):
     """Importance of documents for a target that the recipe names, by hashed n-grams counted in its sources.
 
-    Words and pairs of words fall into buckets; a document's importance is the sum of ln(p_target + 1e-8) - ln(p_raw + 1e-8)
-    over its own. `resample` then draws documents as DSIR does.
+    Words and pairs of words fall into buckets; a document's importance is the sum over its own of
+    ln(p_target + 1e-8) - ln(p_raw + 1e-8). `resample` then draws documents as DSIR does.
 
     target    sources with documents as they are wanted, usually with `reference: true`
     raw       sources of raw text: usually those that are chosen from
     share     share of the raw documents that is counted, 0..1, chosen by a hash of the text
-    features  words: normalised words, the fastest; rpv2: RedPajama-V2's tokens and hash; authors: those of DSIR's authors
-              (SHA-256, ten times slower)
+    features  words: normalised words, the fastest; rpv2: RedPajama-V2's tokens and hash; authors: those of DSIR's
+              authors (SHA-256, ten times slower)
     buckets   number of buckets
 
     train_dsir_importance       the sum, in nats; 0 for a text without words, null for an empty one
@@ -216,6 +217,11 @@ class TrainDsir(Trainer, frozen=True):
         sums = [int(pc.sum(model[name]).as_py()) for name in ("target", "raw")]
         return {"target_texts": texts[0], "target_ngrams": sums[0], "raw_texts": texts[1], "raw_ngrams": sums[1]}
 
+    def export(self, model: pa.Table, folder: Path) -> None:
+        """The counts as RedPajama-V2 stores them, for `dsir_importance`."""
+        for name in ("target", "raw"):
+            np.save(Path(folder, f"{name}.counts.npy"), model[name].to_numpy())
+
     def apply(self, text: pa.StringArray, source: pa.StringArray, model: pa.Table) -> dict[str, pa.Array]:
         from curate.kernels.dsir import grams, log_ratio
 
@@ -226,8 +232,8 @@ class TrainDsir(Trainer, frozen=True):
 class Resample(Selector, frozen=True):
     """Draw documents without replacement, each with a probability that grows with the exponential of its score: DSIR's.
 
-    It is Gumbel's trick: the highest sums of score and noise are kept. The noise is a hash of the id, so a document's luck
-    does not depend on where it is stored. Documents without a score (null) are not drawn.
+    It is Gumbel's trick: the highest sums of score and noise are kept. The noise is a hash of the id, so a
+    document's luck does not depend on where it is stored. Documents without a score (null) are not drawn.
 
     by           numeric column: the logarithm of the weight, such as train_dsir_importance
     count        how many documents to keep

@@ -27,8 +27,10 @@ addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-fast_text: fast_text                            | errors | fasttext
-operators: operators.*                          | addresses assets extraction fast_text family lsh operator evaluate sql errors \
+fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
+                                                  sentence_transformers
+operators: operators.*                          | addresses assets extraction fast_text sentence_models \
+                                                  family lsh operator evaluate sql errors \
                                                   kernels msgspec numpy pyarrow | fasttext kenlm publicsuffixlist \
                                                   tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle

@@ -1,8 +1,8 @@
 """Hashed n-grams of DSIR (Xie et al. 2023): words and pairs of words, in buckets, counted or weighed per document.
 
 words    normalised words of the lexer, by its own hash: the fastest
-rpv2     RedPajama-V2's: WordPunct tokens with their case, by the hash of CPython 3.11 under PYTHONHASHSEED=42: SipHash-1-3
-         of strings as CPython stores them, xxHash of pairs
+rpv2     RedPajama-V2's: WordPunct tokens with their case, by the hash of CPython 3.11 under PYTHONHASHSEED=42, which is
+         SipHash-1-3 of strings as CPython stores them, and xxHash of pairs
 authors  that of DSIR's authors: WordPunct tokens in lower case, by SHA-256, pairs joined by a space
 """
 
@@ -28,7 +28,7 @@ MINUS_ONE = u64(0xFFFFFFFFFFFFFFFF)
 
 
 class Grams(NamedTuple):
-    """Buckets of the n-grams of document d: `bucket[splits[d]:splits[d + 1]]`, a word and then its pair with the next."""
+    """Buckets of the n-grams of document d: `bucket[splits[d]:splits[d + 1]]`, a word before its pair with the next."""
 
     bucket: np.ndarray  # int32[n-grams]
     splits: np.ndarray  # int64[documents + 1]

@@ -11,6 +11,7 @@ from curate.errors import RecipeError
 from curate.operator import Operator
 from curate.operators.classifiers import FasttextScore, TrainFasttext
 from curate.operators.dedup import DedupExact, DedupMinhash
+from curate.operators.embeddings import Cluster, DedupSemantic, Embed, SelectDiverse, TrainEmbed
 from curate.operators.extract import ExtractText
 from curate.operators.importance import DsirImportance, Resample, TrainDsir
 from curate.operators.keep import Keep
@@ -18,7 +19,7 @@ from curate.operators.language import Language
 from curate.operators.normalize import Normalize
 from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.repeats import DedupLines, DedupSubstrings
-from curate.operators.sample import Sample, SamplePareto
+from curate.operators.sample import Sample
 from curate.operators.select import SelectTop
 from curate.operators.split import Split
 from curate.operators.url import UrlCategories
@@ -44,6 +45,15 @@ RPV2_LISTS: dict[str, Any] = {
 
 # Operators with required parameters, and second instances where parameters choose another way through the code.
 EXAMPLES: dict[type[Operator], list[Operator]] = {
+    Cluster: [
+        Cluster(vector="vector", count=3),
+        Cluster(vector="vector", count=4, method="full", iterations=3),
+        Cluster(vector="vector", count=100, sample=1, batch=7),
+    ],
+    DedupSemantic: [
+        DedupSemantic(vector="vector", cluster="language", keep="random"),
+        DedupSemantic(vector="vector", cluster="language", keep={"highest": "score"}, threshold=0.8),
+    ],
     DedupExact: [DedupExact(), DedupExact(by="raw")],
     DedupLines: [
         DedupLines(),
@@ -60,6 +70,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         DsirImportance(target=COUNTS[0], raw=COUNTS[1]),
         DsirImportance(target=COUNTS[0], raw=COUNTS[1], features="rpv2", target_length=200, raw_length=90.5),
     ],
+    Embed: [Embed(model=CLASSIFIER), Embed(model=CLASSIFIER, precision="float32")],
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],
@@ -70,6 +81,10 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         RedpajamaSignals(**RPV2_LISTS),
         RedpajamaSignals(**RPV2_LISTS, language="de"),
     ],
+    SelectDiverse: [
+        SelectDiverse(share=0.4, cluster="language"),
+        SelectDiverse(count=9, cluster="language", method="prototypes", similarity="score"),
+    ],
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
     UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],
@@ -78,6 +93,10 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         TrainDsir(target=("books",), raw=("web", "forum")),
         TrainDsir(target=("books", "forum"), raw=("web",), share=0.5, features="rpv2", buckets=100),
         TrainDsir(target=("books",), raw=("web",), features="authors"),
+    ],
+    TrainEmbed: [
+        TrainEmbed(dim=4, min_count=1, samples=30),
+        TrainEmbed(dim=3, min_count=2, minn=2, maxn=3, bucket=50, method="cbow", precision="float32"),
     ],
     TrainFasttext: [
         TrainFasttext(positives=("books",), negatives=("web", "forum"), dim=4, samples=20),
