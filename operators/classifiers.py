@@ -261,7 +261,7 @@ class TrainFasttext(Trainer, frozen=True):
 
         tie, is_positive = sketches["tie"].to_numpy(), sketches["is_positive"].to_numpy()
         names, at = groups(sketches["of"])
-        held = {
+        held: dict[tuple[bool, str | None], np.ndarray] = {
             (side, name): tie[(at == place) & (is_positive == side)]
             for side in (False, True)
             for place, name in enumerate(names)
@@ -277,7 +277,7 @@ class TrainFasttext(Trainer, frozen=True):
         kinds = [("is_positive", pa.bool_()), ("of", pa.string()), ("limit", pa.uint64())]
         return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
 
-    def _refuse_empty(self, there: list[tuple[bool, str]]) -> None:
+    def _refuse_empty(self, there: list[tuple[bool, str | None]]) -> None:
         for side, kind, asked in ((True, POSITIVE, self.positives), (False, NEGATIVE, self.negatives)):
             missing = [name for name in asked if (side, name) not in there]
             if missing or side not in [own for own, _ in there]:

@@ -110,7 +110,8 @@ class TrainEmbed(Trainer, frozen=True):
 
     A document's vector is the mean of its words' vectors, each at length one, less what the texts that were trained on
     have in common, their mean (without which all texts are alike; Arora et al. 2017). Texts are drawn and ordered by a
-    hash of themselves: where they are stored does not matter, and one seed gives one model, byte for byte, in one thread.
+    hash of themselves: where they are stored does not matter, and one seed gives one model, byte for byte, in
+    one thread.
 
     on         sources to train on (default: the documents it is applied to)
     samples    texts to train on at most
@@ -135,7 +136,7 @@ class TrainEmbed(Trainer, frozen=True):
 
     sees_nulls: ClassVar[bool] = True
     rounds: ClassVar[int] = 2
-    example: ClassVar[dict[str, Any]] = {"dim": 4, "min_count": 1, "samples": 30}
+    example: ClassVar[dict[str, Any]] = {"dim": 4, "min_count": 1, "samples": 10, "epoch": 1}
 
     on: tuple[str, ...] = ()
     samples: Positive = 20_000
@@ -369,8 +370,8 @@ class DedupSemantic(Trainer, frozen=True):
     """Drop documents that mean nearly the same as another one of their cluster (SemDeDup, Abbas et al. 2023).
 
     Within a cluster documents are ranked by `keep`. Each whose vector has a cosine of `threshold` or more to that of
-    one ranked before it, be that kept or not, is dropped. Clusters are worked on apart, in memory that does not grow with
-    the corpus; the time grows with the square of their sizes.
+    one ranked before it, be that kept or not, is dropped. Clusters are worked on apart, in memory that does not grow
+    with the corpus; the time grows with the square of their sizes.
 
     vector      column of vectors
     cluster     column with the number of the cluster, such as `cluster` writes

@@ -226,7 +226,7 @@ def siphash13(data: Any, begin: Any, size: Any, low: Any, high: Any) -> Any:
 @inner
 def widest(data: Any, begin: Any, end: Any) -> Any:
     """Bytes that CPython takes for each character of a string; 0 for ASCII."""
-    top = 0
+    top: Any = 0
     for i in range(begin, end):
         top = max(top, np.int64(data[i]))
     if top < 0x80:

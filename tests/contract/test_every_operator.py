@@ -95,12 +95,14 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         TrainDsir(target=("books",), raw=("web",), features="authors"),
     ],
     TrainEmbed: [
-        TrainEmbed(dim=4, min_count=1, samples=30),
-        TrainEmbed(dim=3, min_count=2, minn=2, maxn=3, bucket=50, method="cbow", precision="float32"),
+        TrainEmbed(dim=2, min_count=1, samples=10, epoch=1),
+        TrainEmbed(
+            dim=2, min_count=2, minn=2, maxn=3, bucket=50, samples=10, epoch=1, method="cbow", precision="float32"
+        ),
     ],
     TrainFasttext: [
-        TrainFasttext(positives=("books",), negatives=("web", "forum"), dim=4, samples=20),
-        TrainFasttext(positive="source = 'web'", dim=2, word_ngrams=2, bucket=100),
+        TrainFasttext(positives=("books",), negatives=("web", "forum"), dim=2, samples=10, epoch=1),
+        TrainFasttext(positive="source = 'web'", dim=2, word_ngrams=2, bucket=100, epoch=1),
     ],
     Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
 }
