@@ -20,7 +20,6 @@ MAGIC, VERSIONS = 793712314, (11, 12)
 LARGEST = 16 << 30  # bytes of a model file
 KINDS = {1: "cbow", 2: "skipgram", 3: "supervised"}
 LABEL = "__label__"
-HEAD = struct.Struct("<2i12id3i2q")
 
 
 class Header(NamedTuple):
@@ -40,9 +39,9 @@ class _Reader:
 
     def numbers(self, form: str) -> tuple[Any, ...]:
         kind = struct.Struct("<" + form)
-        found = kind.unpack_from(self.data, self.at)
-        self.at += kind.size
-        return found
+        at = self.at
+        self.skip(kind.size)
+        return kind.unpack_from(self.data, at)
 
     def skip(self, size: int) -> None:
         if size < 0 or self.at + size > len(self.data):
@@ -68,7 +67,7 @@ def read_header(path: str | Path) -> Header:
     try:
         with Path(path).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _header(_Reader(data))
-    except (ValueError, struct.error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise PlanError(
             f"{path} is no whole fastText model ({error}): name a .bin or .ftz file that fastText has written"
         ) from error

@@ -62,8 +62,8 @@ def test_scores_equal_the_library() -> None:
         texts, FasttextScore(model=str(MODEL), label="positive")(pa.table({"text": texts}))[1], strict=True
     ):
         labels, found = model.predict(" ".join(text.splitlines()).strip())
-        p = float(found[0])
-        assert score.as_py() == pytest.approx(p if labels[0].endswith("positive") else 1 - p, abs=1e-12)
+        p = float(found[0]) if labels[0].endswith("positive") else 1 - float(found[0])
+        assert score.as_py() == pytest.approx(min(max(p, 0.0), 1.0), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,9 @@ def test_in_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     kinds = {"good": GOOD, "bad": BAD, "crawl": [*GOOD[:5], *BAD[:7]]}
     for name, texts in kinds.items():  # the data's own `source` is not the recipe's
-        Path(f"{name}.jsonl").write_text("".join(json.dumps({"text": text, "source": "web"}) + "\n" for text in texts))
+        Path(f"{name}.jsonl").write_text(
+            "".join(json.dumps({"text": f"{text} {at}", "source": "web"}) + "\n" for at, text in enumerate(texts))
+        )
     result = engine.run(Recipe.parse(RECIPE.format(least=0.5)), Config(workers=1))
     assert result.manifest["kept"] == 5
     facts = result.manifest["corpus"]["quality"]
