@@ -44,6 +44,8 @@ def check(files: tuple[str, ...]) -> None:
         extra = "embed" if kind == "onnx" else "sentence-transformers"
         raise PlanError(f'{folder} needs {" and ".join(missing)}: pip install "curate[{extra}]"')
     dim(files)
+    if kind == "onnx":
+        load(files)
 
 
 def dim(files: tuple[str, ...]) -> int:

@@ -34,6 +34,7 @@ RULES: dict[str, Any] = {
 }
 
 SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
+SENTENCES = str(Path(__file__).resolve().parents[1] / "data/sentence-model")
 CLASSIFIER = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
 COUNTS = [str(Path(__file__).resolve().parents[1] / f"data/{name}.counts.npy") for name in ("target", "raw")]
 RPV2 = Path(__file__).resolve().parents[1] / "data/redpajama"
@@ -70,7 +71,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         DsirImportance(target=COUNTS[0], raw=COUNTS[1]),
         DsirImportance(target=COUNTS[0], raw=COUNTS[1], features="rpv2", target_length=200, raw_length=90.5),
     ],
-    Embed: [Embed(model=CLASSIFIER), Embed(model=CLASSIFIER, precision="float32")],
+    Embed: [Embed(model=CLASSIFIER), Embed(model=SENTENCES, precision="float32")],
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],

@@ -58,7 +58,7 @@ def test_words_are_those_of_the_lexer(texts: list[str]) -> None:
     words = [[w for w in (re.sub(r"[!-/:-@\[-`{-~]", "", w) for w in text.split()) if w] for text in texts]
     assert [len(part) for part in found] == [max(2 * len(own) - 1, 0) for own in words]
     for buckets, own in zip(found, words, strict=True):
-        same = {}
+        same: dict[str, int] = {}
         for at, word in enumerate(own):
             assert same.setdefault(word.lower(), buckets[2 * at]) == buckets[2 * at]
 

@@ -143,7 +143,7 @@ def test_copies_are_on_one_side() -> None:
     train = TrainFasttext(positives=("good",), negatives=("bad",), dim=2, holdout=0.5)
     sketch = train.sketch(None, **arrays(train, corpus()))
     held = train._held_out(sketch["tie"].to_numpy())
-    sides = {}
+    sides: dict[str, bool] = {}
     for text, side in zip(GOOD + BAD, held.tolist(), strict=True):
         assert sides.setdefault(text, side) == side
 
@@ -160,7 +160,7 @@ def test_what_cannot_be_learnt_from_is_told() -> None:
         {"positive": "x", "positives": ("a",)},
     ):
         with pytest.raises(ValueError):
-            TrainFasttext(**given)  # type: ignore[arg-type]
+            TrainFasttext(**given)
 
 
 def test_measures() -> None:
@@ -206,7 +206,7 @@ def test_in_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.manifest["kept"] == 5
     facts = result.manifest["corpus"]["quality"]
     assert facts["auc"] == 1.0 and len(facts["groups"]) == 10
-    assert "1 auc" in Path(result.path, "README.md").read_text()
+    assert f"{facts['auc']:,} auc" in Path(result.path, "README.md").read_text()
     again = engine.run(Recipe.parse(RECIPE.format(least=0.0)), Config(workers=1))
     assert again.manifest["corpus"]["quality"] == facts and again.manifest["kept"] == 12
 

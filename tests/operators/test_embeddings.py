@@ -30,9 +30,9 @@ def texts(count: int = 60, seed: int = 0) -> tuple[list[str], list[str]]:
     return [" ".join(chance.choice(TOPICS[kind].split(), 40)) for kind in kinds], kinds
 
 
-def column(vectors: Any, kind: pa.DataType = pa.float32()) -> pa.Array:
+def column(vectors: Any, kind: pa.DataType | None = None) -> pa.Array:
     values = np.asarray(vectors, np.float64)
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()).cast(kind), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()).cast(kind or pa.float32()), values.shape[1])
 
 
 def test_vectors_are_those_of_fasttext() -> None:
@@ -47,12 +47,40 @@ def test_vectors_are_those_of_fasttext() -> None:
         assert vector is None if not text else vector == pytest.approx(right / length if length else right, abs=1e-6)
 
 
+SENTENCES = str(Path(__file__).resolve().parents[1] / "data/sentence-model")
+
+
+def test_an_onnx_model_averages_its_tokens() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(f"{SENTENCES}/model.onnx", providers=["CPUExecutionProvider"])
+    given = ["The keeper sleeps", "butter", "", "sail wind " * 100, "onions soup"] * 9
+    found = Embed(model=SENTENCES, precision="float32")(pa.table({"text": given}))["embed_vector"].to_pylist()
+    words = ["[UNK]", "the", "keeper", "sleeps", "boat", "sail", "wind", "onions", "butter", "soup"]
+    for text, vector in zip(given, found, strict=True):
+        ids = np.array([[words.index(word) for word in text.lower().split()]][:1], np.int64)[:, :64]
+        mean = session.run(None, {"input_ids": ids})[0][0].mean(axis=0) if text else None
+        assert vector is None if mean is None else vector == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    alone = Embed(model=SENTENCES, precision="float32")("butter")["embed_vector"]
+    assert alone == found[1]
+
+
+def test_a_folder_that_is_no_sentence_model_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    for name in ("tokenizer.json", "config.json", "pytorch_model.bin"):
+        (tmp_path / name).write_text('{"hidden_size": 4}')
+    with pytest.raises(PlanError, match=r"pytorch_model\.bin is a pickle, which is not read"):
+        Embed(model=str(tmp_path)).check({})
+    (tmp_path / "model.onnx").write_bytes(b"no network")
+    with pytest.raises(PlanError, match="is no ONNX model that can be run"):
+        Embed(model=str(tmp_path)).check({})
+
+
 def test_topics_are_found_by_vectors_that_are_trained() -> None:
     given, kinds = texts()
     table = pa.table({"id": [f"d{n}" for n in range(60)], "text": given})
     table = TrainEmbed(dim=16, min_count=1, epoch=20)(table)
     for method in ("minibatch", "full"):
-        found = Cluster(vector="train_embed_vector", count=3, method=method)(table)["cluster"].to_pylist()  # type: ignore[arg-type]
+        found = Cluster(vector="train_embed_vector", count=3, method=method)(table)["cluster"].to_pylist()
         pairs = {*zip(kinds, found, strict=True)}
         assert len(pairs) == 3 and len({*found}) == 3
 

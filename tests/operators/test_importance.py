@@ -85,7 +85,8 @@ def test_a_trained_model_is_that_of_its_files(tmp_path: Path, features: Any) -> 
     model = fitted(train, [arrays(train, table)])
     train.export(model, tmp_path)
     paths = {name: str(tmp_path / f"{name}.counts.npy") for name in ("target", "raw")}
-    from_files = DsirImportance(**paths, features=features)(table)["dsir_importance"].to_pylist()
+    measure = DsirImportance(target=paths["target"], raw=paths["raw"], features=features)
+    from_files = measure(table)["dsir_importance"].to_pylist()
     assert from_files == train(table)["train_dsir_importance"].to_pylist()
     assert from_files[0] > 0 > from_files[1]
     facts = train.facts(model)
