@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.language import DOCUMENTS, read
 from curate.kernels.ccnet import normalised
+from curate.kernels.vectors import nearest
+from curate.operators.classifiers import FasttextScore
+from curate.operators.importance import DsirImportance, Features, TrainDsir
 from curate.operators.perplexity import perplexities
 from curate.operators.train_kenlm import TrainKenlm
 from curate.pieces import encode
@@ -67,7 +71,62 @@ def kenlm(texts: pa.Array) -> Iterator[Timed]:
     yield Timed("train_kenlm: training, words", None, lambda: words.fit(words.sketch(texts)), texts.nbytes)
 
 
-CASES: dict[str, Callable[[pa.Array], Iterator[Timed]]] = {"kenlm": kenlm}
+def fasttext(texts: pa.Array) -> Iterator[Timed]:
+    """Prediction with a classifier of words that is trained on the documents themselves."""
+    from fasttext import train_supervised
+
+    one_line = [" ".join(text.splitlines()).strip() for text in texts.to_pylist()]
+    folder = Path(tempfile.mkdtemp())
+    lines = (f"__label__{'even' if at % 2 else 'odd'} {text}\n" for at, text in enumerate(one_line))
+    (folder / "lines.txt").write_text("".join(lines), encoding="utf-8")
+    model = train_supervised(str(folder / "lines.txt"), epoch=1, thread=1, verbose=0)
+    model.save_model(str(folder / "model.bin"))
+    score = FasttextScore(model=str(folder / "model.bin"), label="even")
+    yield Timed(
+        "fasttext_score", lambda: [model.predict(text) for text in one_line], lambda: score.compute(texts), texts.nbytes
+    )
+
+
+def dsir(texts: pa.Array) -> Iterator[Timed]:
+    """Importance weights by given counts; and counts of a target and of raw text, batch by batch."""
+    folder = Path(tempfile.mkdtemp())
+    for name in ("target", "raw"):
+        np.save(folder / f"{name}.npy", np.random.default_rng(0).integers(1, 99, 10_000))
+    batches = [texts[at : at + 1000] for at in range(0, len(texts), 1000)]
+    sources = [pa.array(["a" if at % 2 else "b" for at in range(len(batch))]) for batch in batches]
+    kinds: tuple[Features, ...] = ("words", "rpv2", "authors")
+    for kind in kinds:
+        measure = DsirImportance(target=str(folder / "target.npy"), raw=str(folder / "raw.npy"), features=kind)
+        train = TrainDsir(target=("a",), raw=("b",), features=kind)
+
+        def fit(train: TrainDsir = train) -> pa.Table:  # a new array each time: what is lexed is not lexed again
+            pairs = zip(batches, sources, strict=True)
+            return train.fit(pa.concat_tables([train.sketch(batch.slice(0), source) for batch, source in pairs]))
+
+        yield Timed(
+            f"dsir_importance: {kind}",
+            None,
+            lambda measure=measure: measure.compute(texts.slice(0)),  # type: ignore[misc]
+            texts.nbytes,
+        )
+        yield Timed(f"train_dsir: {kind}", None, fit, texts.nbytes)
+
+
+def kmeans(texts: pa.Array) -> Iterator[Timed]:
+    """Nearest of 1,000 centroids for as many vectors as documents, of 384 numbers; the library is BLAS."""
+    units = np.random.default_rng(0).normal(size=(len(texts) + 1000, 384)).astype(np.float32)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    points, centroids = units[1000:], np.ascontiguousarray(units[:1000])
+    direct = lambda: (points @ centroids.T).argmax(axis=1)  # noqa: E731
+    yield Timed("cluster: one assignment", direct, lambda: nearest(points, centroids), texts.nbytes)
+
+
+CASES: dict[str, Callable[[pa.Array], Iterator[Timed]]] = {
+    "kenlm": kenlm,
+    "fasttext": fasttext,
+    "dsir": dsir,
+    "kmeans": kmeans,
+}
 
 
 def best_of(rounds: int, *functions: Callable[[], object]) -> Iterator[float]:

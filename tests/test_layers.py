@@ -29,9 +29,12 @@ extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
 models:    pieces language_model kenlm_files cut_offs | language_model errors msgspec numpy pyarrow | kernels \
                                                   sentencepiece
-operators: operators.*                          | addresses assets extraction family lsh pieces language_model \
-                                                  cut_offs operator evaluate sql errors kernels msgspec numpy \
-                                                  pyarrow | kenlm_files fasttext kenlm publicsuffixlist \
+fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
+                                                  sentence_transformers
+operators: operators.*                          | addresses assets extraction fast_text sentence_models pieces \
+                                                  language_model cut_offs family lsh operator evaluate sql errors \
+                                                  kernels msgspec numpy pyarrow | kenlm_files fasttext kenlm \
+                                                  publicsuffixlist \
                                                   tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
