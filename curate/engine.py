@@ -222,6 +222,7 @@ class _Run:
             "funnel": funnel.to_plain(),
             "corpus": self._corpus_facts(),
             **self._contamination(),
+            **self._personal_data(),
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
@@ -263,6 +264,14 @@ class _Run:
 
         models = [(step.step, read_table(self.store.model(step.corpus_key))) for step in steps]
         return {"contamination": write_contamination(self.store.path(), models)}
+
+    def _personal_data(self) -> dict[str, Any]:
+        """What was found of e-mail addresses, numbers and keys, if a step has looked for them."""
+        from curate.operators.pii import Pii, Redact
+        from curate.personal import personal_data
+
+        steps = [step.step for step in self.plan.steps if isinstance(step.operator, Pii | Redact)]
+        return {"personal_data": personal_data(self.store.path(), steps)} if steps else {}
 
     def _add_clock(self, clock: dict[str, float]) -> None:
         for part, seconds in clock.items():

@@ -28,8 +28,8 @@ lsh:       lsh                                  | operator evaluate numpy pyarro
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
 operators: operators.*                          | addresses assets extraction family lsh operator evaluate sql errors \
-                                                  kernels msgspec numpy pyarrow | fasttext kenlm publicsuffixlist \
-                                                  tokenizers zstandard
+                                                  kernels msgspec numpy pyarrow | fasttext kenlm phonenumbers \
+                                                  publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
@@ -41,13 +41,14 @@ plan:      plan planner flow funnel             | plan planner recipe operator e
 execute:   execute.*                            | execute plan operator evaluate cluster against sql io store config \
                                                   convert errors curate msgspec numpy pyarrow | kernels loky ray \
                                                   by_value
-words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml | operators \
+words:     contamination personal facts card \
+           report                               | facts report recipe flow store numpy polars pyarrow yaml | operators \
                                                   jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   operator evaluate errors curate msgspec | kernels operators \
-                                                  contamination overlap report card
+                                                  contamination overlap personal report card
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
 deciding:  deciding.*                           | deciding execute plan planner recipe funnel result report store \

@@ -14,6 +14,7 @@ from curate.operators.extract import ExtractText
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
+from curate.operators.pii import Pii, Redact
 from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.repeats import DedupLines, DedupSubstrings
 from curate.operators.sample import Sample
@@ -56,6 +57,8 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
+    Pii: [Pii(), Pii(types=("email", "phone"), regions=("DE", "CN"), addresses="all")],
+    Redact: [Redact(), Redact(how="hash"), Redact(how="drop", types=("email", "ip"), addresses="all")],
     RedpajamaSignals: [
         RedpajamaSignals(),
         RedpajamaSignals(**RPV2_LISTS),
