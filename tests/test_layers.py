@@ -27,8 +27,9 @@ addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
-operators: operators.*                          | addresses assets extraction family lsh operator evaluate sql errors \
-                                                  kernels msgspec numpy pyarrow | fasttext kenlm phonenumbers \
+chat:      chat                                 | errors |
+operators: operators.*                          | addresses assets chat extraction family lsh operator evaluate sql \
+                                                  errors kernels msgspec numpy pyarrow | fasttext kenlm phonenumbers \
                                                   publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |

@@ -1,5 +1,6 @@
 """Every operator that is found, built in or from an installed plug-in, holds the whole contract."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from curate.errors import RecipeError
 from curate.operator import Operator
 from curate.operators.dedup import DedupExact, DedupMinhash
 from curate.operators.extract import ExtractText
+from curate.operators.judge import LlmScore
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
@@ -23,6 +25,7 @@ from curate.operators.split import Split
 from curate.operators.url import UrlCategories
 from curate.recipe import Recipe
 from curate.testing import Check, example, parametrize
+from tests.chat_server import Server
 
 RULES: dict[str, Any] = {
     "words": {"min": 5, "max": 50},
@@ -56,6 +59,9 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
+    LlmScore: [
+        LlmScore(endpoint=Server().endpoint, model="tiny", share=0.5, cache=f"{tempfile.mkdtemp()}/answers.sqlite")
+    ],
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
     Pii: [Pii(), Pii(types=("email", "phone"), regions=("DE", "CN"), addresses="all")],
     Redact: [Redact(), Redact(how="hash"), Redact(how="drop", types=("email", "ip"), addresses="all")],

@@ -62,7 +62,7 @@ def test_a_card_is_what_has_an_issuer_a_length_and_the_check_digit(
 def test_an_account_has_the_length_and_the_check_digits(country: str, chance: random.Random, spaced: bool) -> None:
     body = "".join(chance.choices("0123456789ABCXYZ", k=LENGTHS[country] - 4))
     good = next(f"{country}{n:02d}{body}" for n in range(2, 99) if mod_97(f"{country}{n:02d}{body}") == 1)
-    bad = good[:-1] + ("1" if good[-1] != "1" else "2")
+    bad = next(good[:-1] + digit for digit in "12" if mod_97(good[:-1] + digit) != 1)
     shown = [" ".join(text[at : at + 4] for at in range(0, len(text), 4)) if spaced else text for text in (good, bad)]
     right, wrong = found([f"to {text}." for text in shown])
     assert ("iban", shown[0]) in right
