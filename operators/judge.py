@@ -168,8 +168,8 @@ class LlmScore(Signal, frozen=True):
         if self.structured == "json_object":
             return {"response_format": {"type": "json_object"}}
         score = {"type": "number", "minimum": rubric.low, "maximum": rubric.high}
-        schema = {"type": "object", "properties": {"reason": {"type": "string"}, "score": score}}
-        schema |= {"required": ["reason", "score"], "additionalProperties": False}
+        fields = {"reason": {"type": "string"}, "score": score}
+        schema = {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
         form = {"name": "judgement", "strict": True, "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
 

@@ -691,6 +691,12 @@ def card(data: Any, begin: Any, end: Any, at: Any, rules: Rules) -> Any:
     """One past a card's number at byte `at`; `at` if there is none. Digits may be in groups, the last byte of Luhn."""
     if class_at(data, at - 1, begin, end, rules) & (DOT | HYPHEN) and class_at(data, at - 2, begin, end, rules) & ALNUM:
         return at
+    if at - 5 >= begin and load8(data, at - 1) == 0x20:  # a group of four of a longer number
+        is_group = True
+        for k in range(2, 6):
+            is_group &= 0x30 <= load8(data, at - k) <= 0x39
+        if is_group:
+            return at
     i, count, head, separator, groups, group = at, 0, np.int64(0), np.int64(0), 0, 0
     even, odd, last = np.int64(0), np.int64(0), at
     while i < end and count < 20:

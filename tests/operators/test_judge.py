@@ -189,9 +189,7 @@ def test_the_key_is_sent_and_written_nowhere(tmp_path: Path, monkeypatch: pytest
         operator.check({})
     monkeypatch.setenv("JUDGE_KEY", KEY)
     (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in ("abc", "REFUSED one")))
-    corpus = read(str(tmp_path / "in.jsonl")) | ops.LlmScore(
-        **{f: getattr(operator, f) for f in ("endpoint", "model", "key", "cache")}
-    )
+    corpus = read(str(tmp_path / "in.jsonl")) | operator
     result = corpus.run(str(tmp_path / "out"), Config(workers=1))
     assert result.polars()["llm_score"].to_list() == [3.0, None]
     assert KEY.encode() not in everything_below(tmp_path)
@@ -230,9 +228,8 @@ def test_a_rubric_of_ones_own(server: Server, tmp_path: Path) -> None:
     before = operator.identity()
     own.write_text(own.read_text().replace("funny", "sad"))
     assert operator.identity() != before
-    assert {
-        name for name in ("educational", "reflection", "confidence") if judge(server, tmp_path, rubric=name).check({})
-    } == set()
+    for name in ("educational", "reflection", "confidence"):
+        judge(server, tmp_path, rubric=name).check({})
 
 
 @pytest.mark.parametrize(
