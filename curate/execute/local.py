@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from curate.errors import OperatorError
-from curate.execute.tasks import Task, load_plan, run_task
+from curate.execute.tasks import WORKER, Task, load_plan, run_task
 
 AHEAD = 2  # tasks in flight per worker process
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
-PATIENCE = 0.5  # seconds of work before processes are started for it, since they take longer to come up; 0: at once
+PATIENCE = 0.2  # seconds of work before processes are started for it, since they take longer to come up; 0: at once
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -104,7 +104,9 @@ class Local:
 
             for tracker in (resource_tracker, lokys):  # that which starts a worker would let Ctrl-C through again
                 tracker.ensure_running()
-            self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare, initargs=(os.getpid(),))
+            self._pool = ProcessPoolExecutor(
+                self.workers, env=ONE_THREAD | {WORKER: "1"}, initializer=prepare, initargs=(os.getpid(),)
+            )
         return self._pool
 
     def _stop_processes(self) -> None:
