@@ -32,6 +32,7 @@ import pyarrow as pa
 Columns = dict[str, pa.Array]
 Types = dict[str, pa.DataType]
 ROW = "row"  # the address of each row, for Trainers that read a column of this name; nothing else may have it
+SOURCE = "source"  # to a sketch of a Trainer that is fitted on other sources, the recipe's name of the source
 
 ARROW_TYPE = {
     pa.StringArray: pa.string(),
@@ -304,8 +305,8 @@ class Trainer(Operator, frozen=True):
 
     A column `row` among those it reads is the address of each row, by which the first of several can be told; outside
     a recipe its position. One that is fitted on other sources (`fitted_on`) finds in the table it fits a column
-    `source`, the recipe's name of the source that each row of a sketch is of. One that drops has `reasons` and decides
-    from what `apply` has made.
+    `source`, the recipe's name of the source that each row of a sketch is of; its `sketch` may read that column too.
+    One that drops has `reasons` and decides from what `apply` has made.
 
     key     a uint64 column of the sketch, for models of any size: `fit` is called for one range of keys after the
             other, with all rows of the range; the model is what it returns, in that order, a chunk per range

@@ -294,7 +294,8 @@ class _Builder:
             key = fingerprint(about, self.alive_key, counted, [p.key for p in self.passes])
         elif sources:
             values = end.operator.value_identity()  # type: ignore[attr-defined]
-            key = fingerprint(values, self._lineage_of(sources, end.inputs, self.steps[: end.index]))
+            lineage = self._lineage_of(sources, end.inputs, self.steps[: end.index])
+            key = fingerprint(values, lineage, *([round, end.corpus_key] if round else []))
         else:
             # Sketches and keys do not depend on the other shards: a new shard must not redo this pass for all.
             ranks = [self.keys[name] for own, name in end.inputs.items() if own not in end.operator.arguments()]

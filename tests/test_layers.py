@@ -28,9 +28,11 @@ lsh:       lsh                                  | operator evaluate numpy pyarro
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
 chat:      chat                                 | errors |
-operators: operators.*                          | addresses assets chat extraction family lsh operator evaluate sql \
-                                                  errors kernels msgspec numpy pyarrow | fasttext kenlm phonenumbers \
-                                                  publicsuffixlist tokenizers zstandard
+fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
+                                                  sentence_transformers
+operators: operators.*                          | addresses assets chat extraction fast_text sentence_models family \
+                                                  lsh operator evaluate sql errors kernels msgspec numpy pyarrow \
+                                                  | fasttext kenlm phonenumbers publicsuffixlist tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

@@ -29,7 +29,7 @@ from curate.execute.batches import BatchWriter
 from curate.execute.members import MemberWriter, members
 from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.walk import Walk, read_model
-from curate.operator import Deduplicator, Expander, Trainer
+from curate.operator import SOURCE, Deduplicator, Expander, Trainer
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
 
@@ -139,13 +139,16 @@ def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
     operator = end.operator
     part, where = f"step {end.step.name}", f"shard {batch.walk.shard.name}"
     if isinstance(operator, Trainer):
-        inputs = complete(batch.inputs(end, rows))
+        given = batch.inputs(end, rows)
+        if end.fitted_on and SOURCE in given:
+            given = {**given, SOURCE: pa.repeat(batch.walk.shard.source, int(rows.sum()))}
+        inputs = complete(given)
         if operator.rounds > 1:
             inputs["model"] = read_model(batch.walk.store, end, round - 1) if round else None
         with batch.walk.timed(part), blamed(end, where):
             sketch = by_key(operator, operator.sketch(**inputs))  # type: ignore[attr-defined]
         source = pa.repeat(batch.walk.shard.source, len(sketch))
-        return sketch.append_column("source", source) if end.fitted_on else sketch
+        return sketch.append_column(SOURCE, source) if end.fitted_on else sketch
     batch.values(end, rows)
     return pa.table({"row": pa.array((np.flatnonzero(rows) + batch.start).astype(np.uint32))})
 
@@ -153,7 +156,7 @@ def member_rows(batch: Batch, end: PlannedStep, round: int) -> pa.Table:
 def sketch_schema(step: PlannedStep) -> pa.Schema:
     """What a trainer is fitted on: with the source of each row, if it is not that of the rows it is applied to."""
     schema: pa.Schema = step.operator.sketch_schema()  # type: ignore[attr-defined]
-    return schema.append(pa.field("source", pa.string())) if step.fitted_on else schema
+    return schema.append(pa.field(SOURCE, pa.string())) if step.fitted_on else schema
 
 
 def by_key(operator: Trainer, sketch: pa.Table) -> pa.Table:

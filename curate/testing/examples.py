@@ -15,6 +15,7 @@ from curate.operator import ROW, Columns, Operator, Types
 
 O = TypeVar("O", bound=Operator)  # noqa: E741
 
+GUESSES = (pa.float64(), pa.string(), pa.bool_(), pa.list_(pa.float32(), 3))  # for columns of any type
 SENTENCES = (
     "The lighthouse keeper counts the ships that pass and forgets the number every morning.",
     "Don't ask what it costs: $3.50, or 2 for $6 (while stocks last)!",
@@ -106,7 +107,7 @@ def _kinds(operator: Operator) -> Types:
     """A type for every column: what is asked for, or the first combination that the operator's `check` accepts."""
     reads = operator.reads()
     free = [name for name, kind in reads.items() if kind is None]
-    for guess in itertools.islice(itertools.product((pa.float64(), pa.string(), pa.bool_()), repeat=len(free)), 1000):
+    for guess in itertools.islice(itertools.product(GUESSES, repeat=len(free)), 1000):
         kinds = {**reads, **dict(zip(free, guess, strict=True))}
         try:
             operator.check(kinds)
@@ -122,6 +123,8 @@ def _values(name: str, kind: pa.DataType, texts: Sequence[str], chance: random.R
         return pa.array(range(rows), kind)
     if name == "id":
         return pa.array([f"doc-{at:04d}" for at in chance.sample(range(rows), rows)], kind)
+    if name == "source":
+        return pa.array(chance.choices(["web", "books", "forum"], k=rows), kind)
     if name == "language":
         return pa.array(chance.choices(["en", "de", "zh", "zxx", ""], k=rows), kind)
     if pa.types.is_string(kind) or pa.types.is_binary(kind):

@@ -10,8 +10,11 @@ import pytest
 from curate import registry
 from curate.errors import RecipeError
 from curate.operator import Operator
+from curate.operators.classifiers import FasttextScore, TrainFasttext
 from curate.operators.dedup import DedupExact, DedupMinhash
+from curate.operators.embeddings import Cluster, DedupSemantic, Embed, SelectDiverse, TrainEmbed
 from curate.operators.extract import ExtractText
+from curate.operators.importance import DsirImportance, Resample, TrainDsir
 from curate.operators.judge import LlmScore
 from curate.operators.keep import Keep
 from curate.operators.language import Language
@@ -35,6 +38,8 @@ RULES: dict[str, Any] = {
 }
 
 SITES = str(Path(__file__).resolve().parents[1] / "data/sites")
+CLASSIFIER = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
+COUNTS = [str(Path(__file__).resolve().parents[1] / f"data/{name}.counts.npy") for name in ("target", "raw")]
 RPV2 = Path(__file__).resolve().parents[1] / "data/redpajama"
 RPV2_LISTS: dict[str, Any] = {
     "stop_words": str(RPV2 / "stop_words.json"),
@@ -44,6 +49,15 @@ RPV2_LISTS: dict[str, Any] = {
 
 # Operators with required parameters, and second instances where parameters choose another way through the code.
 EXAMPLES: dict[type[Operator], list[Operator]] = {
+    Cluster: [
+        Cluster(vector="vector", count=3),
+        Cluster(vector="vector", count=4, method="full", iterations=3),
+        Cluster(vector="vector", count=100, sample=1, batch=7),
+    ],
+    DedupSemantic: [
+        DedupSemantic(vector="vector", cluster="language", keep="random"),
+        DedupSemantic(vector="vector", cluster="language", keep={"highest": "score"}, threshold=0.8),
+    ],
     DedupExact: [DedupExact(), DedupExact(by="raw")],
     DedupLines: [
         DedupLines(),
@@ -56,7 +70,13 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         DedupSubstrings(min_tokens=20, tokens="bytes"),
     ],
     DedupMinhash: [DedupMinhash(), DedupMinhash(ngram=2, slots=16, bands=4, rows=4, threshold=0.5)],
+    DsirImportance: [
+        DsirImportance(target=COUNTS[0], raw=COUNTS[1]),
+        DsirImportance(target=COUNTS[0], raw=COUNTS[1], features="rpv2", target_length=200, raw_length=90.5),
+    ],
+    Embed: [Embed(model=CLASSIFIER), Embed(model=CLASSIFIER, precision="float32")],
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
+    FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],
     Language: [Language(), Language(languages=("en", "de", "zh"))],
     LlmScore: [
@@ -70,9 +90,27 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
         RedpajamaSignals(**RPV2_LISTS),
         RedpajamaSignals(**RPV2_LISTS, language="de"),
     ],
+    SelectDiverse: [
+        SelectDiverse(share=0.4, cluster="language"),
+        SelectDiverse(count=9, cluster="language", method="prototypes", similarity="score"),
+    ],
     SelectTop: [SelectTop(by="score", share=0.3), SelectTop(by="score", count=7, lowest=True)],
     Split: [Split(), Split(by="lines", min_chars=20)],
     UrlCategories: [UrlCategories(lists=SITES), UrlCategories(lists=SITES, categories=("games",))],
+    Resample: [Resample(by="score", share=0.3), Resample(by="score", count=5, per="language", temperature=20)],
+    TrainDsir: [
+        TrainDsir(target=("books",), raw=("web", "forum")),
+        TrainDsir(target=("books", "forum"), raw=("web",), share=0.5, features="rpv2", buckets=100),
+        TrainDsir(target=("books",), raw=("web",), features="authors"),
+    ],
+    TrainEmbed: [
+        TrainEmbed(dim=4, min_count=1, samples=30),
+        TrainEmbed(dim=3, min_count=2, minn=2, maxn=3, bucket=50, method="cbow", precision="float32"),
+    ],
+    TrainFasttext: [
+        TrainFasttext(positives=("books",), negatives=("web", "forum"), dim=4, samples=20),
+        TrainFasttext(positive="source = 'web'", dim=2, word_ngrams=2, bucket=100),
+    ],
     Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
 }
 OPERATORS = [one for cls in registry.builtin().values() for one in EXAMPLES.get(cls) or [example(cls)]]
