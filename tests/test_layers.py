@@ -27,12 +27,15 @@ addresses: addresses                            | pyarrow | kernels
 lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
+languages: languages                            | |
 chat:      chat                                 | errors |
 fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
                                                   sentence_transformers
-operators: operators.*                          | addresses assets chat extraction fast_text sentence_models family \
-                                                  lsh operator evaluate sql errors kernels msgspec numpy pyarrow \
-                                                  | fasttext kenlm phonenumbers publicsuffixlist tokenizers zstandard
+operators: operators.*                          | addresses assets chat extraction fast_text languages \
+                                                  sentence_models family lsh operator evaluate sql \
+                                                  errors kernels msgspec numpy pyarrow \
+                                                  | fasttext kenlm phonenumbers publicsuffixlist tokenizers \
+                                                  zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |

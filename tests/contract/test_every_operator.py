@@ -78,7 +78,11 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],
-    Language: [Language(), Language(languages=("en", "de", "zh"))],
+    Language: [
+        Language(),
+        Language(languages=("en", "de", "zh")),
+        Language(by="lines", add=("iso639_3", "name", "script", "top", "mixed_ratio")),
+    ],
     LlmScore: [
         LlmScore(endpoint=Server().endpoint, model="tiny", share=0.5, cache=f"{tempfile.mkdtemp()}/answers.sqlite")
     ],
