@@ -55,9 +55,8 @@ def main() -> None:
     library = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     theirs = fasttext.load_model(str(options.fasttext))
     operators = [Language(model=EMBEDDED), Language(model=str(options.fasttext))]
-    print(
-        "| language | n | embedded | py3langid | lid.176 | fastText | labels that differ |\n|---|--:|--:|--:|--:|--:|--:|"
-    )
+    print("| language | n | embedded | py3langid | lid.176 | fastText | labels that differ |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     sums, languages = [0.0] * 4, 0
     for language, lines in read(options.data, options.kind, options.sentences):
         table = pa.table({"text": lines})
