@@ -223,6 +223,7 @@ class _Run:
             "corpus": self._corpus_facts(),
             **self._contamination(),
             **self._models(),
+            **self._personal_data(),
             "shards": [[source, len(list(run))] for source, run in groupby(shard.source for shard in self.plan.shards)],
             **files,
         }
@@ -270,6 +271,14 @@ class _Run:
         trained = export.models(self.plan, self.store)
         read = {step.step.name: step.operator.identity()["files"] for step in self.plan.steps if step.operator.files()}
         return {**({"models": trained} if trained else {}), **({"files_read": read} if read else {})}
+
+    def _personal_data(self) -> dict[str, Any]:
+        """What was found of e-mail addresses, numbers and keys, if a step has looked for them."""
+        from curate.operators.pii import Pii, Redact
+        from curate.personal import personal_data
+
+        steps = [step.step for step in self.plan.steps if isinstance(step.operator, Pii | Redact)]
+        return {"personal_data": personal_data(self.store.path(), steps)} if steps else {}
 
     def _add_clock(self, clock: dict[str, float]) -> None:
         for part, seconds in clock.items():

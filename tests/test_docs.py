@@ -17,7 +17,7 @@ import pytest
 from tests import pages
 
 ROOT = pages.ROOT
-WITH_RECIPES = ("recipes", "rules", "dedup", "decontamination", "decide", "release", "report", "models")
+WITH_RECIPES = ("recipes", "rules", "dedup", "decontamination", "decide", "release", "report", "pii", "models")
 WRITTEN = [ROOT / "docs" / f"{name}.md" for name in ("how-it-works", "output", *WITH_RECIPES)]
 ALL = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 

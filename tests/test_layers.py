@@ -29,12 +29,14 @@ extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
 models:    pieces language_model kenlm_files cut_offs | language_model errors msgspec numpy pyarrow | kernels \
                                                   sentencepiece
+languages: languages                            | |
+chat:      chat                                 | errors |
 fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
                                                   sentence_transformers
-operators: operators.*                          | addresses assets extraction fast_text sentence_models pieces \
-                                                  language_model cut_offs family lsh operator evaluate sql errors \
-                                                  kernels msgspec numpy pyarrow | kenlm_files fasttext kenlm \
-                                                  publicsuffixlist \
+operators: operators.*                          | addresses assets chat extraction fast_text languages \
+                                                  sentence_models pieces language_model cut_offs family lsh operator \
+                                                  evaluate sql errors kernels msgspec numpy pyarrow \
+                                                  | kenlm_files fasttext kenlm phonenumbers publicsuffixlist \
                                                   tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
@@ -47,14 +49,14 @@ plan:      plan planner flow funnel             | plan planner recipe operator e
 execute:   execute.*                            | execute plan operator evaluate cluster settle against sql io store \
                                                   config convert errors curate msgspec numpy pyarrow | kernels loky \
                                                   ray by_value
-words:     contamination card                   | report recipe store numpy polars pyarrow yaml |
+words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \
                                                   msgspec numpy polars pyarrow | execute operator overlap jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute report polars pandas datasets rich
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   operator evaluate errors curate msgspec | kernels operators \
-                                                  contamination overlap report card
+                                                  contamination overlap personal report card
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
 index:     index.*                              | index execute operator operators recipe result store convert errors \

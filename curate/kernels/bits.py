@@ -300,6 +300,31 @@ def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def pii_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of data[i:i+64] for `curate.kernels.pii`; reads data[i:i+66].
+
+    @; digits; colon before a hexadecimal digit or colon; hyphen; what tokens of keys are made of.
+    """
+    masks = types.UniTuple(types.uint64, 5)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        first, second, _ = _blocks(context, builder, signature.args[0], *arguments)
+        either, small = first.any_of, first.lowered()
+        digits, hyphen = first.between(0x30, 0x39), first.equals(0x2D)
+        follows = either(second.between(0x30, 0x3A), second.lowered().between(0x61, 0x66))
+        found = [
+            first.equals(0x40),
+            digits,
+            first.all_of(first.equals(0x3A), follows),
+            hyphen,
+            either(digits, hyphen, first.equals(0x5F), small.between(0x61, 0x7A)),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
 def line_feeds(typingctx, data, i):  # type: ignore[no-untyped-def]
     """Mask of the line feeds in data[i:i+64]."""
 

@@ -293,8 +293,8 @@ def _decide(sums: Any, unit: Any, prior: Any, first: Any, length: Any, n: Any, s
 
 
 @kernel
-def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, found: Any) -> None:
-    """Fill `found`: column, probability, is_close."""
+def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, found: Any, shares: Any) -> None:
+    """Fill `found`: column, probability, is_close; and the probability of each column, if `shares` has rows."""
     first, prior, weights, unit, automaton = model
     column, probability, is_close = found
     scratch = _scratch(automaton)
@@ -314,6 +314,10 @@ def _classify(data: Any, offsets: Any, model: Any, logs: Any, queue: Queue, foun
                 if n:
                     length = offsets[k + 1] - offsets[k]
                     column[k], probability[k], is_close[k] = _decide(sums, unit, prior, first, length, n, share)
+                    if len(shares):
+                        unit_share = probability[k] / share[column[k]]
+                        for j in range(COLUMNS):
+                            shares[k, j] = share[j] * unit_share
             served = d + 1
 
 
@@ -434,13 +438,32 @@ def classify(text: pa.Array, model: Model) -> tuple[np.ndarray, np.ndarray]:
     The library is a `LanguageIdentifier(norm_probs=True)`; columns are those of `model.languages`.
     Text in which no n-gram of the model occurs has column -1 and probability 0. `text` must be a `pa.string()` array.
     """
+    column, probability, _ = _classified(text, model, 0)
+    return column, probability
+
+
+def rank(text: pa.Array, model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` likeliest languages of each document, the first as in `classify`: columns (int16[n, count], -1 where
+    there is none) and probabilities (float32[n, count])."""
+    column, probability, shares = _classified(text, model, len(text))
+    shares[np.arange(len(text)), column] = np.where(column < 0, 0, 2)  # the library's choice comes first
+    order = np.argsort(-shares, axis=1, kind="stable")[:, :count].astype(np.int16)
+    found = np.take_along_axis(shares, order.astype(np.int64), axis=1)
+    found[:, 0] = probability
+    order[found <= 0] = -1
+    return order, found
+
+
+def _classified(text: pa.Array, model: Model, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns, probabilities, and for so many rows the probabilities of all columns."""
     data, offsets = buffers(prepare(text))
     found = np.empty(len(text), np.int16), np.empty(len(text), np.float32), np.empty(len(text), bool)
-    _classify(data, offsets, model[1:], LOGS, _queue(len(model.weights), len(text)), found)
+    shares = np.zeros((rows, COLUMNS), np.float32)
+    _classify(data, offsets, model[1:], LOGS, _queue(len(model.weights), len(text)), found, shares)
     column, probability, is_close = found
     for row in np.flatnonzero(is_close):
         column[row], probability[row] = _as_published(data, offsets[row], offsets[row + 1], model)
-    return column, probability
+    return column, probability, shares
 
 
 def _queue(size: int, documents: int) -> Queue:

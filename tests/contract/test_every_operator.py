@@ -1,6 +1,7 @@
 """Every operator that is found, built in or from an installed plug-in, holds the whole contract."""
 
 from importlib.util import find_spec
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from curate.operators.dedup import DedupExact, DedupMinhash
 from curate.operators.embeddings import Cluster, DedupSemantic, Embed, SelectDiverse, TrainEmbed
 from curate.operators.extract import ExtractText
 from curate.operators.importance import DsirImportance, Resample, TrainDsir
+from curate.operators.judge import LlmScore
 from curate.operators.keep import Keep
 from curate.operators.language import Language
 from curate.operators.normalize import Normalize
 from curate.operators.perplexity import CcnetPerplexity, PerplexityBuckets
+from curate.operators.pii import Pii, Redact
 from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.repeats import DedupLines, DedupSubstrings
 from curate.operators.sample import Sample
@@ -28,6 +31,7 @@ from curate.operators.train_kenlm import TrainKenlm
 from curate.operators.url import UrlCategories
 from curate.recipe import Recipe
 from curate.testing import Check, example, parametrize
+from tests.chat_server import Server
 
 RULES: dict[str, Any] = {
     "words": {"min": 5, "max": 50},
@@ -80,8 +84,17 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     ExtractText: [ExtractText(), ExtractText(main=False), ExtractText(extractor="trafilatura", form="markdown")],
     FasttextScore: [FasttextScore(model=CLASSIFIER, label="positive")],
     Keep: [Keep(rules=RULES)],
-    Language: [Language(), Language(languages=("en", "de", "zh"))],
+    Language: [
+        Language(),
+        Language(languages=("en", "de", "zh")),
+        Language(by="lines", add=("iso639_3", "name", "script", "top", "mixed_ratio")),
+    ],
+    LlmScore: [
+        LlmScore(endpoint=Server().endpoint, model="tiny", share=0.5, cache=f"{tempfile.mkdtemp()}/answers.sqlite")
+    ],
     Normalize: [Normalize(), Normalize(form="NFKD", control="keep", whitespace="collapse")],
+    Pii: [Pii(), Pii(types=("email", "phone"), regions=("DE", "CN"), addresses="all")],
+    Redact: [Redact(), Redact(how="hash"), Redact(how="drop", types=("email", "ip"), addresses="all")],
     RedpajamaSignals: [
         RedpajamaSignals(),
         RedpajamaSignals(**RPV2_LISTS),
