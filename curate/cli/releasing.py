@@ -31,9 +31,12 @@ from curate.cli.options import shown
 @click.option("--file-size", metavar="SIZE", help="Of a Parquet file before compression (default: 256MB).")
 @click.option("--row-group-rows", type=click.IntRange(min=1), help="At most (default: 2000).")
 @click.option("--compression", type=click.IntRange(1, 22), help="ZSTD level (default: 3).")
+@click.option(
+    "--card", metavar="FILE", help="What the author says, as `card:` of a recipe: YAML; goes before the recipe's."
+)
 @click.option("--chunking", is_flag=True, help="Content-defined chunks, for releases that are edited.")
 @click.option("--memory", metavar="SIZE", help="For sorting (default: 256MB).")
-def export(run_folder: str, to: str, **given: Any) -> None:
+def export(run_folder: str, to: str, card: str | None, **given: Any) -> None:
     """Write the documents a run kept as a folder that is ready to publish.
 
     \b
@@ -43,7 +46,7 @@ def export(run_folder: str, to: str, **given: Any) -> None:
     from curate.release import export as write
     from curate.release.settings import from_flags
 
-    folder = write(run_folder, to, **from_flags(given))
+    folder = write(run_folder, to, card, **from_flags(given))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     missing = json.loads((folder / "card.json").read_text(encoding="utf-8"))["missing"]
     click.echo(f"documents  {manifest['total']['rows']:,} in {len(manifest['files'])} Parquet files")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import curate
 from curate.errors import DataError, PlanError
 from curate.recipe import Recipe
 from curate.release import describe
+from curate.release.author import carded
 from curate.release.columns import Layout, layout
 from curate.release.exports import write_exports
 from curate.release.files import Part, data_keys, dropped_keys, write_part
@@ -28,18 +30,21 @@ from curate.store import replace_folder, write_text
 MARK = "manifest.json"
 
 
-def export(run: str | Path | Result, to: str | Path, **settings: Any) -> Path:
+def export(
+    run: str | Path | Result, to: str | Path, card: str | Path | Mapping[str, Any] | None = None, **settings: Any
+) -> Path:
     """Write the documents a run kept as a release: `to` then holds all that a reader or a trainer needs.
 
     run       the run, or its folder
     to        the folder of the release; an earlier release in it is replaced, another folder refused
+    card      what the author says, or a YAML file of it: its keys take the place of those under `card:` in the recipe
     settings  domain, split, shuffle, bucket, require_license, file_size, ...: see `curate.release.settings.Settings`
 
     Raises PlanError for columns that are not there or make no domains, and DataError where no run has finished.
     """
     chosen = msgspec.convert(settings, Settings)
     result = run if isinstance(run, Result) else open_run(run)
-    recipe = Recipe.load(result.path / "recipe.yaml")
+    recipe = carded(Recipe.load(result.path / "recipe.yaml"), card)
     to = Path(to)
     _check_place(to, result.path)
     files = {part: [result.path / file["path"] for file in result.manifest[part]] for part in ("data", "annotations")}

@@ -14,8 +14,9 @@ import yaml
 
 from curate.card import NO_LANGUAGE, cell, code
 from curate.recipe import Recipe
-from curate.release import sections
-from curate.release.sections import Part, Said
+from curate.release import processing, sections
+from curate.release.author import Said
+from curate.release.sections import Part
 from curate.store import write_text
 
 BEGIN, END = "<!-- author:begin -->", "<!-- author:end -->"
@@ -36,10 +37,31 @@ class Card(NamedTuple):
 def card_of(manifest: dict[str, Any], recipe: Recipe) -> Card:
     """The card, from nothing but the manifest and the recipe."""
     said = Said(recipe.card)
-    parts = sections.parts(manifest, recipe, said)
+    parts = parts_of(manifest, recipe, said)
     title = str(recipe.card.get("pretty_name") or recipe.name)
     missing = list(dict.fromkeys(said.missing))
     return Card(front_matter(manifest, recipe), title, [*parts, sections.missing_part(missing)], missing)
+
+
+def parts_of(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
+    """All sections but the last, in the order in which a stranger asks."""
+    return [
+        Part("", [said("summary"), sections.glance(m, said)]),
+        Part("Authorship", [[said(key, key) for key in ("creators", "contact", "publisher", "funding")]]),
+        Part("Motivation", [said("motivation.purpose")]),
+        Part("Uses", [[said("uses.suitable", "suitable"), said("uses.unsuitable", "unsuitable")]]),
+        *sections.composition(m),
+        *sections.provenance(m, recipe, said),
+        *processing.processing(m, recipe),
+        *processing.measured(m, recipe, said),
+        Part("Known gaps", [sections.gaps(m, recipe)]),
+        Part(
+            "Limitations and biases",
+            [[said(k, k.replace("_", " ")) for k in ("limitations", "biases", "social_impact")]],
+        ),
+        *sections.again(m, recipe),
+        Part("Access and maintenance", [sections.maintenance(said), *said.rest()]),
+    ]
 
 
 def write_card(root: Path, manifest: dict[str, Any], recipe: Recipe, author: str | None = None) -> None:
