@@ -44,7 +44,7 @@ def export(
     """
     chosen = msgspec.convert(settings, Settings)
     result = run if isinstance(run, Result) else open_run(run)
-    recipe = carded(Recipe.load(result.path / "recipe.yaml"), card)
+    recipe = published(carded(Recipe.load(result.path / "recipe.yaml"), card))
     to = Path(to)
     _check_place(to, result.path)
     files = {part: [result.path / file["path"] for file in result.manifest[part]] for part in ("data", "annotations")}
@@ -84,7 +84,7 @@ def _write(
         dropped = _dropped(files["annotations"], plan, settings)
         written["dropped"] = write_part(dropped, root, settings, about)
     manifest = manifest_of(root, result.manifest, recipe, plan, columns, settings, written)
-    write_text(root / "recipe.yaml", published(recipe).to_yaml())
+    write_text(root / "recipe.yaml", recipe.to_yaml())
     write_mixture(root, natural(manifest), manifest)
     write_exports(root, natural(manifest), manifest)
     write_card(root, manifest, recipe, author)

@@ -1,4 +1,4 @@
-"""What only the author of a release can say: `card:` of the recipe, in words for the card; what is not said is noted."""
+"""What only the author of a release can say, `card:` of the recipe, in words; what is not said is noted."""
 
 from __future__ import annotations
 
@@ -52,6 +52,19 @@ def worded(value: Any) -> str:
     return yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
 
 
+def licence_name(licence: Any) -> str | None:
+    """A licence as a name in words: SPDX's, or the author's with a link.
+
+    >>> licence_name({"name": "research only", "url": "https://a.example"}), licence_name("mit"), licence_name(None)
+    ('research only (https://a.example)', 'mit', None)
+    """
+    if isinstance(licence, Mapping):
+        name = licence.get("spdx") or licence.get("name")
+        link = f" ({licence['url']})" if licence.get("url") else ""
+        return f"{name}{link}" if name else worded(dict(licence))
+    return worded(licence) if licence else None
+
+
 def carded(recipe: Recipe, card: str | Path | Mapping[str, Any] | None) -> Recipe:
     """The recipe with what the author says now: a mapping, or a YAML file; its keys take the place of the recipe's.
 
@@ -66,8 +79,6 @@ def carded(recipe: Recipe, card: str | Path | Mapping[str, Any] | None) -> Recip
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise RecipeError(f"--card {card}: {error}") from error
     if not isinstance(said, Mapping):
-        raise RecipeError(
-            f"--card {card}: write what the author says as in `card:` of a recipe, such as `summary: ...`"
-        )
+        raise RecipeError(f"--card {card}: write what stands under `card:` in a recipe, such as `summary: ...`")
     said = said.get("card", said) if [*said] == ["card"] else said
     return msgspec.structs.replace(recipe, card={**recipe.card, **said})

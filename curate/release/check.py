@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from curate.errors import DataError
 from curate.recipe import Recipe
 from curate.release import measure
-from curate.release.card import BEGIN, author_text, card_of, markdown
+from curate.release.card import author_text, card_of, rendered
 from curate.release.croissant import croissant
 from curate.release.manifest import recipe_digest
 
@@ -122,6 +123,7 @@ def _sums(m: dict[str, Any]) -> list[str]:
     if m["total"]["rows"] > left or (m["total"]["rows"] != left and not licensed):
         problems.append(f"funnel: {left} documents were kept, {m['total']['rows']} are in the files")
     if m["dropped"]:
+        problems += _reasons(m)
         here = sum(file["rows"] for file in m["dropped"])
         unread = next((s["documents"] for s in steps if s["step"] == "quarantine.read"), 0)
         if here != m["records"] - m["total"]["rows"] - unread:
@@ -129,6 +131,16 @@ def _sums(m: dict[str, Any]) -> list[str]:
                 f"dropped: {here} rows, but {m['records'] - m['total']['rows'] - unread} documents were dropped"
             )
     return problems
+
+
+def _reasons(m: dict[str, Any]) -> list[str]:
+    """Each reason of the funnel against the rows in dropped/."""
+    here: Counter[str] = Counter()
+    for file in m["dropped"]:
+        here[file["reason"]] += file["rows"]
+    told = {step["step"]: step["documents"] for step in m["funnel"]["steps"] if "failed" in step}
+    found = {name: count for name, count in told.items() if name != "quarantine.read" and count != here[name]}
+    return [f"dropped, {name}: {count} are told, {here[name]} are in the files" for name, count in found.items()]
 
 
 def _unlisted(root: Path, m: dict[str, Any]) -> list[str]:
@@ -140,15 +152,19 @@ def _unlisted(root: Path, m: dict[str, Any]) -> list[str]:
 def _texts(root: Path, m: dict[str, Any], recipe: Recipe) -> list[str]:
     """The card and croissant.json, against what manifest and recipe make of them."""
     problems = []
-    card = (root / "README.md").read_text(encoding="utf-8")
-    made = markdown(card_of(m, recipe), author_text(card))
-    given, wanted = card.split(BEGIN)[0].splitlines(), made.split(BEGIN)[0].splitlines()
-    for at, (line, right) in enumerate(zip(given, wanted, strict=False), 1):
-        if line != right:
-            problems.append(f"README.md:{at}: {line!r} should be {right!r}")
-    if len(given) != len(wanted):
-        problems.append(f"README.md: {len(given)} lines, should be {len(wanted)}")
+    author = author_text((root / "README.md").read_text(encoding="utf-8"))
+    for name, made in rendered(card_of(m, recipe), m, author).items():
+        given, wanted = (root / name).read_text(encoding="utf-8").splitlines(), made.splitlines()
+        for at, (line, right) in enumerate(zip(given, wanted, strict=False), 1):
+            if line != right:
+                problems.append(f"{name}:{at}: {_shown(line)} should be {_shown(right)}")
+        if len(given) != len(wanted):
+            problems.append(f"{name}: {len(given)} lines, should be {len(wanted)}")
     told = json.loads((root / "croissant.json").read_text(encoding="utf-8"))
     right = json.loads(json.dumps(croissant(m, recipe)))
     problems += [f"croissant.json, {key}: differs from the manifest" for key in right if told.get(key) != right[key]]
     return problems
+
+
+def _shown(line: str) -> str:
+    return repr(line if len(line) < 300 else line[:300] + "…")

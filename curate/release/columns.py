@@ -179,7 +179,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_uint64(kind):
         return pa.int64()
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind):
-        return pa.list_(plain_type(kind.value_type))
+        return pa.list_(pa.field("element", plain_type(kind.value_type)))  # Parquet's own name, which comes back
     is_odd = pa.types.is_map(kind) or pa.types.is_null(kind) or pa.types.is_temporal(kind) or pa.types.is_union(kind)
     return pa.string() if _is_text(kind) or is_odd else kind
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 import curate
@@ -34,7 +36,7 @@ def manifest_of(
     files = [_file(root, route, path, tokens) for route, path in written["data"]]
     dropped = [{**measure.measured_file(root, path, ()), "reason": route.domain} for route, path in written["dropped"]]
     names = [name for name in layout.properties if name in layout.schema.names]
-    return {
+    made = {
         "manifest_version": VERSION,
         "dataset": _dataset(recipe, run, files),
         "inputs": inputs(recipe, run),
@@ -58,9 +60,12 @@ def manifest_of(
         "funnel": run["funnel"],
         "rules": rules(recipe, run),
         "corpus": {name: found for name, found in run["corpus"].items() if found},
+        "contamination": run.get("contamination", []),
         "export": settings.identity(),
         "environment": {"curate": curate.__version__, "pyarrow": pa.__version__, "python": platform.python_version()},
     }
+    plain: dict[str, Any] = json.loads(json.dumps(made))  # as it will be read again
+    return plain
 
 
 def _dataset(recipe: Recipe, run: dict[str, Any], files: list[dict[str, Any]]) -> dict[str, Any]:
@@ -125,8 +130,6 @@ def schema_digest(schema: pa.Schema) -> str:
 
 def published(recipe: Recipe) -> Recipe:
     """The recipe without what only this machine knows: folders become the names at their ends."""
-    import msgspec
-
     sources = {}
     for name, source in recipe.anywhere().sources.items():
         paths = [source.path] if isinstance(source.path, str) else source.path
@@ -137,8 +140,6 @@ def published(recipe: Recipe) -> Recipe:
 
 def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of the recipe but for where its sources lie, which is another place on every machine."""
-    import json
-
     plain = recipe.anywhere().to_plain()
     plain["sources"] = {name: {**changed(s), "path": name} for name, s in recipe.sources.items()}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
