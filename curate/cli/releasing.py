@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from curate.cli.options import shown
 
+if TYPE_CHECKING:
+    from curate.release.publish import Change
+
 
 @click.command()
 @click.argument("run_folder", metavar="RUN")
-@click.option("--to", required=True, metavar="DIR", help="The folder of the release.")
+@click.option("--to", required=True, metavar="DIR", help="The folder of the release, or a URL (s3://bucket/name).")
+@click.option("--push-to-hub", "repo", metavar="USER/NAME", help="Then make this dataset of the Hub be it.")
+@click.option("--private", is_flag=True, help="A new dataset on the Hub is private.")
+@click.option("--dry-run", is_flag=True, help="Make the folder, and only say what publishing would change.")
 @click.option(
     "--domain", multiple=True, metavar="COLUMN", help="Columns that make the domains (default: source, language)."
 )
@@ -36,7 +43,9 @@ from curate.cli.options import shown
 )
 @click.option("--chunking", is_flag=True, help="Content-defined chunks, for releases that are edited.")
 @click.option("--memory", metavar="SIZE", help="For sorting (default: 256MB).")
-def export(run_folder: str, to: str, card: str | None, **given: Any) -> None:
+def export(
+    run_folder: str, to: str, card: str | None, repo: str | None, private: bool, dry_run: bool, **given: Any
+) -> None:
     """Write the documents a run kept as a folder that is ready to publish.
 
     \b
@@ -44,16 +53,45 @@ def export(run_folder: str, to: str, card: str | None, **given: Any) -> None:
       curate export out/quickstart --to release/quickstart --shuffle 1 --split validation=0.01
     """
     from curate.release import export as write
+    from curate.release.publish import look, push, upload
     from curate.release.settings import from_flags
 
-    folder = write(run_folder, to, card, **from_flags(given))
+    with tempfile.TemporaryDirectory() as temporary:
+        place = to
+        if "://" in to:
+            place = str(Path(temporary, "release"))
+            look(to, Path(place))
+        folder = write(run_folder, place, card, **from_flags(given))
+        _summary(folder, to)
+        if "://" in to:
+            _told(upload(folder, to, dry_run), to, dry_run)
+        if repo:
+            _told(push(folder, repo, private, dry_run), f"datasets/{repo}", dry_run)
+
+
+def _summary(folder: Path, to: str) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    place = to if "://" in to else shown(Path(to))
     missing = json.loads((folder / "card.json").read_text(encoding="utf-8"))["missing"]
     click.echo(f"documents  {manifest['total']['rows']:,} in {len(manifest['files'])} Parquet files")
-    click.echo(f"domains    {len(manifest['domains']):,}, in {shown(folder)}/mixture.yaml")
-    click.echo(f"card       {shown(folder)}/README.md")
+    click.echo(f"domains    {len(manifest['domains']):,}, in {place}/mixture.yaml")
+    click.echo(f"card       {place}/README.md, card.html")
     if missing:
         click.echo(f"missing    the recipe does not say: {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}")
+
+
+def _told(changes: list[Change], to: str, dry_run: bool) -> None:
+    """What publishing did, or would do."""
+    sent = [change for change in changes if change.what in ("new", "changed")]
+    for change in changes if dry_run else []:
+        click.echo(f"{change.what:<9}  {change.path}  {change.bytes:,}")
+    gone = sum(change.what == "removed" for change in changes)
+    verb = "would send" if dry_run else "sent"
+    same = len(changes) - len(sent) - gone
+    click.echo(
+        f"{to}: {verb} {len(sent)} files, {sum(change.bytes for change in sent):,} bytes;"
+        f" {same} are there already, {gone} {'would go' if dry_run else 'went'}"
+    )
 
 
 @click.command()
