@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 @click.option("--private", is_flag=True, help="A new dataset on the Hub is private.")
 @click.option("--dry-run", is_flag=True, help="Make the folder, and only say what publishing would change.")
 @click.option(
-    "--domain", multiple=True, metavar="COLUMN", help="Columns that make the domains (default: source, language)."
+    "--domain",
+    multiple=True,
+    metavar="COLUMN",
+    help="Columns that make domains, or all (default: source, language).",
 )
 @click.option(
     "--property", "properties", multiple=True, metavar="COLUMN", help="More columns without nulls, safe in SQL."
@@ -35,8 +38,10 @@ if TYPE_CHECKING:
 @click.option("--bucket", multiple=True, metavar="COLUMN=CUT,CUT", help="Classes of a number, as COLUMN_bucket.")
 @click.option("--require-license", multiple=True, metavar="NAMES", help="Release only these licences; commas between.")
 @click.option("--dropped", is_flag=True, help="Release dropped documents too, without text, with reasons.")
+@click.option("--lines", multiple=True, metavar="COLUMN", help="Lists with a value for each line (globs): to lines/.")
 @click.option("--file-size", metavar="SIZE", help="Of a Parquet file before compression (default: 256MB).")
 @click.option("--row-group-rows", type=click.IntRange(min=1), help="At most (default: 2000).")
+@click.option("--row-group-size", metavar="SIZE", help="At most, before compression (default: 64MiB).")
 @click.option("--compression", type=click.IntRange(1, 22), help="ZSTD level (default: 3).")
 @click.option(
     "--card", metavar="FILE", help="What the author says, as `card:` of a recipe: YAML; goes before the recipe's."

@@ -147,13 +147,16 @@ def front_matter(manifest: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def configs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """What `datasets.load_dataset` can be asked for: all columns, ids and text, and dropped documents."""
+    """What `datasets.load_dataset` can be asked for: all columns, ids and text, dropped documents, lines."""
     files = [{"split": name, "path": f"data/{name}/*.parquet"} for name in manifest["splits"]]
     found: list[dict[str, Any]] = [{"config_name": "default", "data_files": files}]
     found.append({"config_name": "text_only", "data_files": files, "columns": ["id", "text"]})
     if manifest["dropped"]:
         path = [{"split": "train", "path": "dropped/*.parquet"}]
         found.append({"config_name": "dropped", "data_files": path})
+    if manifest["lines"]:
+        path = [{"split": name, "path": f"lines/{name}/*.parquet"} for name in manifest["splits"]]
+        found.append({"config_name": "lines", "data_files": path})
     return json.loads(json.dumps(found))  # no YAML anchors for what is there twice
 
 

@@ -43,7 +43,7 @@ def check(folder: str | Path) -> Checked:
     """Measure the data again and compare: hashes, counts, distributions, and what the card says of them."""
     root, manifest = Path(folder), open_release(folder)
     recipe = Recipe.load(root / "recipe.yaml")
-    missing = [f["path"] for f in [*manifest["files"], *manifest["dropped"]] if not (root / f["path"]).exists()]
+    missing = [f["path"] for f in _listed(manifest) if not (root / f["path"]).exists()]
     if missing:
         return Checked(len(missing), [f"{path}: the manifest names it, and it is not there" for path in missing])
     told, found = {"manifest": manifest}, {"manifest": measured(root, manifest, recipe)}
@@ -65,6 +65,7 @@ def measured(root: Path, manifest: dict[str, Any], recipe: Recipe) -> dict[str, 
         split, domain = _place(file["path"])
         files.append({"split": split, "domain": domain} | measure.measured_file(root, file["path"], tokens))
     dropped = [measure.measured_file(root, file["path"], ()) for file in manifest["dropped"]]
+    lines = [measure.measured_file(root, file["path"], ()) for file in manifest["lines"]]
     schema = pq.read_schema(root / files[0]["path"])
     domains = []
     for told in manifest["domains"]:
@@ -74,6 +75,7 @@ def measured(root: Path, manifest: dict[str, Any], recipe: Recipe) -> dict[str, 
     return {
         "files": files,
         "dropped": dropped,
+        "lines": lines,
         "total": measure.summed(files),
         "splits": {name: measure.summed(file for file in files if file["split"] == name) for name in splits},
         "domains": domains,
@@ -82,6 +84,11 @@ def measured(root: Path, manifest: dict[str, Any], recipe: Recipe) -> dict[str, 
         "properties": measure.measured_properties(root, files, manifest["properties"], tokens),
         "dataset": {"recipe_sha256": recipe_digest(recipe)},
     }
+
+
+def _listed(m: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every file that the manifest names."""
+    return [*m["files"], *m["dropped"], *m["lines"]]
 
 
 def _place(path: str) -> tuple[str, str]:
@@ -122,6 +129,9 @@ def _sums(m: dict[str, Any]) -> list[str]:
     licensed = bool(m["export"].get("require_license"))
     if m["total"]["rows"] > left or (m["total"]["rows"] != left and not licensed):
         problems.append(f"funnel: {left} documents were kept, {m['total']['rows']} are in the files")
+    here = sum(line["released"] for line in m["inputs"])
+    if here != m["total"]["rows"]:
+        problems.append(f"inputs: {here} documents of all sources are told to be here, {m['total']['rows']} are")
     if m["dropped"]:
         problems += _reasons(m)
         here = sum(file["rows"] for file in m["dropped"])
@@ -144,7 +154,7 @@ def _reasons(m: dict[str, Any]) -> list[str]:
 
 
 def _unlisted(root: Path, m: dict[str, Any]) -> list[str]:
-    known = {file["path"] for file in [*m["files"], *m["dropped"]]}
+    known = {file["path"] for file in _listed(m)}
     there = {str(path.relative_to(root)) for path in root.rglob("*.parquet")}
     return [f"{path}: is there, and the manifest does not name it" for path in sorted(there - known)]
 

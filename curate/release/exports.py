@@ -126,6 +126,8 @@ def olmo(it: Mixed) -> dict[str, str]:
 def mixtera(it: Mixed) -> dict[str, str]:
     """Mixtera's metadata parser and registration: properties are text, one flat folder, chunks of enough rows."""
     columns = it.manifest["domain_columns"]
+    if not columns:
+        return {}  # its queries are about properties
     values_of = {d["name"]: d["values"] for d in it.manifest["domains"] if d["split"] == it.mixture.split}
     smallest = min(it.row_weights.values())
     mixture = {

@@ -39,7 +39,7 @@ def plots(m: dict[str, Any]) -> dict[str, str]:
     for name, values in m["properties"].items():
         if name not in ("source", "license"):
             found[f"By {name}"] = bars([(value, part["rows"]) for value, part in values.items()])
-    sources = [(line["name"], line["kept"]) for line in m["inputs"] if line["kept"]]
+    sources = [(line["name"], line["released"]) for line in m["inputs"] if line["released"]]
     found["Where it is from"] = bars(sources)
     licences = m["properties"].get("license", {})
     found["May I use it?"] = bars([(value, part["rows"]) for value, part in licences.items()])

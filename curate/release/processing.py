@@ -85,7 +85,8 @@ def measured(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
         Part("Decontamination", [tests or "Not done: whether it holds test sets was not measured.", *_test_sets(m)]),
         Part("Personal data", [private or "Not treated: whether it holds personal data was not measured.", about]),
         Part("Models and lists", [models or "None."]),
-        Part("Columns", [{"rows": _columns(m)}]),
+        Part("Columns", [{"rows": _columns(m["columns"], m["statistics"])}]),
+        *([Part("Columns of lines", [{"rows": _columns(m["line_columns"], {})}])] if m["lines"] else []),
         Part("Distributions", ["Of the released documents.", {"rows": _distributions(m)}]),
     ]
 
@@ -110,11 +111,11 @@ def _test_sets(m: dict[str, Any]) -> list[Any]:
     return [{"rows": [head, *rows]}] if rows else []
 
 
-def _columns(m: dict[str, Any]) -> list[list[Any]]:
+def _columns(columns: list[dict[str, Any]], statistics: dict[str, Any]) -> list[list[Any]]:
     rows: list[list[Any]] = [["column", "type", "role", "meaning", "by", "empty"]]
-    for c in m["columns"]:
+    for c in columns:
         by = f"{c['operator']} {c['version']}" if "operator" in c else None
-        empty = m["statistics"].get(c["name"], {}).get("nulls")
+        empty = statistics.get(c["name"], {}).get("nulls")
         rows.append([f"`{c['name']}`", c["type"], c["role"], c.get("definition", "not described"), by, empty])
     return rows
 

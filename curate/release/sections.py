@@ -36,7 +36,7 @@ def glance(m: dict[str, Any], said: Said) -> Table:
     if languages:
         shown = ", ".join(f"{name} {share(part['rows'], total['rows'])}" for name, part in languages[:6])
         rows.append(["languages", f"{shown}{f' and {len(languages) - 6} more' if len(languages) > 6 else ''}"])
-    rows.append(["sources", sum(line["kept"] > 0 for line in m["inputs"])])
+    rows.append(["sources", sum(line["released"] > 0 for line in m["inputs"])])
     rows.append(
         ["licence of the release", licence_name(said.card.get("license")) or "Not stated (recipe: card.license)"]
     )
@@ -102,18 +102,18 @@ def _values(name: str, values: dict[str, Any], whole: int) -> Part:
 def provenance(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
     """Where it is from, and under which licences."""
     places = [f"`{name}`: {_place(source.path)}" for name, source in recipe.sources.items()]
-    kept = [line for line in m["inputs"] if line["kept"]]
-    rows: list[list[Any]] = [["source", "licence", "where", "licence verified by", "read", "kept"]]
+    kept = [line for line in m["inputs"] if line["released"]]
+    rows: list[list[Any]] = [["source", "licence", "where", "licence verified by", "read", "here"]]
     for line in kept[:MOST]:
         licence = licence_name(line.get("license")) or "⚠ no licence stated"
         rows.append(
-            [line["name"], licence, line.get("url"), line.get("license_verified_by"), line["read"], line["kept"]]
+            [line["name"], licence, line.get("url"), line.get("license_verified_by"), line["read"], line["released"]]
         )
     blocks: list[Any] = ["Read were the sources of the recipe:", places, "Of their documents, by the column `source`:"]
     blocks.append({"rows": rows})
-    more, nothing = len(kept) - MOST, [cell(line["name"]) for line in m["inputs"] if not line["kept"]]
+    more, nothing = len(kept) - MOST, [cell(line["name"]) for line in m["inputs"] if not line["released"]]
     blocks += [f"{more:,} smaller sources are in `manifest.json`."] if more > 0 else []
-    blocks += [f"Nothing was kept of {', '.join(nothing[:MOST])}."] if nothing else []
+    blocks += [f"Nothing is here of {', '.join(nothing[:MOST])}."] if nothing else []
     open_ = [line["name"] for line in kept if not line.get("license")]
     if open_ and m["properties"].get("license", {}).get("unknown"):
         said.missing.append(f"card.sources: the licence of {', '.join(open_[:5])}{_others(len(open_) - 5)}")
@@ -176,7 +176,7 @@ def load(m: dict[str, Any]) -> Part:
     ]
     if m["dropped"]:
         lines.append('dropped = datasets.load_dataset(folder, "dropped", split="train")  # without text, with reasons')
-    if m.get("lines"):
+    if m["lines"]:
         lines.append('lines = datasets.load_dataset(folder, "lines", split="train")  # a row for each line of text')
     lines += ["", "import polars as pl", "", 'frame = pl.scan_parquet(f"{folder}/data/train/*.parquet")', "```"]
     mixing = "`mixture.yaml` has the share of every domain; `exports/` has it in the words of tools that train on it."
