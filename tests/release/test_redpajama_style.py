@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 import curate
 from curate import Config, Recipe
-from curate.errors import RecipeError
 from curate.release.check import check
 
 SHARDS = Path(__file__).resolve().parents[1] / "data" / "shards"
@@ -33,8 +30,3 @@ def test_the_card_answers_what_a_stranger_asks(tmp_path: Path) -> None:
         assert answer in section, heading
     assert str(SHARDS) not in card
     assert check(folder).problems == []
-
-
-def test_it_asks_for_documents() -> None:
-    with pytest.raises(RecipeError, match="--set documents="):
-        Recipe.load("redpajama-v2-style")
