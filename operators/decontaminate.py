@@ -76,6 +76,7 @@ class Decontaminate(Trainer, frozen=True):
     """
 
     example: ClassVar = {"against": ("quiz",)}
+    card_section = "Decontamination"
 
     against: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     preset: Literal["gpt-3", "dolma", "tulu-3"] = "gpt-3"

@@ -69,6 +69,69 @@ class SelectTop(Selector, frozen=True):
         return (rank <= wanted[at]) & ~np.isnan(score)
 
 
+class SelectPerplexityBand(Selector, frozen=True):
+    """Keep documents in a band of perplexity: neither the most regular ones nor the most odd.
+
+    The middle of the distribution trains best in Marion et al. 2023 ("When Less is More"); CCNet's head and middle
+    (Wenzek et al. 2020) are the band 0 to 0.67 of each language. Bounds are shares of the documents of a group, exact
+    and inclusive; a document's place is the share of lower values and half of the same. Documents without a value, or
+    without a group, are not kept.
+
+    low    lower end of the band, 0..1
+    high   upper end, 0..1
+    by     numeric column with the perplexity
+    per    column of strings: a band for each of its values, such as the language; null for one band of all
+
+    >>> table = pa.table({"id": ["a", "b", "c"], "perplexity": [20.0, 300.0, 9000.0], "language": ["en"] * 3})
+    >>> SelectPerplexityBand()(table)["dropped_by"].to_pylist()
+    ['select_perplexity_band', None, 'select_perplexity_band']
+    """
+
+    sees_nulls = True
+    example: ClassVar[dict[str, Any]] = {"by": "score"}
+
+    low: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25
+    high: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.75
+    by: str = "perplexity"
+    per: str | None = "language"
+
+    def __post_init__(self) -> None:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}")
+
+    def reads(self) -> dict[str, pa.DataType | None]:
+        return {"id": pa.string(), self.by: None, **({self.per: pa.string()} if self.per else {})}
+
+    def check(self, types: Mapping[str, pa.DataType]) -> None:
+        numeric(self, types, self.by)
+
+    def sketches(self) -> dict[str, pa.DataType]:
+        return {"value": pa.float64(), **({"group": pa.string()} if self.per else {})}
+
+    def sketch(self, **given: pa.Array) -> dict[str, pa.Array]:
+        return {"value": given[self.by].cast(pa.float64()), **({"group": given[self.per]} if self.per else {})}
+
+    def select(self, sketch: pa.Table) -> Selection:
+        from curate.kernels.quotas import groups
+
+        value = sketch["value"].to_numpy()
+        names, at = groups(sketch["group"] if self.per else pa.array([""] * len(sketch), pa.string()))
+        keep, facts = np.zeros(len(value), bool), []
+        for number, name in enumerate(names):
+            rows = np.flatnonzero((at == number) & ~np.isnan(value))
+            if name is None or not len(rows):
+                continue
+            inside = np.sort(value[rows])
+            ends = [np.searchsorted(inside, value[rows], side=side) for side in ("left", "right")]
+            place = (ends[0] + ends[1]) / 2 / len(rows)
+            kept = rows[(place >= self.low) & (place <= self.high)]
+            keep[kept] = True
+            band = [float(value[kept].min()), float(value[kept].max())] if len(kept) else [None, None]
+            facts.append({**({self.per: name} if self.per else {}), "available": len(rows), "documents": len(kept)})
+            facts[-1] |= {"lowest": band[0], "highest": band[1]}
+        return Selection(keep, {}, {"groups": facts})
+
+
 class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The least and the largest share of the budget that a group may have, 0..1."""
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from curate.cli.options import shown
 
+if TYPE_CHECKING:
+    from curate.release.publish import Change
+
 
 @click.command()
 @click.argument("run_folder", metavar="RUN")
-@click.option("--to", required=True, metavar="DIR", help="The folder of the release.")
+@click.option("--to", required=True, metavar="DIR", help="The folder of the release, or a URL (s3://bucket/name).")
+@click.option("--push-to-hub", "repo", metavar="USER/NAME", help="Then make this dataset of the Hub be it.")
+@click.option("--private", is_flag=True, help="A new dataset on the Hub is private.")
+@click.option("--dry-run", is_flag=True, help="Make the folder, and only say what publishing would change.")
 @click.option(
-    "--domain", multiple=True, metavar="COLUMN", help="Columns that make the domains (default: source, language)."
+    "--domain",
+    multiple=True,
+    metavar="COLUMN",
+    help="Columns that make domains, or all (default: source, language).",
 )
 @click.option(
     "--property", "properties", multiple=True, metavar="COLUMN", help="More columns without nulls, safe in SQL."
@@ -28,12 +38,19 @@ from curate.cli.options import shown
 @click.option("--bucket", multiple=True, metavar="COLUMN=CUT,CUT", help="Classes of a number, as COLUMN_bucket.")
 @click.option("--require-license", multiple=True, metavar="NAMES", help="Release only these licences; commas between.")
 @click.option("--dropped", is_flag=True, help="Release dropped documents too, without text, with reasons.")
+@click.option("--lines", multiple=True, metavar="COLUMN", help="Lists with a value for each line (globs): to lines/.")
 @click.option("--file-size", metavar="SIZE", help="Of a Parquet file before compression (default: 256MB).")
 @click.option("--row-group-rows", type=click.IntRange(min=1), help="At most (default: 2000).")
+@click.option("--row-group-size", metavar="SIZE", help="At most, before compression (default: 64MiB).")
 @click.option("--compression", type=click.IntRange(1, 22), help="ZSTD level (default: 3).")
+@click.option(
+    "--card", metavar="FILE", help="What the author says, as `card:` of a recipe: YAML; goes before the recipe's."
+)
 @click.option("--chunking", is_flag=True, help="Content-defined chunks, for releases that are edited.")
 @click.option("--memory", metavar="SIZE", help="For sorting (default: 256MB).")
-def export(run_folder: str, to: str, **given: Any) -> None:
+def export(
+    run_folder: str, to: str, card: str | None, repo: str | None, private: bool, dry_run: bool, **given: Any
+) -> None:
     """Write the documents a run kept as a folder that is ready to publish.
 
     \b
@@ -41,16 +58,45 @@ def export(run_folder: str, to: str, **given: Any) -> None:
       curate export out/quickstart --to release/quickstart --shuffle 1 --split validation=0.01
     """
     from curate.release import export as write
+    from curate.release.publish import look, push, upload
     from curate.release.settings import from_flags
 
-    folder = write(run_folder, to, **from_flags(given))
+    with tempfile.TemporaryDirectory() as temporary:
+        place = to
+        if "://" in to:
+            place = str(Path(temporary, "release"))
+            look(to, Path(place))
+        folder = write(run_folder, place, card, **from_flags(given))
+        _summary(folder, to)
+        if "://" in to:
+            _told(upload(folder, to, dry_run), to, dry_run)
+        if repo:
+            _told(push(folder, repo, private, dry_run), f"datasets/{repo}", dry_run)
+
+
+def _summary(folder: Path, to: str) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    place = to if "://" in to else shown(Path(to))
     missing = json.loads((folder / "card.json").read_text(encoding="utf-8"))["missing"]
     click.echo(f"documents  {manifest['total']['rows']:,} in {len(manifest['files'])} Parquet files")
-    click.echo(f"domains    {len(manifest['domains']):,}, in {shown(folder)}/mixture.yaml")
-    click.echo(f"card       {shown(folder)}/README.md")
+    click.echo(f"domains    {len(manifest['domains']):,}, in {place}/mixture.yaml")
+    click.echo(f"card       {place}/README.md, card.html")
     if missing:
         click.echo(f"missing    the recipe does not say: {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}")
+
+
+def _told(changes: list[Change], to: str, dry_run: bool) -> None:
+    """What publishing did, or would do."""
+    sent = [change for change in changes if change.what in ("new", "changed")]
+    for change in changes if dry_run else []:
+        click.echo(f"{change.what:<9}  {change.path}  {change.bytes:,}")
+    gone = sum(change.what == "removed" for change in changes)
+    verb = "would send" if dry_run else "sent"
+    same = len(changes) - len(sent) - gone
+    click.echo(
+        f"{to}: {verb} {len(sent)} files, {sum(change.bytes for change in sent):,} bytes;"
+        f" {same} are there already, {gone} {'would go' if dry_run else 'went'}"
+    )
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import curate
 from curate.errors import DataError, PlanError
 from curate.recipe import Recipe
 from curate.release import describe
-from curate.release.columns import Layout, layout
+from curate.release.author import carded
+from curate.release.columns import Layout, layout, parted
 from curate.release.exports import write_exports
-from curate.release.files import Part, data_keys, dropped_keys, write_part
+from curate.release.files import Part, data_keys, dropped_keys, line_schema, write_part
 from curate.release.manifest import licences, manifest_of, published, recipe_digest
 from curate.release.mixture import natural, write_mixture
 from curate.release.routes import Route
@@ -28,27 +30,31 @@ from curate.store import replace_folder, write_text
 MARK = "manifest.json"
 
 
-def export(run: str | Path | Result, to: str | Path, **settings: Any) -> Path:
+def export(
+    run: str | Path | Result, to: str | Path, card: str | Path | Mapping[str, Any] | None = None, **settings: Any
+) -> Path:
     """Write the documents a run kept as a release: `to` then holds all that a reader or a trainer needs.
 
     run       the run, or its folder
     to        the folder of the release; an earlier release in it is replaced, another folder refused
+    card      what the author says, or a YAML file of it: its keys take the place of those under `card:` in the recipe
     settings  domain, split, shuffle, bucket, require_license, file_size, ...: see `curate.release.settings.Settings`
 
     Raises PlanError for columns that are not there or make no domains, and DataError where no run has finished.
     """
     chosen = msgspec.convert(settings, Settings)
     result = run if isinstance(run, Result) else open_run(run)
-    recipe = Recipe.load(result.path / "recipe.yaml")
+    recipe = published(carded(Recipe.load(result.path / "recipe.yaml"), card))
     to = Path(to)
     _check_place(to, result.path)
     files = {part: [result.path / file["path"] for file in result.manifest[part]] for part in ("data", "annotations")}
     plan = layout(pq.read_schema(files["data"][0]), chosen, licences(recipe))
+    plan, lines = parted(plan, chosen.lines) if chosen.lines else (plan, None)
     staging = to.with_name(f".{to.name}.making")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
-        _write(staging, result, recipe, plan, chosen, files, author=_author(to))
+        _write(staging, result, recipe, plan, lines, chosen, files, author=_author(to))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -61,6 +67,7 @@ def _write(
     result: Result,
     recipe: Recipe,
     plan: Layout,
+    lines: Layout | None,
     settings: Settings,
     files: dict[str, list[Path]],
     author: str | None,
@@ -70,16 +77,22 @@ def _write(
 
     columns = describe.described(plan.schema, plan, recipe)
     about = _footer(recipe, columns)
-    written: dict[str, list[tuple[Route, str]]] = {"data": [], "dropped": []}
+    written: dict[str, list[tuple[Route, str]]] = {"data": [], "dropped": [], "lines": []}
     data = Part(files["data"], plan, data_keys(plan, settings), lambda split: f"data/{split}")
     written["data"] = write_part(data, root, settings, about)
     if not written["data"]:
         raise DataError("no document is left to release: none was kept, or none has a licence of --require-license")
+    of_lines: list[dict[str, Any]] = []
+    if lines is not None:
+        part = Part(files["data"], lines, data_keys(plan, settings), lambda split: f"lines/{split}", lines=True)
+        of_lines += describe.described(line_schema(lines.schema), lines, recipe)
+        written["lines"] = write_part(part, root, settings, _footer(recipe, of_lines))
     if settings.dropped:
         dropped = _dropped(files["annotations"], plan, settings)
         written["dropped"] = write_part(dropped, root, settings, about)
     manifest = manifest_of(root, result.manifest, recipe, plan, columns, settings, written)
-    write_text(root / "recipe.yaml", published(recipe).to_yaml())
+    manifest["line_columns"] = of_lines
+    write_text(root / "recipe.yaml", recipe.to_yaml())
     write_mixture(root, natural(manifest), manifest)
     write_exports(root, natural(manifest), manifest)
     write_card(root, manifest, recipe, author)

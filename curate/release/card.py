@@ -14,8 +14,9 @@ import yaml
 
 from curate.card import NO_LANGUAGE, cell, code
 from curate.recipe import Recipe
-from curate.release import sections
-from curate.release.sections import Part, Said
+from curate.release import processing, sections
+from curate.release.author import Said
+from curate.release.sections import Part
 from curate.store import write_text
 
 BEGIN, END = "<!-- author:begin -->", "<!-- author:end -->"
@@ -36,19 +37,46 @@ class Card(NamedTuple):
 def card_of(manifest: dict[str, Any], recipe: Recipe) -> Card:
     """The card, from nothing but the manifest and the recipe."""
     said = Said(recipe.card)
-    parts = sections.parts(manifest, recipe, said)
+    parts = parts_of(manifest, recipe, said)
     title = str(recipe.card.get("pretty_name") or recipe.name)
     missing = list(dict.fromkeys(said.missing))
     return Card(front_matter(manifest, recipe), title, [*parts, sections.missing_part(missing)], missing)
 
 
+def parts_of(m: dict[str, Any], recipe: Recipe, said: Said) -> list[Part]:
+    """All sections but the last, in the order in which a stranger asks."""
+    authors = [said(key, key) for key in ("creators", "contact", "publisher", "funding")]
+    judged = [said(key, key.replace("_", " ")) for key in ("limitations", "biases", "social_impact")]
+    return [
+        Part("", [said("summary"), sections.glance(m, said)]),
+        sections.permission(m, said),
+        sections.load(m),
+        *sections.provenance(m, recipe, said),
+        *processing.processing(m, recipe),
+        *sections.composition(m),
+        *processing.measured(m, recipe, said),
+        Part("Motivation", [said("motivation.purpose")]),
+        Part("Limitations and biases", [judged]),
+        Part("Known gaps", [sections.gaps(m, recipe)]),
+        sections.again(m, recipe),
+        Part("Authors, access and maintenance", [authors, sections.maintenance(said), *said.rest()]),
+    ]
+
+
 def write_card(root: Path, manifest: dict[str, Any], recipe: Recipe, author: str | None = None) -> None:
-    """README.md, and card.json with the same facts."""
-    card = card_of(manifest, recipe)
-    write_text(root / "README.md", markdown(card, author))
+    """README.md, and card.html and card.json with the same facts."""
+    for name, text in rendered(card_of(manifest, recipe), manifest, author).items():
+        write_text(root / name, text)
+
+
+def rendered(card: Card, manifest: dict[str, Any], author: str | None) -> dict[str, str]:
+    """The card in its three forms, by file name."""
+    from curate.release.page import page
+
     plain: dict[str, Any] = {"title": card.title, "metadata": card.front, "missing": card.missing}
     plain["sections"] = [part.to_plain() for part in card.parts]
-    write_text(root / "card.json", msgspec.json.format(msgspec.json.encode(plain), indent=1).decode() + "\n")
+    data = msgspec.json.format(msgspec.json.encode(plain), indent=1).decode() + "\n"
+    return {"README.md": markdown(card, author), "card.html": page(card, manifest, author), "card.json": data}
 
 
 def author_text(text: str) -> str | None:
@@ -85,10 +113,15 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool | str):
         text = str(value)
         return code(text[1:-1]) if len(text) > 2 and text[0] == text[-1] == "`" else cell(text)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def _is_number(value: Any) -> bool:
+    """Whether it goes to the right: a number, or a share."""
+    if isinstance(value, str):
+        return re.fullmatch(r"<?\d+\.\d%", value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -114,13 +147,16 @@ def front_matter(manifest: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def configs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """What `datasets.load_dataset` can be asked for: all columns, ids and text, and dropped documents."""
+    """What `datasets.load_dataset` can be asked for: all columns, ids and text, dropped documents, lines."""
     files = [{"split": name, "path": f"data/{name}/*.parquet"} for name in manifest["splits"]]
     found: list[dict[str, Any]] = [{"config_name": "default", "data_files": files}]
     found.append({"config_name": "text_only", "data_files": files, "columns": ["id", "text"]})
     if manifest["dropped"]:
         path = [{"split": "train", "path": "dropped/*.parquet"}]
         found.append({"config_name": "dropped", "data_files": path})
+    if manifest["lines"]:
+        path = [{"split": name, "path": f"lines/{name}/*.parquet"} for name in manifest["splits"]]
+        found.append({"config_name": "lines", "data_files": path})
     return json.loads(json.dumps(found))  # no YAML anchors for what is there twice
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from curate.errors import DataError
 from curate.recipe import Recipe
 from curate.release import measure
-from curate.release.card import BEGIN, author_text, card_of, markdown
+from curate.release.card import author_text, card_of, rendered
 from curate.release.croissant import croissant
 from curate.release.manifest import recipe_digest
 
@@ -42,7 +43,7 @@ def check(folder: str | Path) -> Checked:
     """Measure the data again and compare: hashes, counts, distributions, and what the card says of them."""
     root, manifest = Path(folder), open_release(folder)
     recipe = Recipe.load(root / "recipe.yaml")
-    missing = [f["path"] for f in [*manifest["files"], *manifest["dropped"]] if not (root / f["path"]).exists()]
+    missing = [f["path"] for f in _listed(manifest) if not (root / f["path"]).exists()]
     if missing:
         return Checked(len(missing), [f"{path}: the manifest names it, and it is not there" for path in missing])
     told, found = {"manifest": manifest}, {"manifest": measured(root, manifest, recipe)}
@@ -64,6 +65,7 @@ def measured(root: Path, manifest: dict[str, Any], recipe: Recipe) -> dict[str, 
         split, domain = _place(file["path"])
         files.append({"split": split, "domain": domain} | measure.measured_file(root, file["path"], tokens))
     dropped = [measure.measured_file(root, file["path"], ()) for file in manifest["dropped"]]
+    lines = [measure.measured_file(root, file["path"], ()) for file in manifest["lines"]]
     schema = pq.read_schema(root / files[0]["path"])
     domains = []
     for told in manifest["domains"]:
@@ -73,6 +75,7 @@ def measured(root: Path, manifest: dict[str, Any], recipe: Recipe) -> dict[str, 
     return {
         "files": files,
         "dropped": dropped,
+        "lines": lines,
         "total": measure.summed(files),
         "splits": {name: measure.summed(file for file in files if file["split"] == name) for name in splits},
         "domains": domains,
@@ -81,6 +84,11 @@ def measured(root: Path, manifest: dict[str, Any], recipe: Recipe) -> dict[str, 
         "properties": measure.measured_properties(root, files, manifest["properties"], tokens),
         "dataset": {"recipe_sha256": recipe_digest(recipe)},
     }
+
+
+def _listed(m: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every file that the manifest names."""
+    return [*m["files"], *m["dropped"], *m["lines"]]
 
 
 def _place(path: str) -> tuple[str, str]:
@@ -121,7 +129,11 @@ def _sums(m: dict[str, Any]) -> list[str]:
     licensed = bool(m["export"].get("require_license"))
     if m["total"]["rows"] > left or (m["total"]["rows"] != left and not licensed):
         problems.append(f"funnel: {left} documents were kept, {m['total']['rows']} are in the files")
+    here = sum(line["released"] for line in m["inputs"])
+    if here != m["total"]["rows"]:
+        problems.append(f"inputs: {here} documents of all sources are told to be here, {m['total']['rows']} are")
     if m["dropped"]:
+        problems += _reasons(m)
         here = sum(file["rows"] for file in m["dropped"])
         unread = next((s["documents"] for s in steps if s["step"] == "quarantine.read"), 0)
         if here != m["records"] - m["total"]["rows"] - unread:
@@ -131,8 +143,18 @@ def _sums(m: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _reasons(m: dict[str, Any]) -> list[str]:
+    """Each reason of the funnel against the rows in dropped/."""
+    here: Counter[str] = Counter()
+    for file in m["dropped"]:
+        here[file["reason"]] += file["rows"]
+    told = {step["step"]: step["documents"] for step in m["funnel"]["steps"] if "failed" in step}
+    found = {name: count for name, count in told.items() if name != "quarantine.read" and count != here[name]}
+    return [f"dropped, {name}: {count} are told, {here[name]} are in the files" for name, count in found.items()]
+
+
 def _unlisted(root: Path, m: dict[str, Any]) -> list[str]:
-    known = {file["path"] for file in [*m["files"], *m["dropped"]]}
+    known = {file["path"] for file in _listed(m)}
     there = {str(path.relative_to(root)) for path in root.rglob("*.parquet")}
     return [f"{path}: is there, and the manifest does not name it" for path in sorted(there - known)]
 
@@ -140,15 +162,19 @@ def _unlisted(root: Path, m: dict[str, Any]) -> list[str]:
 def _texts(root: Path, m: dict[str, Any], recipe: Recipe) -> list[str]:
     """The card and croissant.json, against what manifest and recipe make of them."""
     problems = []
-    card = (root / "README.md").read_text(encoding="utf-8")
-    made = markdown(card_of(m, recipe), author_text(card))
-    given, wanted = card.split(BEGIN)[0].splitlines(), made.split(BEGIN)[0].splitlines()
-    for at, (line, right) in enumerate(zip(given, wanted, strict=False), 1):
-        if line != right:
-            problems.append(f"README.md:{at}: {line!r} should be {right!r}")
-    if len(given) != len(wanted):
-        problems.append(f"README.md: {len(given)} lines, should be {len(wanted)}")
+    author = author_text((root / "README.md").read_text(encoding="utf-8"))
+    for name, made in rendered(card_of(m, recipe), m, author).items():
+        given, wanted = (root / name).read_text(encoding="utf-8").splitlines(), made.splitlines()
+        for at, (line, right) in enumerate(zip(given, wanted, strict=False), 1):
+            if line != right:
+                problems.append(f"{name}:{at}: {_shown(line)} should be {_shown(right)}")
+        if len(given) != len(wanted):
+            problems.append(f"{name}: {len(given)} lines, should be {len(wanted)}")
     told = json.loads((root / "croissant.json").read_text(encoding="utf-8"))
     right = json.loads(json.dumps(croissant(m, recipe)))
     problems += [f"croissant.json, {key}: differs from the manifest" for key in right if told.get(key) != right[key]]
     return problems
+
+
+def _shown(line: str) -> str:
+    return repr(line if len(line) < 300 else line[:300] + "…")

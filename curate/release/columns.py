@@ -20,6 +20,7 @@ ALWAYS = ("source", "language", "license")
 UNSAFE = re.compile(r"[^A-Za-z0-9._+/-]+")  # Mixtera splits values at ; and , and : and others at spaces
 NAME = re.compile(r"[A-Za-z_]\w*")
 LABELS = {1: ("low", "high"), 2: ("low", "mid", "high")}
+WHOLE = "all"  # in the place of the domain's columns: one domain
 MADE = ("domain",)  # a column that export adds
 
 
@@ -73,6 +74,8 @@ def layout(schema: pa.Schema, settings: Settings, licences: Mapping[str, str]) -
     named = {field.name: plain_type(field.type) for field in schema}
     known = [*named, *buckets, "license"]
     domain = settings.domain or tuple(name for name in ("source", "language") if name in known)
+    if domain == (WHOLE,) and WHOLE not in known:
+        domain = ()
     for column in (*domain, *settings.properties):
         _check_property(column, known, named)
     for column in settings.split_by:
@@ -81,6 +84,22 @@ def layout(schema: pa.Schema, settings: Settings, licences: Mapping[str, str]) -
     always = [name for name in ALWAYS if name in known]
     properties = tuple(dict.fromkeys([*domain, *settings.properties, *always, *buckets]))
     return Layout(_schema(named, properties), domain, properties, buckets, dict(licences))
+
+
+def parted(plan: Layout, globs: tuple[str, ...]) -> tuple[Layout, Layout]:
+    """A layout without the columns that hold a value for each line, and one of these alone. PlanError for others."""
+    names = [field.name for field in plan.schema if any(fnmatchcase(field.name, glob) for glob in globs)]
+    lists = [name for name in names if pa.types.is_list(plan.schema.field(name).type)]
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise PlanError(f"lines: no column {glob!r}{nearest(glob, plan.schema.names)}")
+    if names != lists:
+        wrong = next(name for name in names if name not in lists)
+        raise PlanError(f"lines: {wrong} is {plan.schema.field(wrong).type}, not a list with a value for each line")
+    rest = [field for field in plan.schema if field.name not in lists]
+    lines = pa.schema([plan.schema.field(name) for name in ("id", *plan.properties, *lists)])
+    replace = msgspec.structs.replace
+    return replace(plan, schema=pa.schema(rest)), replace(plan, schema=lines)
 
 
 def _schema(named: dict[str, pa.DataType], properties: tuple[str, ...]) -> pa.Schema:
@@ -179,7 +198,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_uint64(kind):
         return pa.int64()
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind):
-        return pa.list_(plain_type(kind.value_type))
+        return pa.list_(pa.field("element", plain_type(kind.value_type)))  # Parquet's own name, which comes back
     is_odd = pa.types.is_map(kind) or pa.types.is_null(kind) or pa.types.is_temporal(kind) or pa.types.is_union(kind)
     return pa.string() if _is_text(kind) or is_odd else kind
 

@@ -9,7 +9,8 @@ import msgspec
 import pyarrow as pa
 
 from curate.recipe import Recipe
-from curate.release.sections import Said, gaps, worded
+from curate.release.author import Said, worded
+from curate.release.sections import gaps
 from curate.store import write_text
 
 CONTEXT: dict[str, Any] = {

@@ -21,6 +21,7 @@ OWN = {
     "metadata": "further fields of the record, as JSON",
     "dropped_by": "the reason it was dropped for",
     "failed_rules": "every reason that applies to it",
+    "line": "number of the line in its document, from 0",
     "row": "its address in the corpus: number of the shard times 2**32, plus its row",
 }
 

@@ -108,19 +108,26 @@ def olmo(it: Mixed) -> dict[str, str]:
             "name": name,
             "documents": [f"documents/{name}/*.jsonl.gz"],
             "attributes": [],
+            "filter": {"include": ["$.id"], "exclude": []},  # Dolma asks for one; all documents have an id
             "output": {"path": f"mixed/{name}", "max_size_in_bytes": 1_000_000_000},
         }
         for name in it.token_weights
     ]
     budget = int(min(it.sizes[name] * it.mixture.max_repeat / weight for name, weight in it.token_weights.items()))
-    mix = {"requested_tokens": budget, "sources": sources}
+    head = f"# SourceMixtureList.from_yaml reads this; there is enough for requested_tokens={budget}.\n"
     dolma = {"streams": streams, "processes": 1}
-    return {"olmo_mix.yaml": _yaml(mix), "dolma_mixer.yaml": _yaml(dolma), "to_jsonl.py": filled("to_jsonl.py", {})}
+    return {
+        "olmo_mix.yaml": head + _yaml({"sources": sources}),
+        "dolma_mixer.yaml": _yaml(dolma),
+        "to_jsonl.py": filled("to_jsonl.py", {}),
+    }
 
 
 def mixtera(it: Mixed) -> dict[str, str]:
     """Mixtera's metadata parser and registration: properties are text, one flat folder, chunks of enough rows."""
     columns = it.manifest["domain_columns"]
+    if not columns:
+        return {}  # its queries are about properties
     values_of = {d["name"]: d["values"] for d in it.manifest["domains"] if d["split"] == it.mixture.split}
     smallest = min(it.row_weights.values())
     mixture = {

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.convert import size
+from curate.errors import DataError
 from curate.io.parquet import ParquetSink
-from curate.release.columns import Layout
+from curate.release.columns import UNSAFE, Layout
 from curate.release.routes import Route, Sorter, Tally, splits
 from curate.release.settings import Settings
 
@@ -28,12 +29,14 @@ class Part(NamedTuple):
     layout   of the release
     keys     rows of the run and of the release -> split and domain of each row, null for rows that stay out
     folder   (split) -> the folder its files go to
+    lines    whether each row becomes one for each value of its lists
     """
 
     files: list[Path]
     layout: Layout
     keys: Callable[[pa.Table, pa.Table], pa.Table]
     folder: Callable[[str], str]
+    lines: bool = False
 
 
 def write_part(part: Part, root: Path, settings: Settings, metadata: dict[str, str]) -> list[tuple[Route, str]]:
@@ -58,6 +61,7 @@ class _Writer:
 
     def __init__(self, part: Part, root: Path, settings: Settings, metadata: dict[str, str]) -> None:
         self.part, self.root, self.settings, self.metadata = part, root, settings, metadata
+        self.schema = line_schema(part.layout.schema) if part.lines else part.layout.schema
         self.route: Route | None = None
         self.sink: ParquetSink | None = None
         self.written: list[tuple[Route, str]] = []
@@ -66,12 +70,14 @@ class _Writer:
         if route != self.route:
             self.close()
             self.route, self.sink = route, self._open(route)
-        if "domain" in self.part.layout.schema.names:
+        if self.part.lines:
+            rows = exploded(rows)
+        if "domain" in self.schema.names:
             rows = rows.append_column("domain", pa.repeat(route.domain, rows.num_rows))
         at = rows.schema.get_field_index("dropped_by")
         if at >= 0:  # what export itself drops has no reason yet
             rows = rows.set_column(at, "dropped_by", pa.repeat(route.values[0], rows.num_rows))
-        rows = rows.select(self.part.layout.schema.names).cast(self.part.layout.schema)
+        rows = rows.select(self.schema.names).cast(self.schema)
         assert self.sink is not None
         self.sink.append(rows)
 
@@ -90,7 +96,7 @@ class _Writer:
         return ParquetSink(
             self.root / self.part.folder(route.split),
             f"{route.domain}-{{}}.parquet",
-            self.part.layout.schema,
+            self.schema,
             file_bytes=size(self.settings.file_size),
             row_group_rows=self.settings.row_group_rows,
             row_group_bytes=size(self.settings.row_group_size),
@@ -98,6 +104,31 @@ class _Writer:
             compression_level=self.settings.compression,
             content_defined_chunking=self.settings.chunking,
         )
+
+
+def line_schema(schema: pa.Schema) -> pa.Schema:
+    """Lines: the document's id, the number of the line, and a value of each list."""
+    fields = [field.with_type(field.type.value_type) for field in schema if pa.types.is_list(field.type)]
+    return pa.schema([schema.field("id"), pa.field("line", pa.int32(), nullable=False), *fields])
+
+
+def exploded(rows: pa.Table) -> pa.Table:
+    """A row for each line of a document. DataError where its lists are of different lengths.
+
+    >>> exploded(pa.table({"id": ["a", "b"], "words": [[3, 1], [2]]})).to_pydict()
+    {'id': ['a', 'a', 'b'], 'line': [0, 1, 0], 'words': [3, 1, 2]}
+    """
+    lists = {field.name: rows[field.name].combine_chunks() for field in rows.schema if pa.types.is_list(field.type)}
+    lengths = {name: np.asarray(pc.fill_null(pc.list_value_length(column), 0)) for name, column in lists.items()}
+    first, *others = lengths
+    for name in others:
+        if not np.array_equal(lengths[first], lengths[name]):
+            raise DataError(f"lines: {first} and {name} have different numbers of lines in some document")
+    count = lengths[first]
+    of = np.repeat(np.arange(rows.num_rows), count)
+    line = np.arange(len(of)) - np.repeat(np.cumsum(count) - count, count)
+    made = {"id": rows["id"].take(pa.array(of)), "line": pa.array(line, pa.int32())}
+    return pa.table(made | {name: pc.list_flatten(column) for name, column in lists.items()})
 
 
 def _needed(part: Part, settings: Settings) -> list[str]:
@@ -165,5 +196,5 @@ def dropped_keys(layout: Layout, settings: Settings) -> Callable[[pa.Table, pa.T
 
 def licensed(rows: pa.Table, settings: Settings) -> pa.Array:
     """Whether each document's licence is one of those wanted; names of licences know no case."""
-    wanted = pa.array([name.lower() for name in settings.require_license])
+    wanted = pa.array([UNSAFE.sub("_", name).lower() for name in settings.require_license])
     return pc.is_in(pc.utf8_lower(rows["license"].combine_chunks()), value_set=wanted)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 import curate
 from curate.operators.keep import Keep, text
 from curate.recipe import Recipe, changed
 from curate.release import describe, measure
-from curate.release.columns import Layout, licence_of
+from curate.release.columns import UNKNOWN, UNSAFE, Layout, licence_of
 from curate.release.routes import Route
 from curate.release.settings import Settings
 
@@ -33,21 +35,24 @@ def manifest_of(
     tokens = describe.tokenizers(recipe)
     files = [_file(root, route, path, tokens) for route, path in written["data"]]
     dropped = [{**measure.measured_file(root, path, ()), "reason": route.domain} for route, path in written["dropped"]]
+    lines = [measure.measured_file(root, path, ()) for _, path in written["lines"]]
     names = [name for name in layout.properties if name in layout.schema.names]
-    return {
+    properties = measure.measured_properties(root, files, names, tokens) if files else {}
+    made = {
         "manifest_version": VERSION,
         "dataset": _dataset(recipe, run, files),
-        "inputs": inputs(recipe, run),
+        "inputs": inputs(recipe, run, properties.get("source", {})),
         "total": measure.summed(files),
         "splits": {name: measure.summed(_of(files, split=name)) for name in _distinct(files, "split")},
         "domain_columns": list(layout.domain),
         "domains": domains(files, written["data"]),
         "files": files,
         "dropped": dropped,
+        "lines": lines,
         "columns": columns,
         "schema_sha256": schema_digest(layout.schema),
         "statistics": measure.measured_columns(root, files) if files else {},
-        "properties": measure.measured_properties(root, files, names, tokens) if files else {},
+        "properties": properties,
         "tokenizers": {name: {"name": tokenizer} for name, tokenizer in tokens.items()},
         "buckets": {
             name: {"from": column, "edges": list(edges), "labels": list(labels)}
@@ -58,9 +63,12 @@ def manifest_of(
         "funnel": run["funnel"],
         "rules": rules(recipe, run),
         "corpus": {name: found for name, found in run["corpus"].items() if found},
+        "contamination": run.get("contamination", []),
         "export": settings.identity(),
         "environment": {"curate": curate.__version__, "pyarrow": pa.__version__, "python": platform.python_version()},
     }
+    plain: dict[str, Any] = json.loads(json.dumps(made))  # as it will be read again
+    return plain
 
 
 def _dataset(recipe: Recipe, run: dict[str, Any], files: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,8 +77,8 @@ def _dataset(recipe: Recipe, run: dict[str, Any], files: list[dict[str, Any]]) -
     return {**about, "files_sha256": hashlib.sha256(listing.encode()).hexdigest()}
 
 
-def inputs(recipe: Recipe, run: dict[str, Any]) -> list[dict[str, Any]]:
-    """The recipe's sources, and what was read and kept of each value of `source`, with its licence."""
+def inputs(recipe: Recipe, run: dict[str, Any], here: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was read, kept and released of each value of `source`, with what the author says of it."""
     said = recipe.card.get("sources")
     said = {glob: about for glob, about in said.items() if isinstance(about, dict)} if isinstance(said, dict) else {}
     licences = {glob: glob for glob in said}
@@ -81,7 +89,8 @@ def inputs(recipe: Recipe, run: dict[str, Any]) -> list[dict[str, Any]]:
         line["kept"] += group["steps"][-1]["documents"]
     for name, line in found.items():
         line |= said.get(licence_of(name, licences) or "", {})
-    return sorted(found.values(), key=lambda line: (-line["kept"], line["name"]))
+        line["released"] = here.get(UNSAFE.sub("_", name) or UNKNOWN, {}).get("rows", 0)
+    return sorted(found.values(), key=lambda line: (-line["released"], -line["kept"], line["name"]))
 
 
 def licences(recipe: Recipe) -> dict[str, str]:
@@ -89,7 +98,11 @@ def licences(recipe: Recipe) -> dict[str, str]:
     said = recipe.card.get("sources")
     if not isinstance(said, dict):
         return {}
-    return {glob: about["license"] for glob, about in said.items() if isinstance(about, dict) and "license" in about}
+    stated = {glob: about.get("license") for glob, about in said.items() if isinstance(about, dict)}
+    named = {
+        glob: (one.get("spdx") or one.get("name")) if isinstance(one, dict) else one for glob, one in stated.items()
+    }
+    return {glob: str(name) for glob, name in named.items() if name}
 
 
 def rules(recipe: Recipe, run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -125,8 +138,6 @@ def schema_digest(schema: pa.Schema) -> str:
 
 def published(recipe: Recipe) -> Recipe:
     """The recipe without what only this machine knows: folders become the names at their ends."""
-    import msgspec
-
     sources = {}
     for name, source in recipe.anywhere().sources.items():
         paths = [source.path] if isinstance(source.path, str) else source.path
@@ -137,8 +148,6 @@ def published(recipe: Recipe) -> Recipe:
 
 def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of the recipe but for where its sources lie, which is another place on every machine."""
-    import json
-
     plain = recipe.anywhere().to_plain()
     plain["sources"] = {name: {**changed(s), "path": name} for name, s in recipe.sources.items()}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -55,9 +55,9 @@ def _compared(told: dict[str, Any], recipe: Recipe, work: Path, config: Config |
     output = msgspec.structs.replace(recipe.output, path=str(work / "run"))
     result = run(msgspec.structs.replace(recipe, output=output), config)
     made = open_release(export(result, work / "release", **told["export"]))
-    hashes = {file["path"]: file["sha256"] for file in [*made["files"], *made["dropped"]]}
+    hashes = {file["path"]: file["sha256"] for file in [*made["files"], *made["dropped"], *made["lines"]]}
     verdicts = {}
-    for file in [*told["files"], *told["dropped"]]:
+    for file in [*told["files"], *told["dropped"], *told["lines"]]:
         here = hashes.pop(file["path"], None)
         verdicts[file["path"]] = "missing" if here is None else "same" if here == file["sha256"] else "differs"
     return verdicts | dict.fromkeys(hashes, "new")

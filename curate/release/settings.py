@@ -17,7 +17,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How a run becomes a release.
 
     domain           columns whose values together make a domain; a file holds documents of one domain only. Default:
-                     those of `source` and `language` that the run has
+                     those of `source` and `language` that the run has; `all` is one domain
     properties       more columns to make safe for queries: plain text, `unknown` instead of null
     split            held-out splits: name -> share of the documents, 0..1; the rest is `train`
     split_by         documents with the same values of these columns share a split (a cluster, a site)
@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bucket           numeric column -> cut points; makes COLUMN_bucket, for tools that know no numbers
     require_license  licences to release; other documents are dropped for `require_license`
     dropped          also release the documents that were dropped, without text, each with its reason
+    lines            columns (globs) that hold a list with a value for each line: they go to lines/, a row for each
     file_size        of a Parquet file, before compression
     row_group_rows   at most this many documents in a row group; trainers read whole groups, at random
     row_group_size   at most this much in a row group, before compression
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bucket: dict[str, tuple[float, ...]] = {}
     require_license: tuple[str, ...] = ()
     dropped: bool = False
+    lines: tuple[str, ...] = ()
     file_size: str = "256MB"
     row_group_rows: int = 2_000
     row_group_size: str = "64MiB"
@@ -53,9 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for text in (self.file_size, self.row_group_size, self.memory):
             size(text)
-        wrong = next((name for name in self.split if not name.isidentifier() or name in (SPLIT, "dropped")), None)
+        taken = (SPLIT, "dropped", "lines")
+        wrong = next((name for name in self.split if not name.isidentifier() or name in taken), None)
         if wrong is not None:
-            raise RecipeError(f"split {wrong!r}: a split's name is a plain word other than {SPLIT} and dropped")
+            raise RecipeError(f"split {wrong!r}: a split's name is a plain word other than {', '.join(taken)}")
         if not all(0 < share < 1 for share in self.split.values()) or sum(self.split.values()) >= 1:
             raise RecipeError("the shares of the held-out splits are above 0, and together below 1")
         for column, edges in self.bucket.items():
@@ -83,7 +86,7 @@ def from_flags(given: Mapping[str, Any]) -> dict[str, Any]:
     if "bucket" in found:
         cuts = pairs(found["bucket"], "--bucket")
         found["bucket"] = {name: tuple(map(_number, text.split(","))) for name, text in cuts.items()}
-    for key in ("domain", "properties", "split_by", "require_license"):
+    for key in ("domain", "properties", "split_by", "require_license", "lines"):
         if key in found:
             found[key] = tuple(part.strip() for text in found[key] for part in text.split(",") if part.strip())
     return found

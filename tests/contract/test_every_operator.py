@@ -1,7 +1,7 @@
 """Every operator that is found, built in or from an installed plug-in, holds the whole contract."""
 
-from importlib.util import find_spec
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     TrainKenlm: [
         TrainKenlm(reference=("wiki",), tokens="words", order=2, sentence="line", prune=(0, 1)),
         TrainKenlm(reference=("wiki",), vocabulary=500, sample=10, order=3),
+    ],
     Resample: [Resample(by="score", share=0.3), Resample(by="score", count=5, per="language", temperature=20)],
     TrainDsir: [
         TrainDsir(target=("books",), raw=("web", "forum")),

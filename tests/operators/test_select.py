@@ -19,9 +19,9 @@ from curate import Config, Recipe
 from curate.errors import CurateError, OperatorError, PlanError, RecipeError
 from curate.evaluate import evaluate, selection
 from curate.operator import Selection, Selector
+from curate.operators.compute import Bucket, SelectForCompute, utility
 from curate.operators.mixture import Balance, SampleMixture
-from curate.operators.quantile import Quantile
-from curate.operators.select import Quota, SelectBudget, SelectTop
+from curate.operators.select import Quota, SelectBudget, SelectPerplexityBand, SelectTop
 
 Rows = Sequence[tuple[int, float, str | None]]  # size, score, group
 ROWS = st.lists(
@@ -274,7 +274,7 @@ def test_a_domain_held_at_its_epochs_is_told() -> None:
         chosen(SampleMixture(per="group", size="size", weights={"x": 1}), rows)
 
 
-# ---------------------------------------------------------------- balance, quantile
+# ---------------------------------------------------------------- balance
 
 
 @given(ROWS, st.none() | st.integers(0, 30))
@@ -289,24 +289,63 @@ def test_groups_are_made_equal(rows: Rows, most: int | None) -> None:
         assert found[at] == (upto[group] <= limit)
 
 
-@given(st.lists(st.tuples(st.none() | st.integers(0, 9).map(float), st.sampled_from("ab")), max_size=40))
-def test_a_quantile_is_the_share_of_lower_values_and_half_of_equal_ones(rows: list[tuple[float | None, str]]) -> None:
-    values = pa.array([row[0] for row in rows], pa.float64())
-    given_rows = pa.table(
-        {
-            "id": pa.array(map(str, range(len(rows)))),
-            "score": values,
-            "group": pa.array([row[1] for row in rows], pa.string()),
-        }
-    )
-    found = chosen(Quantile(of="score", per="group"), given_rows).columns["score_quantile"].to_pylist()
-    for (value, group), quantile in zip(rows, found, strict=True):
-        mine = [other for other, its in rows if its == group and other is not None]
-        if value is None:
-            assert quantile is None
-        else:
-            lower, equal = sum(other < value for other in mine), mine.count(value)
-            assert quantile == pytest.approx((lower + equal / 2) / len(mine), abs=1e-12)
+# ---------------------------------------------------------------- perplexity bands, compute
+
+
+@given(ROWS, st.sampled_from([(0.25, 0.75), (0.0, 0.5), (0.4, 1.0)]))
+def test_a_band_of_perplexity_is_by_rank_within_a_group(rows: Rows, band: tuple[float, float]) -> None:
+    found = kept(SelectPerplexityBand(low=band[0], high=band[1], by="score", per="group"), table(rows))
+    for at, (_, score, group) in enumerate(rows):
+        mine = [other for _, other, its in rows if its == group]
+        place = (sum(other < score for other in mine) + mine.count(score) / 2) / len(mine)
+        assert found[at] == (group is not None and band[0] <= place <= band[1])
+
+
+BUCKETS = tuple(
+    Bucket(min=least, utility=worth, half_life=2.0) for least, worth in [(4.0, 0.30), (2.0, 0.28), (None, 0.25)]
+)
+
+
+def worth_by_the_formula(tokens: list[float], seen: float) -> float:
+    """U, token by token of the paper's recursion: every epoch for itself, every bucket for itself."""
+    whole, total, before, epoch = sum(tokens), 0.0, 1.0, 1
+    while before < seen:
+        now = min(epoch * whole, seen)
+        faded = sum(
+            n / whole * b.utility * 0.5 ** ((epoch - 1) / b.half_life) for n, b in zip(tokens, BUCKETS, strict=False)
+        )
+        total += faded * np.log(now / before)
+        before, epoch = now, epoch + 1
+    return total
+
+
+@given(st.lists(st.integers(1, 500), min_size=3, max_size=3), st.integers(1, 5_000))
+def test_utility_is_the_formula(tokens: list[int], seen: int) -> None:
+    for upto in (1, 2, 3):
+        found = utility(BUCKETS[:upto], np.array(tokens[:upto], float), seen)
+        assert found == pytest.approx(worth_by_the_formula([float(n) for n in tokens[:upto]], seen), abs=1e-9)
+
+
+def test_a_longer_run_keeps_more() -> None:
+    rows = table([(100, float(score), "a") for score in (5, 3, 1)])
+    kept_by_seen = []
+    for seen in (50, 100, 200, 400, 1_000, 10_000, 100_000):
+        operator = SelectForCompute(seen=seen, by="score", size="size", buckets=BUCKETS)
+        kept_by_seen.append(chosen(operator, rows).facts["buckets_kept"])
+    assert kept_by_seen == sorted(kept_by_seen)
+    assert (kept_by_seen[0], kept_by_seen[-1]) == (1, 3)
+
+
+def test_buckets_that_never_tire_need_no_others() -> None:
+    rows = table([(100, float(score), "a") for score in (5, 3, 1)])
+    lasting = tuple(Bucket(min=b.min, utility=b.utility, half_life=1e9) for b in BUCKETS)
+    assert kept(SelectForCompute(seen=10_000, by="score", size="size", buckets=lasting), rows) == [True, False, False]
+
+
+@pytest.mark.parametrize("least", [(1.0, 2.0), (None, 1.0), (1.0, 1.0)])
+def test_buckets_go_from_the_best_down(least: tuple[float | None, ...]) -> None:
+    with pytest.raises(ValueError, match="from the best down"):
+        SelectForCompute(seen=1, by="x", buckets=tuple(Bucket(min=low, utility=1, half_life=1) for low in least))
 
 
 # ---------------------------------------------------------------- in runs

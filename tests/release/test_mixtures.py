@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import runpy
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -136,6 +139,44 @@ def test_olmo_gets_ratios_that_sum_to_one(release: Path) -> None:
     assert [stream["documents"] for stream in dolma["streams"]] == [[f"documents/{n}/*.jsonl.gz"] for n in WEIGHTS]
 
 
+def test_olmo_core_mixes_tokens(release: Path, told: dict[str, Any], tmp_path: Path) -> None:
+    mixing = pytest.importorskip("olmo_core.data.source_mixture", reason="ai2-olmo-core is not installed")
+    import numpy as np
+
+    for domain in told["domains"]:
+        path = tmp_path / "tokens" / domain["name"] / "part-0.npy"
+        path.parent.mkdir(parents=True)
+        np.ones(domain["tokens"]["tokens"], np.uint16).tofile(path)
+    sources = mixing.SourceMixtureList.from_yaml(release / "exports/olmo_mix.yaml")
+    asked = mixing.SourceMixtureDatasetConfig(
+        source_list=sources, requested_tokens=100_000, global_batch_size=2048, render_tables=False
+    )
+    with contextlib.chdir(tmp_path):
+        mixed = asked.build(npdtype=np.uint16, sequence_length=128)
+    tokens = {source.name: sum(path.tokens for path in source.path_tokens) for source in mixed.sources}
+    assert_mixed({name: count / sum(tokens.values()) for name, count in tokens.items()}, within=0.01)
+
+
+def test_megatron_reads_the_blend(release: Path) -> None:
+    names = "megatron.core.datasets.utils"
+    reading = pytest.importorskip(names, reason="megatron-core is not installed", exc_type=ImportError)
+    words = (release / "exports/megatron_blend.txt").read_text(encoding="utf-8").split()
+    prefixes, weights = reading.get_blend_from_list(words)
+    assert dict(zip(prefixes, weights, strict=True)) == {f"megatron/{n}_text_document": w for n, w in WEIGHTS.items()}
+
+
+def test_dolma_mixes_documents(release: Path, tmp_path: Path) -> None:
+    dolma = shutil.which("dolma")
+    if dolma is None:
+        pytest.skip("dolma is not installed")
+    script(release, "to_jsonl.py")["convert"](release, tmp_path)
+    command = [dolma, "-c", str(release / "exports/dolma_mixer.yaml"), "mix"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    for name, count in COUNT.items():
+        lines = [gzip.decompress(path.read_bytes()).count(b"\n") for path in tmp_path.glob(f"mixed/{name}/*.gz")]
+        assert sum(lines) == count
+
+
 def test_documents_go_to_json_lines(release: Path, tmp_path: Path) -> None:
     assert script(release, "to_jsonl.py")["convert"](release, tmp_path) == COUNT
     found = pl.read_ndjson(next(tmp_path.glob("documents/long/*.jsonl.gz")))
@@ -196,12 +237,33 @@ def test_mixtera_mixture_is_by_rows_in_chunks_that_hold_every_domain(
     assert (release / script(release, "mixtera_register.py")["FOLDER"]).is_dir()
 
 
+def test_mixtera_streams_the_mixture(release: Path, told: dict[str, Any], tmp_path: Path) -> None:
+    """A static mixture query in local mode, of the real Mixtera: it is on no package index."""
+    pytest.importorskip("mixtera", reason="Mixtera is not installed (github.com/eth-easl/mixtera)")
+    from mixtera.core.client.mixtera_client import QueryExecutionArgs, ResultStreamingArgs
+    from mixtera.core.query import Query
+
+    names = script(release, "mixtera_register.py")
+    client, mixture = names["register"](release, tmp_path), names["mixture"]()
+    query = Query.for_job("test")
+    query.select(None)
+    args = QueryExecutionArgs(mixture=mixture, dp_groups=1, nodes_per_group=1, num_workers=1)
+    client.execute_query(query, args)
+    client.wait_for_execution("test")
+    texts = [text for _, _, text in client.stream_results(ResultStreamingArgs(job_id="test"))]
+    assert len(texts) >= mixture.chunk_size
+    words = [len(text.split()) for text in texts]
+    domains = [next(name for name, size in LENGTHS.items() if size - 7 < count <= size) for count in words]
+    assert_mixed(shares(domains, words), within=0.01)
+
+
 def test_mosaic_streams(release: Path, tmp_path: Path) -> None:
     pytest.importorskip("streaming", reason="mosaicml-streaming is not installed")
     names = script(release, "mosaic.py")
     names["write"](release, tmp_path)
-    mixed = names["mixture"](tmp_path, batch_size=1)
-    assert len(mixed) > 1_000
+    mixed = list(names["mixture"](tmp_path, batch_size=1))
+    domains = [row["id"].rsplit("-", 1)[0] for row in mixed]
+    assert_mixed(shares(domains, [len(row["text"].split()) for row in mixed]), within=0.05)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""A release is made again from its own recipe, file for file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import polars as pl
+
+from curate import Config
+from curate.recipe import Recipe
+from curate.release.reproduce import reproduce
+
+SHARDS = Path(__file__).resolve().parents[1] / "data" / "shards"
+BUCKET = {"gopher_mean_word_length": (4.0, 5.0)}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def rows(folder: Path, pattern: str = "data/*/*.parquet") -> pl.DataFrame:
+    return pl.read_parquet(sorted(folder.glob(pattern)))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file["path"]: file["sha256"] for file in manifest(folder)["files"]}
+
+
+def test_a_release_is_made_again_from_its_own_recipe(release: Path) -> None:
+    verdicts = reproduce(release, {"corpus": str(SHARDS)}, config=Config(workers=1))
+    assert set(verdicts.values()) == {"same"}
+    assert set(digests(release)) <= set(verdicts)
+
+
+def test_other_sources_make_another_release(release: Path) -> None:
+    verdicts = reproduce(release, {"corpus": str(SHARDS / "web-*.jsonl.zst")}, config=Config(workers=1))
+    assert "same" not in {verdicts[path] for path in digests(release) if "/books" in path}
+    assert len(set(verdicts.values())) > 1
+
+
+def test_the_released_recipe_names_no_folder_of_this_machine(release: Path) -> None:
+    assert str(SHARDS.parent) not in (release / "recipe.yaml").read_text(encoding="utf-8")
+    assert Recipe.load(release / "recipe.yaml").sources["corpus"].path == "shards"
