@@ -106,7 +106,10 @@ def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
     state = by_name[folder + "state.json"].path
     if not is_local(state):
         raise DataError(f"{state}: a saved dataset is read from a local folder; copy it, or save it as Parquet")
-    names = [entry["filename"] for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
+    try:
+        names = [str(entry["filename"]) for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{state}: does not name the files of the dataset ({error}); fetch it again") from error
     gone = next((name for name in names if folder + name not in by_name), None)
     if gone:
         raise DataError(f"{state}: names {gone!r}, which is not there; fetch the dataset again")

@@ -36,7 +36,7 @@ def rows(
 ) -> Iterator[pa.RecordBatch]:
     """The good rows of a shard; a batch holds the lines that fit in `batch_bytes` of JSON."""
     records = Records(shard, source, schema, wanted(schema, needed), quarantine)
-    stream = Stream(shard.paths[0])
+    stream = Stream(shard.paths[0], source.max_expansion)
     blocks = Blocks(stream, batch_bytes, source.max_record_bytes)
     for block in blocks:
         batch = records.at_once(block)
