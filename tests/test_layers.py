@@ -39,12 +39,13 @@ recipe:    recipe rules                         | recipe family registry operato
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
 execute:   execute.*                            | execute plan operator evaluate cluster against sql io store config \
-                                                  convert errors curate msgspec numpy pyarrow | kernels loky ray \
-                                                  by_value
+                                                  convert errors curate msgspec numpy pyarrow xxhash | kernels loky \
+                                                  ray by_value
 words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml | operators \
                                                   jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute polars pandas datasets rich
+verify:    verify                               | execute store result errors pyarrow |
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   operator evaluate errors curate msgspec | kernels operators \
                                                   contamination overlap report card

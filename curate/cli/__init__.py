@@ -55,7 +55,7 @@ def main() -> None:
 
 
 for command in (
-    *(running.run, running.plan, running.ops, running.schema, running.init, running.show),
+    *(running.run, running.plan, running.ops, running.schema, running.init, running.show, running.verify),
     *(deciding.overlap, deciding.decide, deciding.what_if, deciding.diff),
     *(releasing.export, releasing.mixture, releasing.card, releasing.reproduce, assets.assets),
 ):
