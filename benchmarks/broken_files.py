@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
+import io
 import json
 import lzma
 import random
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 SUFFIXES = ("", ".gz", ".zst", ".xz")
-WORDS = 'the of Größe 猫 и слово naïve \U0001f600 words, lines and pages <p> {} [] \\ " \t end.'.split(" ")
+WORDS = ['the', 'of', 'Größe', '猫', 'и', 'слово', 'naïve', '😀', 'words,', 'lines', 'and', 'pages', '<p>', '{}', '[]', '\\', '"', '\t', 'end.']
 
 
 class Case(NamedTuple):
@@ -282,6 +284,57 @@ def _counted(stored: bytes, suffix: str) -> tuple[int, int] | None:
         return None  # another decoder gives more or less before an error in a block
     whole = sum(bool(line.strip(b" \t\r")) for line in lines[:-1])
     return 1, whole + 1
+
+
+def table(chance: random.Random, folder: Path) -> Case:
+    """CSV or TSV with values that need quotes, broken now and then."""
+    records, kind = documents(chance), chance.choice((".csv", ".tsv"))
+    made = io.StringIO()
+    writer = csv.writer(made, delimiter="," if kind == ".csv" else "\t", lineterminator=chance.choice(("\n", "\r\n")))
+    writer.writerow(("id", "text", "url"))
+    for record in records:
+        writer.writerow((record["id"], f"{record['text']}{chance.choice(('', chr(10), chr(13)))}", record["url"]))
+    content, how = made.getvalue().encode(), "as it is"
+    count: tuple[int, int] | None = (len(records), len(records))
+    if chance.random() < 0.7:
+        (content, how), count = broken(content, chance), None
+    suffix = chance.choice(SUFFIXES)
+    stored = packed(content, suffix, chance)
+    if suffix and chance.random() < 0.3:
+        (stored, more), count = broken(stored, chance), None
+        how += f", stored {more}"
+    path = folder / f"a{kind}{suffix}"
+    path.write_bytes(stored)
+    return _case(f"{suffix}: {how}", path, records=count)
+
+
+def chat(chance: random.Random, folder: Path) -> Case:
+    """Conversations in three forms, as lines or as one array."""
+    records: list[Any] = []
+    for record in documents(chance):
+        turns = [("user", record["text"]), ("assistant", record["url"])]
+        forms: tuple[dict[str, Any], ...] = (
+            {"messages": [{"role": role, "content": text} for role, text in turns]},
+            {"conversations": [{"from": role, "value": text} for role, text in turns]},
+            {"instruction": record["text"], "input": "", "output": record["url"]},
+        )
+        records.append({"id": record["id"], **chance.choice(forms)})
+    if chance.random() < 0.4:
+        broken_one = chance.choice(records)
+        broken_one[chance.choice([*broken_one])] = _other_value(chance)
+    is_array = chance.random() < 0.3
+    lines = [json.dumps(record) for record in records]
+    data = (f"[{', '.join(lines)}]" if is_array else "\n".join(lines)).encode()
+    count: tuple[int, int] | None = (len(records), len(records))
+    how = "array" if is_array else "lines"
+    if is_array and b"\\ud800" in data:  # then none of the array can be read, which is one bad record
+        count = None
+    if chance.random() < 0.5:
+        (data, more), count = broken(data, chance), None
+        how += f", {more}"
+    path = folder / ("a.json" if is_array else "a.jsonl")
+    path.write_bytes(data)
+    return _case(how, path, "chat", records=count)
 
 
 def shards(chance: random.Random, folder: Path) -> Case:
@@ -618,4 +671,6 @@ FORMATS: dict[str, Callable[[random.Random, Path], Case]] = {
     "redpajama-v2": redpajama,
     "files": files,
     "bomb": bomb,
+    "csv": table,
+    "chat": chat,
 }

@@ -76,4 +76,6 @@ def healing(store: Store, error: DamagedWork) -> DataError:
     if store.work() in error.path.parents:
         take_out(store, error.path)
         return DataError(f"{error}; it has been taken out: run again, and it is made anew")
-    return DataError(f"{error}; it is of another run: `curate verify` tells what else is, and running that run mends it")
+    return DataError(
+        f"{error}; it is of another run: `curate verify` tells what else is, and running that run mends it"
+    )

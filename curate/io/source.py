@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Format = Literal["auto", "jsonl", "parquet", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"]
+Format = Literal[
+    "auto", "jsonl", "parquet", "csv", "chat", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"
+]
 ARCHIVES = ("warc", "wet", "wat", "arc")
 LAYOUTS = ("redpajama-v2", "dolma")
 MB = 1 << 20
@@ -24,9 +26,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A named input corpus, as the recipe declares it.
 
     path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
-    format          `auto` goes by the suffix: .jsonl .ndjson .json (plain, .gz, .zst, .xz), .parquet, and folders that
+    format          `auto` goes by the suffix: .jsonl .ndjson .json .csv .tsv (plain, .gz, .zst, .xz), .parquet, and
+                    folders that
                     `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain or compressed;
-                    `.warc.wet.gz` is a WET); `files` makes a document of each file;
+                    `.warc.wet.gz` is a WET); `files` makes a document of each file; `chat` is instruction data, as
+                    ShareGPT, Alpaca, OpenAI and Tulu have it, in JSON Lines or one JSON array;
                     `redpajama-v2` and `dolma` are folders in the layout of those data sets: `documents` and, where
                     they are there, `quality_signals`, `minhash`, `duplicates` or `attributes`, joined by row
     columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
@@ -269,6 +273,14 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
         from curate.io import jsonl
 
         return jsonl
+    if format == "csv":
+        from curate.io import csv
+
+        return csv
+    if format == "chat":
+        from curate.io import chat
+
+        return chat
     if format == "files":
         from curate.io import files
 

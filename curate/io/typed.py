@@ -237,8 +237,10 @@ def _dataset(shard: Shard) -> Any:
     import datasets
 
     try:
-        return datasets.Dataset.from_file(shard.paths[0])
-    except (pa.ArrowException, OSError) as error:
+        dataset = datasets.Dataset.from_file(shard.paths[0])
+        str(dataset.data.schema)  # of a damaged file even the names may be unreadable
+        return dataset
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise DamagedFile(shard.paths[0], f"not readable as a saved dataset: {error}") from error
 
 

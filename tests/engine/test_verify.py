@@ -85,7 +85,7 @@ def test_a_run_that_meets_damage_takes_it_out(continued: Any, probe: Any, kind: 
         try:
             continued.run(words=60)
         except DataError as error:
-            assert "it has been taken out: run again" in str(error)  # noqa: PT017
+            assert "it has been taken out: run again" in str(error)
         else:
             break
     assert continued.contents() == fresh.contents()

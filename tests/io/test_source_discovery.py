@@ -230,7 +230,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_a_folder_of_documents_suggests_the_format(tmp_path: Path) -> None:
     make(tmp_path, "a.md", "b.rst")
     assert (
-        "has no data files (.jsonl, .parquet, .warc), only 2 files of other kinds (.md, .rst); say `format: files`"
+        "has no data files (.jsonl, .parquet, .csv, .warc), only 2 files of other kinds (.md, .rst); say `format: files`"
         in error(tmp_path)
     )
     assert "the suffix does not tell" in error(tmp_path / "a.md")
