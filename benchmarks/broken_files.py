@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 SUFFIXES = ("", ".gz", ".zst", ".xz")
-WORDS = ['the', 'of', 'Größe', '猫', 'и', 'слово', 'naïve', '😀', 'words,', 'lines', 'and', 'pages', '<p>', '{}', '[]', '\\', '"', '\t', 'end.']
+WORDS = ["the", "of", "Größe", "猫", "и", "слово", "naïve", "\U0001f600", "words,", "lines", "and", "pages"]
+WORDS += ["<p>", "{}", "[]", "\\", '"', "\t", "end."]
 
 
 class Case(NamedTuple):
@@ -151,7 +152,7 @@ def splice(data: bytes, chance: random.Random) -> bytes:
 
 def overwrite(data: bytes, chance: random.Random) -> bytes:
     """A few bytes replaced by ones that mean something somewhere."""
-    pieces = (
+    pieces: tuple[bytes, ...] = (
         b"\0",
         b"\0" * 64,
         b"\xff" * 8,
@@ -191,7 +192,24 @@ def broken(data: bytes, chance: random.Random) -> tuple[bytes, str]:
 
 
 def _other_value(chance: random.Random) -> Any:
-    odd = [None, True, 0, -0.0, 1e308, 2**63, -(2**63) - 1, 2**200, "", "\ud800", [], {}, [[[]]], "\0", 0.1, "x" * 300]
+    odd: list[Any] = [
+        None,
+        True,
+        0,
+        -0.0,
+        1e308,
+        2**63,
+        -(2**63) - 1,
+        2**200,
+        "",
+        "\ud800",
+        [],
+        {},
+        [[[]]],
+        "\0",
+        0.1,
+        "x" * 300,
+    ]
     return chance.choice(odd)
 
 

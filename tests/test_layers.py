@@ -60,7 +60,8 @@ generated: catalogue schema signals             | assets registry operator evalu
                                                   pyarrow |
 release:   release.*                            | release card signals operators operator evaluate recipe config \
                                                   convert io store result assets errors curate msgspec numpy polars \
-                                                  pyarrow yaml | kernels engine
+                                                  pyarrow yaml | kernels engine zstandard \
+                                                  datasets
 testing:   testing.*                            | testing operator evaluate cluster convert document errors msgspec \
                                                   numpy pyarrow | pytest by_value execute loky datasets
 cli:       cli.* __main__                       | cli errors curate click | ...

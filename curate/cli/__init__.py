@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from curate import __version__
-from curate.cli import assets, deciding, releasing, running
+from curate.cli import assets, deciding, formats, releasing, running
 from curate.errors import CurateError, PlanError, RecipeError
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -57,6 +57,6 @@ def main() -> None:
 for command in (
     *(running.run, running.plan, running.ops, running.schema, running.init, running.show, running.verify),
     *(deciding.overlap, deciding.decide, deciding.what_if, deciding.diff),
-    *(releasing.export, releasing.mixture, releasing.card, releasing.reproduce, assets.assets),
+    *(formats.convert, releasing.export, releasing.mixture, releasing.card, releasing.reproduce, assets.assets),
 ):
     main.add_command(command)

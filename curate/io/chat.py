@@ -173,7 +173,7 @@ def _alpaca(instruction: Any, rest: dict[str, Any]) -> list[Message]:
     if not isinstance(instruction, str) or not isinstance(given, str | None):
         raise ValueError("fields 'instruction' and 'input' are not text")
     content = f"{instruction}\n\n{given}" if given else instruction
-    empty = [] if history == [] else None
+    empty: list[Any] | None = [] if history == [] else None
     return [*messages, _message("user", content, input=given, history=empty), _message("assistant", rest.pop("output"))]
 
 

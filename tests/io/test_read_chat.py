@@ -50,7 +50,8 @@ def test_rows(tmp_path: Path, load: Load) -> None:
     "line",
     ["[1]", "{}", '{"messages": []}', '{"messages": [1]}', '{"messages": [{"role": 1, "content": "x"}]}', "{",
      '{"instruction": "x"}', '{"instruction": "x", "output": 1}', '{"conversations": [{"value": "x"}]}',
-     '{"instruction": "x", "output": "y", "history": [[1]]}', '{"id": [], "messages": [{"role": "u", "content": "x"}]}'],
+     '{"instruction": "x", "output": "y", "history": [[1]]}',
+     '{"id": [], "messages": [{"role": "u", "content": "x"}]}'],
 )  # fmt: skip
 def test_other_records_are_bad(tmp_path: Path, load: Load, line: str) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"instruction": "x", "output": "y"}}\n{line}\n')

@@ -68,5 +68,5 @@ def test_headers_that_are_refused(tmp_path: Path, load: Load, header: str, messa
 def test_books_are_refused_with_what_to_do(tmp_path: Path, load: Load, name: str) -> None:
     (tmp_path / name).write_bytes(b"%PDF-1.4")
     for path in (tmp_path, tmp_path / name):
-        with pytest.raises(DataError, match="is not read, .* turn it into text"):
+        with pytest.raises(DataError, match=r"is not read, .* turn it into text"):
             load(path)
