@@ -14,6 +14,7 @@ import click
 
 from curate import __version__
 from curate.cli import assets, deciding, formats, releasing, running
+from curate.cli.options import harmless
 from curate.errors import CurateError, PlanError, RecipeError
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -35,7 +36,7 @@ class Commands(click.Group):
 
 
 def _fail(error: CurateError, code: int) -> None:
-    click.echo(f"error: {error}", err=True)
+    click.echo(harmless(f"error: {error}"), err=True)
     sys.exit(code)
 
 

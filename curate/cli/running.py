@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from curate.cli.options import load_recipe, recipe_options, shown
+from curate.cli.options import harmless, load_recipe, recipe_options, shown
 from curate.errors import RecipeError
 
 
@@ -132,7 +132,7 @@ def show(run_folder: str, id_: str) -> None:
     """
     from curate.result import open_run
 
-    click.echo(open_run(run_folder).show(id_))
+    click.echo(harmless(open_run(run_folder).show(id_)))
 
 
 @click.command()

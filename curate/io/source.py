@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,23 @@ Format = Literal[
 ARCHIVES = ("warc", "wet", "wat", "arc")
 LAYOUTS = ("redpajama-v2", "dolma")
 MB = 1 << 20
+
+
+SECRET = re.compile(
+    r"://[^/@\s]*:[^/@\s]+@"
+    r"|[?&;](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|(?:access_?)?token"
+    r"|api_?key|key|secret|password|passwd)=[^&]",
+    re.IGNORECASE,
+)
+
+
+def _has_secret(path: str) -> bool:
+    """Whether a URL holds what nobody else may see.
+
+    >>> [_has_secret(url) for url in ("https://me:pw@a.org/x", "https://a.org/x?X-Amz-Signature=a", "s3://b/x?part=1")]
+    [True, True, False]
+    """
+    return SECRET.search(path) is not None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +91,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         paths = [self.path] if isinstance(self.path, str) else self.path
         if not paths or not all(paths):
             raise ValueError("path is empty")
+        if any(map(_has_secret, paths)):
+            raise ValueError(
+                "path holds a password, a token or a signature, and recipes are written beside every result; give it "
+                "where fsspec looks for it (the environment, ~/.config/fsspec, ~/.aws, ~/.netrc) and leave it out here"
+            )
         mapped = list(self.columns.values())
         twice = next((field for field in mapped if mapped.count(field) > 1), None)
         if twice is not None:

@@ -1,5 +1,5 @@
-"""Faults below the engine: of the disk, of the network's disk, of sources that change. Each ends in a clear error, never
-in wrong data, and the same run with the fault gone gives the right bytes.
+"""Faults below the engine: of the disk, of the network's disk, of sources that change. Each ends in a clear error,
+never in wrong data, and the same run with the fault gone gives the right bytes.
 """
 
 from __future__ import annotations
