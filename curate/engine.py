@@ -16,7 +16,8 @@ import curate
 from curate.config import Config
 from curate.errors import DataError
 from curate.execute import corpus, export
-from curate.execute.batches import read_table
+from curate.execute.batches import DamagedWork, read_table
+from curate.execute.damage import healing
 from curate.execute.tasks import Task, save_plan
 from curate.execute.warm import is_cold, warm
 from curate.funnel import Funnel
@@ -61,6 +62,8 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
         run_ = _Run(plan, store, config, progress)
         try:
             run_.work()
+        except DamagedWork as error:
+            raise healing(store, error) from error
         finally:
             run_.executor.close()
     return open_run(store.root)
@@ -82,9 +85,19 @@ def _is_done(plan: Plan, store: Store, config: Config) -> bool:
         return False
     if manifest["quarantined"] > config.quarantine_share * manifest["records"]:
         return False
-    files = [file["path"] for part in ("data", "annotations") for file in manifest[part]]
+    files = [file for part in ("data", "annotations") for file in manifest[part]]
     made = ["report.html", "README.md", *(["contamination.parquet"] if "contamination" in manifest else [])]
-    return all(store.path(name).exists() for name in (*files, *made))
+    return all(_size(store.path(file["path"])) == file["bytes"] for file in files) and all(
+        store.path(name).exists() for name in made
+    )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 class _Run:

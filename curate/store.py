@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -98,13 +99,20 @@ class Store(msgspec.Struct, frozen=True):
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise PlanError(f"cannot write to {self.root} ({why}): choose another output (--output)") from error
-        with self.work("lock").open("w") as lock:
+        # The system gives the lock back when its process ends, however it ends: what a dead one wrote is no obstacle.
+        with self.work("lock").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                lock.seek(0)
+                who = " ".join(lock.read(200).split())
                 raise PlanError(
-                    f"another run is writing to {self.root}: wait for it, or choose another output"
+                    f"another run is writing to {self.root}{f' ({who})' if who else ''}: "
+                    "wait for it, or choose another output"
                 ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
             yield
 
     def _refuse_others(self, recipe: str) -> None:

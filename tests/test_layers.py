@@ -47,13 +47,14 @@ recipe:    recipe rules                         | recipe family registry operato
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
 execute:   execute.*                            | execute plan operator evaluate cluster settle against sql io store \
-                                                  config convert errors curate msgspec numpy pyarrow | kernels loky \
-                                                  ray by_value
+                                                  config convert errors curate msgspec numpy pyarrow xxhash \
+                                                  | kernels loky ray by_value
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \
                                                   msgspec numpy polars pyarrow | execute operator overlap jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute report polars pandas datasets rich
+verify:    verify                               | execute store result errors pyarrow |
 engine:    engine                               | execute plan planner recipe result store funnel progress config io \
                                                   operator evaluate errors curate msgspec | kernels operators \
                                                   contamination overlap personal report card
@@ -70,7 +71,8 @@ generated: catalogue schema signals             | assets registry operator evalu
                                                   pyarrow |
 release:   release.*                            | release card signals operators operator evaluate recipe config \
                                                   convert io store result assets errors curate msgspec numpy polars \
-                                                  pyarrow yaml | kernels engine
+                                                  pyarrow yaml | kernels engine zstandard \
+                                                  datasets
 testing:   testing.*                            | testing operator evaluate cluster convert document errors msgspec \
                                                   numpy pyarrow | pytest by_value execute loky datasets
 cli:       cli.* __main__                       | cli errors curate click | ...

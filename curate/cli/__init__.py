@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from curate import __version__
-from curate.cli import assets, deciding, releasing, running, similar
+from curate.cli import assets, deciding, formats, releasing, running, similar
+from curate.cli.options import harmless
 from curate.errors import CurateError, PlanError, RecipeError
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -35,7 +36,7 @@ class Commands(click.Group):
 
 
 def _fail(error: CurateError, code: int) -> None:
-    click.echo(f"error: {error}", err=True)
+    click.echo(harmless(f"error: {error}"), err=True)
     sys.exit(code)
 
 
@@ -56,8 +57,8 @@ def main() -> None:
 
 for command in (
     *(running.run, running.plan, running.ops, running.schema, running.init, running.show, running.report),
-    *(similar.index, similar.similar),
+    *(running.verify, similar.index, similar.similar),
     *(deciding.overlap, deciding.decide, deciding.what_if, deciding.diff),
-    *(releasing.export, releasing.mixture, releasing.card, releasing.reproduce, assets.assets),
+    *(formats.convert, releasing.export, releasing.mixture, releasing.card, releasing.reproduce, assets.assets),
 ):
     main.add_command(command)

@@ -47,3 +47,12 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def harmless(text: str) -> str:
+    r"""A text that may hold what documents say, without the characters by which a terminal is led astray.
+
+    >>> harmless("a\x1b[31m\u202eb\n")
+    'a\\x1b[31m\\u202eb\n'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from curate.cli.options import load_recipe, recipe_options, shown
+from curate.cli.options import harmless, load_recipe, recipe_options, shown
 from curate.errors import RecipeError
 
 
@@ -133,7 +134,7 @@ def show(run_folder: str, id_: str) -> None:
     """
     from curate.result import open_run
 
-    click.echo(open_run(run_folder).show(id_))
+    click.echo(harmless(open_run(run_folder).show(id_)))
 
 
 @click.command()
@@ -154,3 +155,23 @@ def report(run_folder: str, text: bool, to: str | None) -> None:
         click.echo(result.report_text())
     else:
         click.echo(f"report  {shown(result.write_report(to))}")
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN")
+@click.option("--repair", is_flag=True, help="Take damaged files out: the next run of the recipe makes them anew.")
+def verify(run_folder: str, repair: bool) -> None:
+    """Read every file of a run and compare it with what was written: rows, checksums, columns.
+
+    \b
+    Example:
+      curate verify out/quickstart
+    """
+    from curate.verify import verify as look
+
+    files, found = look(run_folder, repair)
+    for item in found:
+        click.echo(f"{'taken out' if repair else 'damaged'}  {item.path}  {item.why}")
+    click.echo(f"{files:,} files compared with what was written, {len(found):,} damaged")
+    if found:
+        sys.exit(1)

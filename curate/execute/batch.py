@@ -15,6 +15,7 @@ import pyarrow as pa
 from curate import sql
 from curate.errors import CurateError, OperatorError
 from curate.evaluate import evaluate, plain, scatter
+from curate.execute.batches import DamagedWork
 from curate.execute.overlay import BYTES, choose, one
 from curate.operator import ROW, Columns, Deduplicator, Expander, Filter, Selector, Trainer, edits
 from curate.plan import PIECES, PlannedStep
@@ -38,6 +39,8 @@ def blamed(step: PlannedStep, where: str) -> Iterator[None]:
     """Whatever a step's operator raises in the block becomes an OperatorError that names the step."""
     try:
         yield
+    except DamagedWork:  # no fault of the step's
+        raise
     except (CurateError, MemoryError) as error:
         raise type(error)(f"step {step.step.name}, {where}: {error}") from error
     except Exception as error:

@@ -1,8 +1,12 @@
-"""Arrow IPC files of record batches: mapped into memory, opened in microseconds, whole or not there at all."""
+"""Arrow IPC files of record batches: mapped into memory, opened in microseconds, whole or not there at all.
+
+Each batch says what its columns' digests are; a column is compared with its digest when it is read.
+"""
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -10,20 +14,75 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
+from curate.errors import DataError
 from curate.store import whole
 
 Where = Path | str
+
+
+class DamagedWork(DataError):
+    """A file of the work folder that is not as it was written."""
+
+    def __init__(self, path: Where, why: str) -> None:
+        self.path, self.why = Path(path), " ".join(why.split())
+        super().__init__(f"{path}: damaged ({self.why})")
+
+
+def digests(batch: pa.RecordBatch) -> dict[str, str]:
+    """A digest of each column, of the bytes that a file has for it."""
+    return {name: _digest(array) for name, array in zip(batch.schema.names, batch.columns, strict=True)}
+
+
+def _digest(array: pa.Array) -> str:
+    hashed = xxhash.xxh3_64(struct.pack("<qq", len(array), array.null_count))
+    for buffer in array.buffers():
+        if buffer is not None:
+            hashed.update(buffer)
+    return hashed.hexdigest()
+
+
+def _open(path: Where) -> tuple[pa.MemoryMappedFile, Any]:
+    try:
+        mapped = pa.memory_map(str(path))
+        return mapped, pa.ipc.open_file(mapped)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedWork(path, str(error)) from error
+
+
+def _read(path: Where, reader: Any, number: int) -> tuple[pa.RecordBatch, dict[str, str]]:
+    """A batch and the digests that its columns should have."""
+    try:
+        batch, said = reader.get_batch_with_custom_metadata(number)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedWork(path, str(error)) from error
+    return batch, {key.decode(): value.decode() for key, value in (said or {}).items()}
+
+
+def _check(path: Where, number: int, batch: pa.RecordBatch, said: dict[str, str]) -> None:
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        if name in said and _digest(array) != said[name]:
+            raise DamagedWork(path, f"column {name!r} of batch {number} has other values than were written")
+
+
+def _write(writer: Any, batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    """A batch with its digests: those of its copy, because slices have more bytes than a file gets."""
+    batch = pa.ipc.read_record_batch(batch.serialize(), schema)
+    writer.write_batch(batch, custom_metadata=digests(batch))
 
 
 class BatchFile:
     """Reads single batches. Files are mapped into memory: columns that nobody looks at cost nothing."""
 
     def __init__(self, path: Where):
-        self._map = pa.memory_map(str(path))
-        self._all = pa.ipc.open_file(self._map)
+        self.path = path
+        self._map, self._all = _open(path)
         self._parts: dict[tuple[str, ...], Any] = {}
         self._number, self._batch = -1, pa.record_batch({})  # the last batch that was asked for
+        self._said: dict[str, str] = {}  # digests of those of its columns that nobody has asked for yet
         self.schema = self._all.schema
 
     def __len__(self) -> int:
@@ -32,10 +91,17 @@ class BatchFile:
     def get(self, number: int, columns: list[str] | None = None) -> pa.RecordBatch:
         """One batch, or some of its columns."""
         if columns is not None and "text" in self.schema.names:
-            return self._part(tuple(columns)).get_batch(number)
+            batch, said = _read(self.path, self._part(tuple(columns)), number)
+            _check(self.path, number, batch, said)
+            return batch
         if self._number != number:
-            self._number, self._batch = number, self._all.get_batch(number)
-        return self._batch if columns is None else self._batch.select(columns)
+            self._batch, self._said = _read(self.path, self._all, number)
+            self._number = number
+        found = self._batch if columns is None else self._batch.select(columns)
+        _check(self.path, number, found, self._said)
+        for name in found.schema.names:
+            self._said.pop(name, None)
+        return found
 
     def _part(self, columns: tuple[str, ...]) -> Any:
         """A reader of some columns of a compressed file."""
@@ -76,12 +142,12 @@ class BatchWriter:
     def write(self, table: pa.Table) -> None:
         """One batch."""
         for batch in table.combine_chunks().to_batches():
-            self._writer.write_batch(batch)
+            _write(self._writer, batch, self.schema)
 
     def batch(self, table: pa.Table) -> None:
         """One batch, be it empty."""
         whole = table.combine_chunks().to_batches()
-        self._writer.write_batch(whole[0] if whole else pa.RecordBatch.from_pylist([], schema=self.schema))
+        _write(self._writer, whole[0] if whole else pa.RecordBatch.from_pylist([], schema=self.schema), self.schema)
 
     def __enter__(self) -> BatchWriter:
         return self
@@ -107,17 +173,19 @@ def write_table(path: Path, table: pa.Table) -> None:
         pa.OSFile(str(temporary), "wb") as sink,
         pa.ipc.new_file(sink, table.schema) as writer,
     ):
-        writer.write_table(table.combine_chunks())
+        for batch in table.combine_chunks().to_batches():
+            _write(writer, batch, table.schema)
 
 
 def read_table(path: Where) -> pa.Table:
     """All of a file, mapped into memory if it is of one batch."""
-    return read_chunks(path).combine_chunks()
+    file = BatchFile(path)
+    return pa.Table.from_batches([*file], schema=file.schema).combine_chunks()
 
 
 def read_chunks(path: Where) -> pa.Table:
-    """All of a file, mapped into memory: a chunk for each batch."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    """All of a file, mapped into memory: a chunk for each batch, not compared with its digests until it is used."""
+    return _open(path)[1].read_all()
 
 
 def _options(schema: pa.Schema) -> pa.ipc.IpcWriteOptions:

@@ -25,7 +25,8 @@ from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.evaluate import complete
 from curate.execute.batch import Batch, blamed
-from curate.execute.batches import BatchWriter
+from curate.execute.batches import BatchWriter, DamagedWork
+from curate.execute.damage import healing
 from curate.execute.members import MemberWriter, members
 from curate.execute.overlay import BYTES, WORDS, one
 from curate.execute.walk import Walk, read_model
@@ -51,6 +52,8 @@ def run_task(task: Task) -> dict[str, Any]:
     """Do one task and return what is worth knowing about it (small plain values)."""
     try:
         return _work(task)
+    except DamagedWork as error:
+        raise healing(task.store, error) from error
     except CurateError as error:
         # An error crosses to the driver by its class and its message; a subclass may need more to be made again.
         kinds = (RecipeError, PlanError, DataError, OperatorError, CurateError)

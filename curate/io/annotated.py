@@ -78,7 +78,7 @@ def _fields(shard: Shard, source: Source) -> tuple[pa.Schema, bool]:
     signals, minhash, duplicates = shard.paths[1:]
     if signals:
         for _, line in islice(_lines(signals, source), 1):
-            for name in (_plain(line) or {}).get("quality_signals", {}):
+            for name in _signal_names(_plain(line)):
                 fields[name] = FLOAT if name.startswith(DOC_SIGNALS) else pa.list_(FLOAT)
         fields |= {"rps_lines_start": pa.list_(INT), "rps_lines_end": pa.list_(INT)}
     if minhash:
@@ -87,6 +87,11 @@ def _fields(shard: Shard, source: Source) -> tuple[pa.Schema, bool]:
     if duplicates:
         fields["is_duplicate"] = pa.bool_()
     return pa.schema(list(fields.items())), bool(lines)
+
+
+def _signal_names(record: Any) -> list[str]:
+    found = record.get("quality_signals") if isinstance(record, dict) else None
+    return [*found] if isinstance(found, dict) else []
 
 
 def _attributes(record: Any) -> dict[str, Any]:
@@ -191,13 +196,24 @@ def _signals(path: str, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             signals = record["quality_signals"]
             values: dict[str, Any] = {}
             for name, spans in signals.items():
-                scores = [score for _, _, score in spans]
+                scores = [_number(score) for _, _, score in spans]
                 values[name] = (scores[0] if scores else None) if name.startswith(DOC_SIGNALS) else scores
             lines: list[Any] = next((spans for name, spans in signals.items() if name.startswith("rps_lines_")), [])
-            values |= {"rps_lines_start": [span[0] for span in lines], "rps_lines_end": [span[1] for span in lines]}
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            values |= {"rps_lines_start": [_place(span[0]) for span in lines]}
+            values |= {"rps_lines_end": [_place(span[1]) for span in lines]}
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"{path}: line {number + 1} has no quality signals ({excerpt(line[:80])})") from error
         yield _row_of(record.get("id"), path), values
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _place(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r} is no place in a text")
+    return value
 
 
 def _signatures(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -251,7 +267,7 @@ def _attribute_lines(path: str, source: Source, types: dict[str, pa.DataType]) -
         try:
             named = {name: _value(name, value, types) for name, value in _flat(record["attributes"]).items()}
             yield number, {"id": record["id"], "attributes": named}
-        except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, IndexError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"{path}: line {number + 1} has no attributes, or others than its first lines: {error!r}"
             ) from error
@@ -259,7 +275,7 @@ def _attribute_lines(path: str, source: Source, types: dict[str, pa.DataType]) -
 
 def _value(name: str, value: Any, types: dict[str, pa.DataType]) -> Any:
     if types[name] == SPANS:
-        return [{"start": int(start), "end": int(end), "score": float(score)} for start, end, score in value]
+        return [{"start": _place(start), "end": _place(end), "score": float(score)} for start, end, score in value]
     return float(value) if types[name] == FLOAT else msgspec.json.encode(value).decode()
 
 
@@ -280,7 +296,7 @@ def _flat(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _lines(path: str, source: Source) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not blank, with their numbers. Raises DamagedFile at its end when it is damaged."""
-    stream = Stream(path)
+    stream = Stream(path, source.max_expansion)
     blocks = Blocks(stream, MB, source.max_record_bytes)
     for block in blocks:
         start = 0

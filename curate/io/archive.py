@@ -59,7 +59,7 @@ def rows(
 
 def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row]:
     make = Rows(shard, source)
-    records = Records(shard.paths[0], shard.format == "arc", make.kinds, source.max_record_bytes)
+    records = Records(shard.paths[0], shard.format == "arc", make.kinds, source.max_record_bytes, source.max_expansion)
     for record in records:
         try:
             values = make.of(record)

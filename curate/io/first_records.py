@@ -71,7 +71,7 @@ def _first_records(source: Source, shard: Shard) -> list[dict[str, Any]]:
     """The objects among the first lines. Raises DataError when there are lines but no objects among them."""
     found: list[dict[str, Any]] = []
     seen, first = 0, b""
-    stream = Stream(shard.paths[0])
+    stream = Stream(shard.paths[0], source.max_expansion)
     for block in Blocks(stream, MB, source.max_record_bytes):
         for line in bytes(block.data).split(b"\n"):
             line = line.strip(b" \t\r")

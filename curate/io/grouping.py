@@ -16,6 +16,8 @@ from curate.io.stream import COMPRESSED, is_local
 
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = (".parquet", ".pq")
+VALUES = (".csv", ".tsv", ".tab")
+BOOKS = (".pdf", ".epub", ".docx", ".doc", ".mobi", ".djvu")
 SHARD_BYTES, SHARD_FILES = 16 * MB, 2_000
 SMALL_FOLDER = 1 * MB  # folders of documents below this size share shards, by a hash of their names
 
@@ -62,8 +64,12 @@ def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
     if any(known[file.path] and not file.name.endswith(".json") for file in listed):
         listed = [file for file in listed if not file.name.endswith(".json")]
     listed = [file for file in listed if known[file.path] and source.format in ("auto", known[file.path])]
+    if source.format == "chat":
+        listed = [file for file in rest if file.path not in chosen and known[file.path] == "jsonl"]
     for file in [*listed, *(file for file in rest if file.path in chosen)]:
         format = known[file.path] if source.format == "auto" else source.format
+        if format is None and file.name.lower().endswith(BOOKS):
+            raise DataError(_book(file.path))
         if format is None:
             raise DataError(
                 f"{file.path}: the suffix does not tell what it holds; "
@@ -87,6 +93,8 @@ def format_of(name: str) -> str | None:
     stem = name.removesuffix(next((suffix for suffix in COMPRESSED if name.endswith(suffix)), ""))
     if stem.endswith(LINES):
         return "jsonl"
+    if stem.endswith(VALUES):
+        return "csv"
     archive = stem.rpartition(".")[2]
     if archive in ARCHIVES:
         return archive
@@ -106,7 +114,10 @@ def _dataset_parts(folder: str, files: list[Found]) -> list[Part]:
     state = by_name[folder + "state.json"].path
     if not is_local(state):
         raise DataError(f"{state}: a saved dataset is read from a local folder; copy it, or save it as Parquet")
-    names = [entry["filename"] for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
+    try:
+        names = [str(entry["filename"]) for entry in msgspec.json.decode(Path(state).read_bytes())["_data_files"]]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{state}: does not name the files of the dataset ({error}); fetch it again") from error
     gone = next((name for name in names if folder + name not in by_name), None)
     if gone:
         raise DataError(f"{state}: names {gone!r}, which is not there; fetch the dataset again")
@@ -172,6 +183,14 @@ def _pieces(files: list[Found]) -> Iterator[list[Found]]:
         yield piece
 
 
+def _book(path: str) -> str:
+    kind = os.path.splitext(path)[1][1:].upper()
+    return (
+        f"{path}: {kind} is not read, because where its text is and in which order is a question of layout; "
+        "turn it into text, Markdown or HTML first (pdftotext, pandoc, Docling, ...)"
+    )
+
+
 def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
     place = ", ".join(paths)
     if not files:
@@ -182,8 +201,11 @@ def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
         return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
     if source.format in LAYOUTS:
         return DataError(f"{place}: has no .json.gz below a folder `documents`, as {source.format} has them")
+    book = next((file.path for file in files if file.name.lower().endswith(BOOKS)), None)
+    if book:
+        return DataError(_book(book))
     suffixes = sorted({os.path.splitext(file.name)[1] or file.name for file in files})
-    asked = "data files (.jsonl, .parquet, .warc)" if source.format == "auto" else f"{source.format} files"
+    asked = "data files (.jsonl, .parquet, .csv, .warc)" if source.format == "auto" else f"{source.format} files"
     return DataError(
         f"{place}: has no {asked}, only {len(files)} files of other kinds ({', '.join(suffixes[:5])}); "
         "say `format: files` to make each of them a document"

@@ -41,7 +41,7 @@ def rows(
     from curate.kernels.json_lines import line_ends
 
     records = Records(shard, source, schema, wanted(schema, needed), quarantine)
-    stream = Stream(shard.paths[0])
+    stream = Stream(shard.paths[0], source.max_expansion)
     blocks = Blocks(stream, batch_bytes, source.max_record_bytes, line_ends)
     for block in blocks:
         batch = records.rows(block)

@@ -13,7 +13,7 @@ import msgspec
 
 from curate.errors import DataError, nearest
 from curate.io.source import Source
-from curate.io.stream import is_local, name_of
+from curate.io.stream import is_local, name_of, stamp_of
 
 COMPILED = "__pycache__"  # half of the files beside Python sources, none of them a document
 NOTHING = r"(?!)"  # a regular expression that matches no name
@@ -125,7 +125,7 @@ def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> F
         raise DataError(f"{place}: cannot be read (permission denied)")
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{place}: is not a regular file; store what it gives in one, it has to be read more than once")
-    return Found(place, name, root, status.st_size, str(status.st_mtime_ns))
+    return Found(place, name, root, status.st_size, stamp_of(place))
 
 
 def _stamp(info: dict[str, Any]) -> str:

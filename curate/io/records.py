@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from curate.io.framing import Frames, Record
+from curate.io.framing import BLANK_LINE, HEADER_BYTES, WARC_START, Frames, Record, fields
 from curate.io.stream import Stream, is_local, open_bytes
 
 GZIP = b"\x1f\x8b"
@@ -23,32 +23,35 @@ class Records:
     After the last, `damage`, `rest` and `position` are those of Frames.
     """
 
-    def __init__(self, path: str, is_arc: bool, kinds: set[str], limit: int) -> None:
+    def __init__(self, path: str, is_arc: bool, kinds: set[str], limit: int, expansion: int) -> None:
         self.path, self.is_arc, self.kinds, self.limit = path, is_arc, kinds, limit
-        self.last_start, self.damage, self.rest, self.position = 0, "", b"", 0
+        self.expansion = expansion
+        self.damage, self.rest, self.position = "", b"", 0
+        self._last: tuple[Record, int] | None = None  # the record that FastWARC read last, if a member begins with it
 
     def __iter__(self) -> Iterator[Record]:
         is_gzip = self.path.lower().endswith(".gz") and is_local(self.path) and self._begins_at(0)
         if is_gzip and not self.is_arc and _has_fastwarc():
             yield from self._swift()
-        start, passed = self.last_start, 0
-        if start == 0 < self.position or (start and not self._begins_at(start)):
-            start, passed = 0, self.position
-        stream = Stream(self.path, start)
+        start = self._last_start()
+        passed = 0 if start or not self.position else self.position
+        stream = Stream(self.path, self.expansion, start)
         frames = Frames(stream, self.is_arc, self.limit, self.position - passed)
         yield from islice(frames, passed, None)
         self.damage, self.rest, self.position = stream.damage or frames.damage, frames.rest, frames.position
 
     def _swift(self) -> Iterator[Record]:
         """Every record but the last, or but the last before one that FastWARC cannot read."""
-        held = None
+        held, start = None, -1
         for record in self._fastwarc():
             if held is not None:
                 yield held[0]
                 self.position += 1
+                self._last = None
             if record is None:
                 return
-            held, self.last_start = record, record[1]
+            self._last = record if record[1] != start else None
+            held, start = record, record[1]
 
     def _fastwarc(self) -> Iterator[tuple[Record, int] | None]:
         from fastwarc import ArchiveIterator, WarcRecordType
@@ -87,8 +90,17 @@ class Records:
         block = found.reader.read()
         return Record(number, headers, block) if len(block) == length else None
 
+    def _last_start(self) -> int:
+        """Where the last record begins; 0 where it is in the middle of a member, of which FastWARC tells the start."""
+        if self._last is None or not self._begins_at(self._last[1]):
+            return 0
+        record, start = self._last
+        head = next(iter(Stream(self.path, self.expansion, start)), b"").lstrip(b"\r\n")[:HEADER_BYTES]
+        end = BLANK_LINE.search(head)
+        return start if end and WARC_START.match(head) and fields(head[: end.start()]) == record.headers else 0
+
     def _begins_at(self, start: int) -> bool:
-        """Whether a member of the gzip file begins there: FastWARC says so only of records with one of their own."""
+        """Whether a member of the gzip file begins there."""
         with open_bytes(self.path) as raw:
             raw.seek(start)
             return raw.read(len(GZIP)) == GZIP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -14,19 +15,40 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Format = Literal["auto", "jsonl", "parquet", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"]
+Format = Literal[
+    "auto", "jsonl", "parquet", "csv", "chat", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"
+]
 ARCHIVES = ("warc", "wet", "wat", "arc")
 LAYOUTS = ("redpajama-v2", "dolma")
 MB = 1 << 20
+
+
+SECRET = re.compile(
+    r"://[^/@\s]*:[^/@\s]+@"
+    r"|[?&;](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|(?:access_?)?token"
+    r"|api_?key|key|secret|password|passwd)=[^&]",
+    re.IGNORECASE,
+)
+
+
+def _has_secret(path: str) -> bool:
+    """Whether a URL holds what nobody else may see.
+
+    >>> [_has_secret(url) for url in ("https://me:pw@a.org/x", "https://a.org/x?X-Amz-Signature=a", "s3://b/x?part=1")]
+    [True, True, False]
+    """
+    return SECRET.search(path) is not None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named input corpus, as the recipe declares it.
 
     path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
-    format          `auto` goes by the suffix: .jsonl .ndjson .json (plain, .gz, .zst, .xz), .parquet, and folders that
+    format          `auto` goes by the suffix: .jsonl .ndjson .json .csv .tsv (plain, .gz, .zst, .xz), .parquet, and
+                    folders that
                     `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain or compressed;
-                    `.warc.wet.gz` is a WET); `files` makes a document of each file;
+                    `.warc.wet.gz` is a WET); `files` makes a document of each file; `chat` is instruction data, as
+                    ShareGPT, Alpaca, OpenAI and Tulu have it, in JSON Lines or one JSON array;
                     `redpajama-v2` and `dolma` are folders in the layout of those data sets: `documents` and, where
                     they are there, `quality_signals`, `minhash`, `duplicates` or `attributes`, joined by row
     columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
@@ -44,6 +66,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     application/xhtml+xml and text/plain for WARC and ARC, all for WET and WAT
     max_record_bytes  for JSON Lines and web archives: a longer record, also one that gets longer when its content is
                     unpacked, is quarantined
+    max_expansion   a compressed file that gives more than 64 MB and more than this many times what it takes on disk is
+                    damaged (see `corrupt_archives`)
     reference       the corpus is only there to fit on or to compare with; it is not exported
 
     >>> Source(path="data/*.jsonl.zst", columns={"text": "content"}).columns
@@ -60,18 +84,26 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mime: list[str] = []
     max_file_bytes: int = 64 * MB
     max_record_bytes: int = 256 * MB
+    max_expansion: int = 1_000
     reference: bool = False
 
     def __post_init__(self) -> None:
         paths = [self.path] if isinstance(self.path, str) else self.path
         if not paths or not all(paths):
             raise ValueError("path is empty")
+        if any(map(_has_secret, paths)):
+            raise ValueError(
+                "path holds a password, a token or a signature, and recipes are written beside every result; give it "
+                "where fsspec looks for it (the environment, ~/.config/fsspec, ~/.aws, ~/.netrc) and leave it out here"
+            )
         mapped = list(self.columns.values())
         twice = next((field for field in mapped if mapped.count(field) > 1), None)
         if twice is not None:
             raise ValueError(f"columns: two columns are read from the field {twice!r}")
         if not 0 < self.max_record_bytes <= 1024 * MB or not 0 < self.max_file_bytes <= 1024 * MB:
             raise ValueError("max_record_bytes and max_file_bytes are between 1 and 1073741824 (1 GB)")
+        if self.max_expansion < 2:
+            raise ValueError("max_expansion is at least 2")
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -85,6 +117,7 @@ class Shard(msgspec.Struct, frozen=True):
     other    what becomes of undeclared fields: columns or metadata
     bytes    size as stored
     key      hex digest of the content's identity and of how it is read: same key and same schema, same rows
+    stamps   of each path what must not change while it is read; empty where nobody can tell
     """
 
     source: str
@@ -95,6 +128,7 @@ class Shard(msgspec.Struct, frozen=True):
     other: str
     bytes: int
     key: str
+    stamps: tuple[str, ...] = ()
 
 
 class BadRecord(msgspec.Struct, frozen=True):
@@ -128,6 +162,7 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
     """
     from curate.io.grouping import shards_of
     from curate.io.listing import Found
+    from curate.io.stream import is_local
 
     parts = shards_of(source, {} if walked is None else walked)
     formats = {part.format for part in parts}
@@ -138,12 +173,14 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
     def shard(name_of_part: str, format: str, found: Sequence[Found | None]) -> Shard:
         how = [name, name_of_part, format, other, source.columns, source.max_record_bytes]
         how += [source.records, source.mime] if format in ARCHIVES else []
+        how += [source.max_expansion] if source.max_expansion != Source(path="x").max_expansion else []
         what = [(file.name, file.bytes, file.stamp) if file else None for file in found]
         key = hashlib.blake2b(msgspec.json.encode([how, what]), digest_size=16).hexdigest()
         paths = tuple(file.path if file else "" for file in found)
         size = sum(file.bytes for file in found if file)
         root = next(file.root for file in found if file)
-        return Shard(name, name_of_part, root, paths, format, other, size, key)
+        stamps = tuple(file.stamp if file and is_local(file.path) else "" for file in found)
+        return Shard(name, name_of_part, root, paths, format, other, size, key, stamps)
 
     return sorted((shard(part.name, part.format, part.files) for part in parts), key=lambda shard: shard.name)
 
@@ -217,12 +254,29 @@ def read(
         if skip is None:
             quarantine(bad)
 
+    _check_unchanged(shard)
     try:
         yield from _reader(shard.format).rows(shard, source, schema, batch_bytes, report, needed, skip)
     except DamagedFile as error:
         if corrupt == "error":
             raise
         report(BadRecord(shard.name, error.position, error.reason, error.excerpt))
+    _check_unchanged(shard)
+
+
+def _check_unchanged(shard: Shard) -> None:
+    """Refuse a shard whose files are not those that were listed: its rows would be mixed of two versions."""
+    from curate.io.stream import stamp_of, unreadable
+
+    for path, stamp in zip(shard.paths, shard.stamps, strict=False):
+        if not stamp:
+            continue
+        try:
+            now = stamp_of(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if now != stamp:
+            raise DataError(f"{path}: has changed since the run began; run again when it is written no more")
 
 
 class DamagedFile(DataError):
@@ -242,6 +296,14 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
         from curate.io import jsonl
 
         return jsonl
+    if format == "csv":
+        from curate.io import csv
+
+        return csv
+    if format == "chat":
+        from curate.io import chat
+
+        return chat
     if format == "files":
         from curate.io import files
 

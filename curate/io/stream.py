@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from curate.errors import DataError
 
 COMPRESSED = (".gz", ".zst", ".xz")
 PIECE = 1 << 20
+EXPANDED = 1 << 26  # what any archive may give, however small it is
 BOM = b"\xef\xbb\xbf"
 # The decoder needs this much memory for a frame's window; 2**27 is what `zstd --long` writes and what decoders accept.
 MAX_WINDOW = 1 << 27
+DICTIONARY = b"\x5d\x2a\x4d\x18"
+MAX_DICTIONARY = 1 << 27
 
 
 def is_local(url: str) -> bool:
@@ -34,6 +37,12 @@ def name_of(path: str, root: str) -> str:
     """
     name = path[len(root) :]
     return name.lstrip("/") if is_local(path) else name.partition("::")[0]
+
+
+def stamp_of(path: str) -> str:
+    """What changes with the content of a local file. Raises OSError."""
+    status = os.stat(path)
+    return f"{status.st_mtime_ns}-{status.st_size}"
 
 
 @contextmanager
@@ -68,13 +77,14 @@ def unreadable(url: str, error: Exception) -> DataError:
 class Stream:
     """The decompressed bytes of a file, in pieces. After the last piece `damage` says whether the archive was whole.
 
-    `start` is where to begin: for a local file only, at a byte where one of its archives begins.
+    `start` is where to begin: for a local file only, at a byte where one of its archives begins. One that expands more
+    than `expansion` times is not whole.
 
     Raises DataError when the file cannot be read at all, as when the network fails.
     """
 
-    def __init__(self, url: str, start: int = 0) -> None:
-        self.url, self.start = url, start
+    def __init__(self, url: str, expansion: int, start: int = 0) -> None:
+        self.url, self.expansion, self.start = url, expansion, start
         self.damage = ""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -85,7 +95,7 @@ class Stream:
             with open_bytes(self.url) as raw:
                 if self.start:
                     raw.seek(self.start)
-                yield from _pieces(raw, suffix)
+                yield from self._bounded(raw, _pieces(raw, suffix)) if suffix in COMPRESSED else _pieces(raw, suffix)
         except DataError:
             raise
         except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ZstdError) as error:
@@ -96,6 +106,18 @@ class Stream:
             self.damage = str(error)
         except Exception as error:
             raise unreadable(self.url, error) from error
+
+    def _bounded(self, raw: IO[bytes], pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces until they are too much for what was read of the file."""
+        made = 0
+        for piece in pieces:
+            made += len(piece)
+            excess = made - max(EXPANDED, self.expansion * (raw.tell() - self.start))
+            if excess > 0:
+                self.damage = f"expands more than {self.expansion} times (max_expansion)"
+                yield piece[:-excess]
+                return
+            yield piece
 
 
 def _pieces(raw: IO[bytes], suffix: str) -> Iterator[bytes]:
@@ -117,10 +139,13 @@ def _zstd(raw: IO[bytes]) -> Iterator[bytes]:
     """Frames one after another. Little is fed at a time where the data expands much, so that memory stays bounded."""
     from zstandard import ZstdDecompressor
 
-    decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
-    frame, feed, is_empty = None, 1 << 12, True
-    while data := raw.read(feed):
-        made, is_empty = 0, False
+    head = raw.read(8)
+    dictionary = _dictionary(raw, head)
+    decompressor = ZstdDecompressor(dict_data=dictionary, max_window_size=MAX_WINDOW)
+    frame, feed, is_empty = None, 1 << 12, not head
+    rest = b"" if dictionary else head
+    while data := rest + raw.read(feed):
+        made, rest = 0, b""
         while data:
             frame = frame or decompressor.decompressobj()
             piece = frame.decompress(data)
@@ -131,6 +156,23 @@ def _zstd(raw: IO[bytes]) -> Iterator[bytes]:
         feed = max(feed >> 1, 1 << 10) if made > PIECE else min(feed << 1, 1 << 15)
     if frame is not None or is_empty:
         raise EOFError("the archive is empty" if is_empty else "the last frame is incomplete")
+
+
+def _dictionary(raw: IO[bytes], head: bytes) -> Any:
+    """The dictionary that a .warc.zst begins with, as the IIPC's proposal has it: in a frame that decoders skip."""
+    from zstandard import ZstdCompressionDict, ZstdDecompressor, ZstdError
+
+    if head[:4] != DICTIONARY:
+        return None
+    size = int.from_bytes(head[4:], "little")
+    if size > MAX_DICTIONARY:
+        raise ZstdError(f"a dictionary of {size} bytes is larger than {MAX_DICTIONARY}")
+    data = raw.read(size)
+    if len(data) < size:
+        raise EOFError("the dictionary is incomplete")
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        data = ZstdDecompressor().decompress(data, max_output_size=MAX_DICTIONARY)
+    return ZstdCompressionDict(data)
 
 
 LineEnds = Callable[[np.ndarray], np.ndarray]  # uint8 -> positions of the line feeds
@@ -151,12 +193,13 @@ class Block(NamedTuple):
 class Blocks:
     """A stream cut into blocks of whole lines, as many as fit in `size` bytes; a longer line is a block of its own.
 
-    A line that is longer than `limit` comes out cut to `limit` + 1 bytes. Where the archive is damaged the incomplete
-    last line is not part of any block but in `rest`. `line` is the number of lines so far.
+    A line that is longer than `limit` comes out cut, but longer than `limit` still. Where the archive is damaged the
+    incomplete last line is not part of any block but in `rest`. `line` is the number of lines so far.
     """
 
     def __init__(self, stream: Stream, size: int, limit: int, line_ends: LineEnds | None = None) -> None:
         self.stream, self.size, self.limit, self.line_ends = stream, size, limit, line_ends or _line_ends
+        self.longest = limit + 1 + len(BOM)
         self.line = 0
         self.rest = b""
 
@@ -173,10 +216,10 @@ class Blocks:
             total += len(piece)
             if total >= wanted:
                 yield from self._cut(_joined(held))
-                overlong = len(self.rest) >= max(self.size, self.limit + 1)
-                held = [self.rest[: self.limit + 1] if overlong else self.rest]
+                overlong = len(self.rest) >= max(self.size, self.longest)
+                held = [self.rest[: self.longest] if overlong else self.rest]
                 total = len(held[0])
-                wanted = max(self.size, min(2 * total, self.limit + 1 + PIECE))
+                wanted = max(self.size, min(2 * total, self.longest + PIECE))
         yield from self._cut(_joined(held))
         yield from self._last()
 

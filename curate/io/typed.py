@@ -186,8 +186,11 @@ def _parquet(shard: Shard) -> Iterator[pq.ParquetFile]:
         except Exception as error:
             if not _damage(path, error):
                 raise unreadable(path, error) from error
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: damaged inside ({reason}); fetch the file again or take it out") from error
+            raise _damaged_inside(path, error) from error
+
+
+def _damaged_inside(path: str, error: Exception) -> DataError:
+    return DataError(f"{path}: damaged inside ({' '.join(str(error).split())}); fetch the file again or take it out")
 
 
 def _damage(path: str, error: Exception) -> DamagedFile | None:
@@ -204,16 +207,18 @@ def _parquet_batches(
     with _parquet(shard) as file:
         check_same(file.schema_arrow, source, shard, schema)
         columns = chosen(file.schema_arrow)
-        for group in range(file.metadata.num_row_groups):
-            size = _group_bytes(file.metadata.row_group(group), columns)
-            count = rows_per_piece(file.metadata.row_group(group).num_rows, size, batch_bytes)
-            yield from file.iter_batches(count, row_groups=[group], columns=columns, use_threads=False)
-
-
-def _group_bytes(group: Any, columns: list[str]) -> int:
-    parts = (group.column(number) for number in range(group.num_columns))
-    names = tuple(f"{column}." for column in columns)
-    return sum(part.total_uncompressed_size for part in parts if f"{part.path_in_schema}.".startswith(names))
+        total = sum(file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))
+        if total != file.metadata.num_rows:
+            raise pa.ArrowInvalid(f"the file has {file.metadata.num_rows} rows, its row groups {total}")
+        for number in range(file.metadata.num_row_groups):
+            # Of the group as a whole: where the footer is damaged, Arrow ends the process when asked about a column.
+            group = file.metadata.row_group(number)
+            count, read = rows_per_piece(group.num_rows, group.total_byte_size, batch_bytes), 0
+            for batch in file.iter_batches(count, row_groups=[number], columns=columns, use_threads=False):
+                read += batch.num_rows
+                yield batch
+            if read != group.num_rows:
+                raise pa.ArrowInvalid(f"row group {number} has {group.num_rows} rows, of which {read} are there")
 
 
 def rows_per_piece(rows: int, size: int, batch_bytes: int) -> int:
@@ -232,8 +237,10 @@ def _dataset(shard: Shard) -> Any:
     import datasets
 
     try:
-        return datasets.Dataset.from_file(shard.paths[0])
-    except (pa.ArrowException, OSError) as error:
+        dataset = datasets.Dataset.from_file(shard.paths[0])
+        str(dataset.data.schema)  # of a damaged file even the names may be unreadable
+        return dataset
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise DamagedFile(shard.paths[0], f"not readable as a saved dataset: {error}") from error
 
 
@@ -244,5 +251,24 @@ def _dataset_batches(
     check_same(dataset.data.schema, source, shard, schema)
     columns = chosen(dataset.data.schema)
     count = rows_per_piece(len(dataset), shard.bytes, batch_bytes)
-    for table in dataset.with_format("arrow").iter(count):
-        yield from table.select(columns).combine_chunks().to_batches()
+    try:
+        for stored in dataset.data.table.to_batches():
+            batch = stored.select(columns)
+            _check_offsets(batch)
+            yield from (batch.slice(start, count) for start in range(0, len(batch), count))
+    except pa.ArrowException as error:
+        raise _damaged_inside(shard.paths[0], error) from error
+
+
+def _check_offsets(batch: pa.RecordBatch) -> None:
+    """Refuse a batch with values outside its buffers: Arrow maps such files and believes what they say."""
+    for array in batch.columns:
+        _as_bytes(array).validate(full=True)
+
+
+def _as_bytes(array: pa.Array) -> pa.Array:
+    """Strings as bytes, for what is not valid UTF-8 is another question."""
+    if pa.types.is_dictionary(array.type):
+        return pa.DictionaryArray.from_arrays(array.indices, _as_bytes(array.dictionary), safe=False)
+    views = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
+    return array.view(views[array.type]) if array.type in views else array

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -256,9 +257,16 @@ def test_two_runs_do_not_share_a_folder(victim: Callable[[int], Victim]) -> None
     run.wait_for(lambda: "pass 1 of 3" in run.reached())
     second = run.lab.cli(*run.arguments)
     assert second.returncode == 2
-    assert "another run is writing to" in second.stderr
+    assert f"(process {run.process.pid} on {socket.gethostname()}): wait for it" in second.stderr
     assert run.process.wait() == 0
     run.process.communicate()
+
+
+def test_a_lock_that_a_dead_process_left_is_no_obstacle(continued: Any, probe: Any) -> None:
+    (continued.root() / ".work/lock").write_text("process 1 on elsewhere\n")
+    (continued.root() / "manifest.json").unlink()
+    continued.run()
+    assert continued.contents() == probe.contents()
 
 
 def test_a_run_killed_before_it_did_anything_can_be_repeated(lab: Any, probe: Any) -> None:

@@ -354,3 +354,18 @@ def test_a_page_of_common_crawl_as_warc_wet_and_wat(tmp_path: Path, load: Load) 
         urls |= set(found.column("url"))
         assert found.column("kind") == [kind or "response"]
     assert len(urls) == 1
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_zstd_with_a_dictionary(tmp_path: Path, load: Load, is_packed: bool) -> None:
+    """The dictionary comes first, in a frame that decoders skip, as the IIPC's proposal has it."""
+    content = b"".join(archive_records())[:600] * 2
+    compressor = zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(content))
+    kept = zstandard.compress(content) if is_packed else content
+    frames = b"".join(compressor.compress(one) for one in archive_records())
+    path = tmp_path / "a.warc.zst"
+    path.write_bytes(b"\x5d\x2a\x4d\x18" + len(kept).to_bytes(4, "little") + kept + frames)
+    assert load(path).column("text") == [PAGE, PAGE, "plain"]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match="the dictionary is incomplete"):
+        load(path)

@@ -229,9 +229,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 def test_a_folder_of_documents_suggests_the_format(tmp_path: Path) -> None:
     make(tmp_path, "a.md", "b.rst")
-    assert (
-        "has no data files (.jsonl, .parquet, .warc), only 2 files of other kinds (.md, .rst); say `format: files`"
-        in error(tmp_path)
+    assert "has no data files (.jsonl, .parquet, .csv, .warc), only 2 files of other kinds (.md, .rst)" in error(
+        tmp_path
     )
     assert "the suffix does not tell" in error(tmp_path / "a.md")
     assert "is not a folder that `Dataset.save_to_disk` wrote" in error(tmp_path, format="dataset")

@@ -1,0 +1,82 @@
+"""A recipe in a loop, killed at random moments under a limit of memory: is every result the same, is memory flat?
+
+python -m benchmarks.soak RECIPE [--minutes N] [--memory MB] [--workers N] [--seed S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+
+def digest(folder: Path) -> str:
+    """Of the bytes of all data and annotations."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    files = [(file["path"], file["sha256"]) for part in ("data", "annotations") for file in manifest[part]]
+    real = [hashlib.sha256((folder / path).read_bytes()).hexdigest() for path, _ in files]
+    assert real == [sha256 for _, sha256 in files], "the manifest tells of other bytes"
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def attempt(command: list[str], seconds: float | None, memory: int) -> tuple[int, int]:
+    """Run once, killed after so many seconds; the exit status, and the most memory that one process had."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))  # noqa: E731
+    running = subprocess.Popen(command, start_new_session=True, preexec_fn=limit, stdout=subprocess.DEVNULL)
+    began, peak = time.monotonic(), 0
+    while running.poll() is None:
+        try:
+            here = psutil.Process(running.pid)
+            peak = max([peak, *(each.memory_info().rss for each in [here, *here.children(recursive=True)])])
+        except psutil.Error:
+            pass
+        if seconds is not None and time.monotonic() - began > seconds:
+            os.killpg(running.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return running.wait(), peak >> 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--memory", type=int, default=16_000, help="MB of address space for each process")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    chance, began, digests, peaks, kills = random.Random(given.seed), time.monotonic(), set[str](), list[int](), 0
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out")
+        command = [sys.executable, "-m", "curate.cli", "run", given.recipe, "--output", str(out), "--quiet"]
+        command += ["--workers", str(given.workers)]
+        whole = 5.0
+        while time.monotonic() - began < 60 * given.minutes:
+            shutil.rmtree(out, ignore_errors=True)
+            for _ in range(chance.randint(0, 3) if peaks else 0):
+                kills += attempt(command, chance.uniform(0.2, whole), given.memory)[0] < 0
+            start = time.monotonic()
+            code, peak = attempt(command, None, given.memory)
+            if code:
+                print(f"a run failed ({code}) after {kills} kills")
+                return 1
+            whole = whole if peaks else time.monotonic() - start
+            digests.add(digest(out))
+            peaks.append(peak)
+    print(f"{len(peaks)} runs, {kills} kills, {len(digests)} result(s), peak memory {min(peaks)} to {max(peaks)} MB")
+    return 0 if len(digests) == 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
