@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,8 @@ from typing import Any
 import msgspec
 
 from curate.errors import PlanError
+
+NODE = socket.gethostname()[:32]
 
 
 class Store(msgspec.Struct, frozen=True):
@@ -132,11 +135,16 @@ class Store(msgspec.Struct, frozen=True):
         return None
 
 
+def unfinished(path: Path) -> Path:
+    """The temporary name under which this process writes a file; on shared storage other nodes have the same ids."""
+    return path.with_name(f".{path.name}.{NODE}-{os.getpid()}.tmp")
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and vanishes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     try:
         yield temporary
         os.replace(temporary, path)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.store import whole
+from curate.store import unfinished, whole
 
 Where = Path | str
 
@@ -69,7 +69,7 @@ class BatchWriter:
     def __init__(self, path: Path, schema: pa.Schema):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.schema = path, schema
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._temporary = unfinished(path)
         self._sink = pa.OSFile(str(self._temporary), "wb")
         self._writer = pa.ipc.new_file(self._sink, schema, options=_options(schema))
 
