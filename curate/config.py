@@ -33,7 +33,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     task_cpus         CPUs that a task reserves
     task_memory       memory that a task reserves, e.g. 2GB: so many run on a node; none: CPUs alone decide
     in_flight         tasks given to Ray at a time; 0: three for each that can run
-    retries           times a task is tried again after its worker or its node was lost, or it ran out of memory
+    retries           times a task is tried again after its worker died, ran out of memory or was stuck
     task_timeout      seconds after which a task counts as stuck: its worker is ended and it is tried again; 0: never
     runtime_env       what workers need beyond the cluster's image (env_vars, pip, working_dir, ...), as Ray has it
     scratch           folder of each node for what is on its way to or from an object store; none: the temporary one
@@ -50,7 +50,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     task_cpus: Annotated[float, msgspec.Meta(gt=0)] = 1
     task_memory: str | None = None
     in_flight: Annotated[int, msgspec.Meta(ge=0)] = 0
-    retries: Annotated[int, msgspec.Meta(ge=0)] = 3
+    retries: Annotated[int, msgspec.Meta(ge=0)] = 2
     task_timeout: Annotated[float, msgspec.Meta(ge=0)] = 0
     runtime_env: dict[str, Any] = {}
     scratch: str | None = None

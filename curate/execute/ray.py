@@ -22,6 +22,7 @@ from curate.execute.tasks import Task, load_plan
 from curate.execute.titles import subject, title
 
 AHEAD = 3  # tasks given to Ray for each that can run, so that a worker never waits for the driver
+MOST_NODES = 20  # times a task may lose its node before the run stops
 LOOK = 10.0  # seconds after which the size of the cluster is looked up again
 LEAST_BATCH = 64_000  # bytes; smaller batches save no memory
 OBJECT_STORE = 100_000_000  # of a cluster started here: tasks exchange files, not objects
@@ -124,17 +125,17 @@ class Ray:
 
 
 class _Flying:
-    """Tasks that Ray has, each with the times it was lost."""
+    """Tasks that Ray has, each with the times that it was lost."""
 
     def __init__(self, ray: Ray):
         self.ray = ray
-        self.tasks: dict[Any, tuple[Task, int]] = {}
+        self.tasks: dict[Any, tuple[Task, int, int]] = {}
 
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def add(self, task: Task, attempt: int = 0) -> None:
-        self.tasks[self.ray.submit(task, attempt)] = (task, attempt)
+    def add(self, task: Task, died: int = 0, nodes: int = 0) -> None:
+        self.tasks[self.ray.submit(task, died)] = (task, died, nodes)
 
     def finished(self) -> Iterator[tuple[Task, dict[str, Any]]]:
         """Wait for a task, and take all that are ready by then; those that were lost are given out again."""
@@ -142,14 +143,15 @@ class _Flying:
         wait(references, num_returns=1)
         ready, _ = wait(references, num_returns=len(references), timeout=0)
         for reference in ready:
-            task, attempt = self.tasks.pop(reference)
+            task, died, nodes = self.tasks.pop(reference)
             found = self.ray.result(reference)
             if isinstance(found, dict):
                 yield task, found
                 continue
-            if attempt >= self.ray.config.retries:
-                raise _given_up(task, found, attempt + 1) from found
-            self.add(task, attempt + 1)
+            died, nodes = (died, nodes + 1) if _is_node(found) else (died + 1, nodes)
+            if died > self.ray.config.retries or nodes > MOST_NODES:
+                raise _given_up(task, found, max(died, nodes)) from found
+            self.add(task, died, nodes)
 
     def cancel(self) -> None:
         """The run has stopped, or its driver has no more use for them."""
@@ -189,19 +191,23 @@ def _told(cause: BaseException) -> BaseException:
     return cause
 
 
+def _is_node(lost: Exception) -> bool:
+    """Whether the machine went, which says nothing about the task; or the result, when it had been made."""
+    return any(word in type(lost).__name__ for word in ("Node", "Raylet", "ObjectLost", "Owner"))
+
+
 def _given_up(task: Task, lost: Exception, times: int) -> OperatorError:
-    """The task is lost again and again: say which shard, and how."""
-    stuck = stuck_at(task)
-    how = f"was stuck {stuck}" if stuck else _reason(lost)
-    hint = "a larger task_timeout" if stuck else "a smaller batch_size, or reserve more with task_memory"
-    return OperatorError(f"{subject(task, load_plan(task.plan))}: its task {how}, {times} times; try {hint}")
-
-
-def _reason(lost: Exception) -> str:
-    kind = type(lost).__name__
-    if kind in ("OutOfMemoryError", "MemoryError"):
-        return "ran out of memory"
-    return "lost its node" if "Node" in kind or "Raylet" in kind else "took its worker down (out of memory?)"
+    """The task is lost again and again: say which shard it is about, and how."""
+    on, stuck = subject(task, load_plan(task.plan)), stuck_at(task)
+    if stuck:
+        return OperatorError(f"a task was stuck {times} times on {on} {stuck}; try a larger task_timeout")
+    if _is_node(lost):
+        return OperatorError(f"{times} nodes were lost on {on}; the same command goes on from here")
+    how = "ran out of memory" if type(lost).__name__ in ("OutOfMemoryError", "MemoryError") else "died"
+    guess = " (out of memory?)" if how == "died" else ""
+    return OperatorError(
+        f"a worker {how} {times} times on {on}{guess}; try a smaller batch_size, or reserve more with task_memory"
+    )
 
 
 def _last_line(error: BaseException) -> str:

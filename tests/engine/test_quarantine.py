@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.executors
+
 from curate.errors import DataError, OperatorError
 
 BROKEN = Path(__file__).resolve().parents[1] / "data/broken"
