@@ -95,9 +95,9 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """What a run would do, in words."""
         from curate.engine import plan_recipe
         from curate.explain import plan_text
-        from curate.store import Store
+        from curate.store import Store, located
 
-        return plan_text(plan_recipe(self.recipe), Store(self.recipe.path))
+        return plan_text(plan_recipe(self.recipe), Store(located(self.recipe.path)))
 
     def run(self, path: str | None = None, config: Config | None = None) -> Result:
         """Run it all; the result goes to `path` (default: out/<name>)."""

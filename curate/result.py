@@ -20,7 +20,8 @@ class Result:
     """The output folder of a run. `data` are the kept documents, `annotations` all of them without text."""
 
     def __init__(self, path: str | Path, manifest: dict[str, Any]):
-        self.path, self.manifest = Path(path), manifest
+        self.store, self.manifest = Store(str(path)), manifest
+        self.path = self.store.path()
 
     def scan(self, part: str = "data") -> pl.LazyFrame:
         """The kept documents (`data`) or every document without text (`annotations`), lazily, in Polars."""
@@ -56,7 +57,7 @@ class Result:
         """
         from curate.execute.stored import sketches
 
-        return sketches(Store(str(self.path)), step, ids)
+        return sketches(self.store, step, ids)
 
     @property
     def funnel(self) -> str:
@@ -98,7 +99,7 @@ class Result:
         from curate.verdict import verdict_text
 
         row = self.row(id)
-        return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.path / "recipe.yaml"))
+        return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.store.path("recipe.yaml")))
 
     def _source(self, shard: int) -> str:
         """The recipe's name of the source that a shard belongs to."""
@@ -109,7 +110,7 @@ class Result:
         raise DataError(f"{self.path}: manifest.json lists fewer shards than the annotations name")
 
     def _files(self, part: str) -> list[str]:
-        return [str(self.path / file["path"]) for file in self.manifest[part]]
+        return [str(self.store.path(file["path"])) for file in self.manifest[part]]
 
     def __repr__(self) -> str:
         return f"{self.path}: {self.manifest['kept']:,} of {self.manifest['records']:,} documents kept\n{self.funnel}"

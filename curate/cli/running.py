@@ -60,13 +60,13 @@ def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool) 
     from curate.engine import plan_recipe
     from curate.explain import plan_text
     from curate.flow import mermaid as as_mermaid
-    from curate.store import Store
+    from curate.store import Store, located
 
     loaded = load_recipe(recipe, sets, output)
     if mermaid:
         click.echo(as_mermaid(loaded))
         return
-    click.echo(plan_text(plan_recipe(loaded), Store(str(Path(loaded.path).resolve()))))
+    click.echo(plan_text(plan_recipe(loaded), Store(located(loaded.path))))
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.store import unfinished, whole
+from curate.store import put, unfinished, whole
 
 Where = Path | str
 
@@ -97,7 +96,7 @@ class BatchWriter:
         if error:
             self._temporary.unlink()
         else:
-            os.replace(self._temporary, self.path)
+            put(self._temporary, self.path)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

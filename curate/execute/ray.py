@@ -40,6 +40,8 @@ class Ray:
         if self._ours:
             _connect(ray, config)
         self._work = ray.remote(max_retries=0)(work)
+        # In a session of the user's own, what workers need goes with each task; else with the session.
+        self._environment = {} if self._ours or not config.runtime_env else {"runtime_env": config.runtime_env}
         self._looked, self._cpus = 0.0, 1.0
         self._metrics = Metrics(ray)
         self._refuse_other_nodes()
@@ -70,7 +72,7 @@ class Ray:
     def submit(self, task: Task, attempt: int) -> Any:
         """Give a task to Ray. After each loss it has a quarter of the batch, and twice the memory if it reserves any."""
         config = self.config
-        options: dict[str, Any] = {"name": title(task), "num_cpus": config.task_cpus}
+        options: dict[str, Any] = {"name": title(task), "num_cpus": config.task_cpus, **self._environment}
         if config.task_memory is not None:
             options["memory"] = min(size(config.task_memory) << attempt, self._largest_node())
         if attempt:
@@ -110,7 +112,7 @@ class Ray:
         """Nodes with other versions would write other bytes: PlanError, before any work is done."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ask = self._ray.remote(max_retries=0, num_cpus=0)(probe)
+        ask = self._ray.remote(max_retries=0, num_cpus=0, **self._environment)(probe)
         asked = {
             node["NodeManagerAddress"]: ask.options(
                 name="check node", scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

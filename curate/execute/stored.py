@@ -49,7 +49,7 @@ def _of_shard(
 def _plan(store: Store) -> Plan:
     """The plan of the run that the manifest is of."""
     key = (store.manifest() or {}).get("key")
-    for path in sorted(store.work("plans").glob("*.pickle")):
+    for path in store.files(".work", "plans", "*.pickle"):
         plan = load_plan(str(path))
         if export.export_key(plan) == key:
             return plan

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import shared
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.evaluate import complete
@@ -52,6 +52,8 @@ def run_task(task: Task) -> dict[str, Any]:
         # An error crosses to the driver by its class and its message; a subclass may need more to be made again.
         kinds = (RecipeError, PlanError, DataError, OperatorError, CurateError)
         raise next(kind for kind in kinds if isinstance(error, kind))(str(error)) from error
+    finally:
+        shared.forget(task.store.root)
 
 
 def _work(task: Task) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def _work(task: Task) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def load_plan(path: str) -> Plan:
-    plan: Plan = pickle.loads(Path(path).read_bytes())
+    plan: Plan = pickle.loads(shared.read(path))
     return plan
 
 
@@ -81,10 +83,10 @@ def save_plan(plan: Plan, store: Store) -> str:
 
     content = by_value.dumps(plan)
     # Named by content: plans of one key may differ in what `output:` says, and workers keep what they have loaded.
-    path = store.work("plans", f"{hashlib.sha256(content).hexdigest()[:20]}.pickle")
-    with whole(path) as temporary:
+    name = f"{hashlib.sha256(content).hexdigest()[:20]}.pickle"
+    with whole(store.work("plans", name)) as temporary:
         temporary.write_bytes(content)
-    return str(path)
+    return f"{store.root}/.work/plans/{name}"
 
 
 def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
