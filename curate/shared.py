@@ -85,28 +85,26 @@ class Mirror:
         self.local = scratch / f"curate-{os.getuid()}" / f"{name}-{os.getpid()}-{threading.get_ident()}"
         shutil.rmtree(self.local, ignore_errors=True)  # of a process that had this number before
         self.local.mkdir(parents=True, mode=0o700)
-        self._stamps: dict[str, Any] = {}
+        self._here: set[str] = set()  # files that are here as they are there
 
     def bring(self, name: str) -> Path:
         """The local path of a file, which is brought here if it is there. Within a task files do not change."""
         path = self.local / name
-        if not name or name in self._stamps or path.is_dir():
+        if not name or name in self._here or path.is_dir():
             return path
         try:
-            info = self.fs.info(f"{self.place}/{name}")
+            self._bring(name)
         except FileNotFoundError:
             path.unlink(missing_ok=True)
-            return path
-        if info["type"] == "file":
-            self._bring(name, _stamp(info))
         return path
 
     def bring_all(self, folder: str, pattern: str) -> list[Path]:
         """All files of a folder that match, in order."""
-        matches = self.fs.glob(f"{self.place}/{folder}/{pattern}", detail=True)
-        for place, info in sorted(matches.items()):
-            self._bring(place[len(self.place) + 1 :], _stamp(info))
-        return sorted(self.local / place[len(self.place) + 1 :] for place in matches)
+        names = [place[len(self.place) + 1 :] for place in sorted(self.fs.glob(f"{self.place}/{folder}/{pattern}"))]
+        for name in names:
+            if name not in self._here:
+                self._bring(name)
+        return [self.local / name for name in names]
 
     def read_all(self, folder: str) -> dict[str, bytes]:
         """The contents of the small files of a folder, by name, many at a time."""
@@ -131,20 +129,20 @@ class Mirror:
         """Take a folder away here, not there."""
         shutil.rmtree(self.local / folder, ignore_errors=True)
         self.local.mkdir(exist_ok=True)
-        self._stamps = {name: stamp for name, stamp in self._stamps.items() if not name.startswith(folder)}
+        self._here = {name for name in self._here if not name.startswith(folder)}
 
     def send(self, path: Path) -> None:
         """One upload, which replaces what is there."""
         name = path.relative_to(self.local).as_posix()
         self.fs.put_file(str(path), f"{self.place}/{name}")
-        self._stamps[name] = _stamp(self.fs.info(f"{self.place}/{name}"))
+        self._here.add(name)
 
     def remove(self, name: str) -> None:
         """A file or a folder, here and there."""
         with suppress(FileNotFoundError):
             self.fs.rm(f"{self.place}/{name}", recursive=True)
         (self.local / name).unlink() if (self.local / name).is_file() else self.forget(name)
-        self._stamps.pop(name, None)
+        self._here.discard(name)
 
     def copy(self, folder: str, to: str) -> None:
         """All files of a folder, without their way through this machine; what else is in `to` goes."""
@@ -197,24 +195,20 @@ class Mirror:
             return [str(place) for place in self.fs.ls(f"{self.place}/{folder}".rstrip("/"), detail=False)]
         return []
 
-    def _bring(self, name: str, stamp: Any) -> None:
+    def _bring(self, name: str) -> None:
         path = self.local / name
-        if self._stamps.get(name) == stamp:
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        self.fs.get_file(f"{self.place}/{name}", str(temporary))
-        os.replace(temporary, path)
-        self._stamps[name] = stamp
+        try:
+            self.fs.get_file(f"{self.place}/{name}", str(temporary))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._here.add(name)
 
 
 def _folders(names: Iterable[str]) -> set[str]:
     return {name.rpartition("/")[0] for name in names}
-
-
-def _stamp(info: dict[str, Any]) -> Any:
-    """What changes when an object is written anew."""
-    return info["size"], str(info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("created"))
 
 
 def _is_gone(held: dict[str, Any]) -> bool:
