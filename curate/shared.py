@@ -1,7 +1,7 @@
 """Run folders on object stores (s3://, gs://, ...): a folder of this thread's own stands for the one on the store.
 
-Object stores have no renames and no files that can be mapped. So a file is made whole here, then sent in one upload, which
-readers see entirely or not at all; and what is read is first brought here, if it is not already here as it is there.
+Object stores have no renames and no files that can be mapped. So a file is made whole here, then sent in one upload,
+which readers see entirely or not at all; and what is read is first brought here.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Mirror:
     def read_all(self, folder: str) -> dict[str, bytes]:
         """The contents of the small files of a folder, by name, many at a time."""
         with suppress(FileNotFoundError):
-            places = [place for place in self.fs.find(f"{self.place}/{folder}")]
+            places = list(self.fs.find(f"{self.place}/{folder}"))
             return {place.rpartition("/")[2]: data for place, data in self.fs.cat(places).items()} if places else {}
         return {}
 

@@ -1,7 +1,7 @@
 """What a recipe costs on a cluster: CPU time, wall time, memory, shuffled and stored bytes, from measured costs.
 
-A sum over the plan: every byte is read once per pass, every step costs its nanoseconds per byte, every value and key its
-place on disk. The figures below are of one core of benchmarks/RESULTS.md; `speed` says how a core of yours compares.
+A sum over the plan: every byte is read once per pass, every step costs its nanoseconds per byte, every value and
+key its place on disk. The figures below are of one core of benchmarks/RESULTS.md; `speed` says how a core of yours compares.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def estimate(
     cpu = (sum(clock.values()) + START * cluster.slots) / cluster.speed
     moved = size * (len(plan.passes) + 1) * PACKED + shuffle + 2 * work
     longest = shard * sum(clock.values()) / size / cluster.speed
-    barriers = longest * len(plan.passes)  # at the end of a pass cores wait for the last shard: half of it each, both ends
+    barriers = longest * len(plan.passes)  # at the end of a pass cores wait for the last shards
     wall = max(cpu / cluster.slots + barriers * min(1, cluster.slots / shards), tasks * TASK)
     wall = max(wall, moved / DISK / cluster.slots)
     return Estimate(
@@ -106,7 +106,7 @@ def estimate(
 def text(found: Estimate, cluster: Cluster, documents: int, size: int) -> str:
     """An estimate in words."""
     rows = {
-        "CPU": f"{found.cpu_hours:,.1f} core hours ({size / 1e6 / max(found.cpu_hours * 3600, 1e-9):,.0f} MB/s per core)",
+        "CPU": f"{found.cpu_hours:,.1f} core hours ({size / 3.6e9 / max(found.cpu_hours, 1e-12):,.0f} MB/s per core)",
         "wall": f"{found.hours:,.2f} hours on {cluster.nodes:,} nodes of {cluster.cores} cores",
         "tasks": f"{found.tasks:,}",
         "memory": f"{found.task_bytes / 1e9:.2f} GB per task, {found.memory / 1e9:.2f} GB per corpus-wide task",
@@ -182,10 +182,12 @@ def _limits(plan: Plan, documents: int, tasks: int, wall: float) -> tuple[str, .
     found = []
     if documents > ITEMS and any(isinstance(step.operator, Deduplicator) for step in plan.steps):
         found.append(
-            f"a deduplication takes {ITEMS:,} documents: split the corpus, e.g. by snapshot, and chain them with `against:`"
+            f"a deduplication takes {ITEMS:,} documents: split the corpus, e.g. by snapshot, and chain it with `against:`"
         )
     if any(isinstance(step.operator, Selector) for step in plan.steps):
-        found.append(f"a selector holds {SELECTED} bytes per document on one node: {documents * SELECTED / 1e9:,.0f} GB")
+        found.append(
+            f"a selector holds {SELECTED} bytes per document on one node: {documents * SELECTED / 1e9:,.0f} GB"
+        )
     if tasks * TASK > wall / 2:
         found.append("the driver is busy for more than half of the time: make shards larger")
     return tuple(found)

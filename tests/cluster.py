@@ -1,4 +1,4 @@
-"""A Ray cluster of processes on this machine, as `ray start` makes one: a head and nodes, of one CPU each by default."""
+"""A Ray cluster of processes on this machine, as `ray start` makes one: a head and nodes, of one CPU each."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Cluster:
         self._wait(node, Path(log.name))
         return node
 
-    def _wait(self, node: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+    def _wait(self, node: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
         """Until the node says that it runs."""
         end = time.monotonic() + seconds
         while "Ray runtime started" not in (text := log.read_text(errors="replace")):

@@ -33,21 +33,22 @@ operators: operators.*                          | addresses assets extraction fa
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
-store:     store                                | errors msgspec |
+store:     store shared                         | store shared errors msgspec | fsspec
 recipe:    recipe rules                         | recipe family registry operator evaluate document convert io errors \
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
-execute:   execute.*                            | execute plan operator evaluate cluster against sql io store config \
-                                                  convert errors curate msgspec numpy pyarrow | kernels loky ray \
-                                                  by_value
+execute:   execute.*                            | execute plan operator evaluate cluster against sql io store shared \
+                                                  config convert errors curate msgspec numpy pyarrow | kernels loky \
+                                                  ray by_value
 words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml | operators \
                                                   jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute polars pandas datasets rich
-engine:    engine                               | execute plan planner recipe result store funnel progress config io \
-                                                  operator evaluate errors curate msgspec | kernels operators \
+engine:    engine                               | execute plan planner recipe result store shared funnel progress \
+                                                  config io operator evaluate errors curate msgspec | kernels operators \
                                                   contamination overlap report card
+sizing:    sizing                               | operator plan msgspec pyarrow | convert
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
 deciding:  deciding.*                           | deciding execute plan planner recipe funnel result report store \

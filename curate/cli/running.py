@@ -53,7 +53,9 @@ def run(
 @click.option("--nodes", type=click.IntRange(min=1), help="Say what a run costs on so many machines.")
 @click.option("--cores", type=click.IntRange(min=1), help="Of each machine (default: those of this one).")
 @click.option("--documents", type=click.IntRange(min=1), help="Documents (default: 5 kB of text each).")
-@click.option("--bytes", "text_size", metavar="SIZE", help="Text, e.g. 30TB (default: what the sources hold, unpacked).")
+@click.option(
+    "--bytes", "text_size", metavar="SIZE", help="Text, e.g. 30TB (default: what the sources hold, unpacked)."
+)
 @click.option("--kept", type=click.FloatRange(0, 1), default=1.0, help="Share of the text that is written at the end.")
 def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool, **sizes: Any) -> None:
     """Say what a run would do: passes, columns, and what an earlier run already did. Touches no data.
@@ -79,7 +81,9 @@ def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool, 
         click.echo("\n" + _cost(planned, **sizes))
 
 
-def _cost(planned: Any, nodes: int | None, cores: int | None, documents: int | None, text_size: str | None, kept: float) -> str:
+def _cost(
+    planned: Any, nodes: int | None, cores: int | None, documents: int | None, text_size: str | None, kept: float
+) -> str:
     """What a plan costs, in words."""
     import os
 

@@ -151,4 +151,3 @@ def stuck_at(task: Task) -> str:
 def _note(task: Task) -> Path:
     name = "-".join([task.kind, str(task.at), *map(str, task.shards[:3])])
     return task.store.work("stuck", f"{name}.txt")
-

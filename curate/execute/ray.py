@@ -70,7 +70,7 @@ class Ray:
             self._ray.shutdown()
 
     def submit(self, task: Task, attempt: int) -> Any:
-        """Give a task to Ray. After each loss it has a quarter of the batch, and twice the memory if it reserves any."""
+        """Give a task to Ray. After each loss it has a quarter of the batch, twice the memory if it reserves any."""
         config = self.config
         options: dict[str, Any] = {"name": title(task), "num_cpus": config.task_cpus, **self._environment}
         if config.task_memory is not None:
@@ -112,7 +112,8 @@ class Ray:
         """Nodes with other versions would write other bytes: PlanError, before any work is done."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ask = self._ray.remote(max_retries=0, num_cpus=0, **self._environment)(probe)
+        remote: Any = self._ray.remote
+        ask = remote(max_retries=0, num_cpus=0, **self._environment)(probe)
         asked = {
             node["NodeManagerAddress"]: ask.options(
                 name="check node", scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

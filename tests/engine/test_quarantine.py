@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-pytestmark = pytest.mark.executors
-
 from curate.errors import DataError, OperatorError
+
+pytestmark = pytest.mark.executors
 
 BROKEN = Path(__file__).resolve().parents[1] / "data/broken"
 
