@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas
     import polars as pl
     import pyarrow as pa
+    import ray
 
 
 class Result:
@@ -58,6 +59,15 @@ class Result:
         from curate.execute.stored import sketches
 
         return sketches(self.store, step, ids)
+
+    def ray(self, part: str = "data") -> ray.data.Dataset:
+        """A Ray Dataset, read by the nodes of the cluster: of a run on an object store straight from there."""
+        import ray
+
+        is_remote = "://" in self.store.root
+        root = self.store.root.rstrip("/")
+        files = [f"{root}/{file['path']}" for file in self.manifest[part]] if is_remote else self._files(part)
+        return ray.data.read_parquet(files)
 
     @property
     def funnel(self) -> str:

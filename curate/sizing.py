@@ -1,7 +1,7 @@
 """What a recipe costs on a cluster: CPU time, wall time, memory, shuffled and stored bytes, from measured costs.
 
 A sum over the plan: every byte is read once per pass, every step costs its nanoseconds per byte, every value and
-key its place on disk. The figures below are of one core of benchmarks/RESULTS.md; `speed` says how a core of yours compares.
+key its place on disk. The figures are of one core of benchmarks/RESULTS.md; `speed` says how one of yours compares.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PACKED = 0.46  # bytes of Parquet for a byte of text
 WORKER = 650e6  # bytes of memory of a process, in batches of 8 MB
 BATCHES = 8  # bytes of memory for each further byte of a batch
 START = 1.8  # seconds of a worker: imports, compiled kernels
-TASK = 0.003  # seconds of the driver for a task, on Ray
+TASK = 0.002  # seconds of the driver for a task, on Ray
 DISK = 200e6  # bytes per second that a task reads or writes of shared storage
 ITEMS = 1 << 32  # documents that one deduplication takes
 SELECTED = 40  # bytes of memory for each document that a selector sees
@@ -182,7 +182,7 @@ def _limits(plan: Plan, documents: int, tasks: int, wall: float) -> tuple[str, .
     found = []
     if documents > ITEMS and any(isinstance(step.operator, Deduplicator) for step in plan.steps):
         found.append(
-            f"a deduplication takes {ITEMS:,} documents: split the corpus, e.g. by snapshot, and chain it with `against:`"
+            f"a deduplication takes {ITEMS:,} documents: split the corpus, as by snapshot, and chain it (`against:`)"
         )
     if any(isinstance(step.operator, Selector) for step in plan.steps):
         found.append(

@@ -44,10 +44,10 @@ execute:   execute.*                            | execute plan operator evaluate
 words:     contamination facts card report      | facts report recipe flow store numpy polars pyarrow yaml | operators \
                                                   jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
-                                                  verdict execute polars pandas datasets rich
+                                                  verdict execute polars pandas datasets rich ray
 engine:    engine                               | execute plan planner recipe result store shared funnel progress \
-                                                  config io operator evaluate errors curate msgspec | kernels operators \
-                                                  contamination overlap report card
+                                                  config io operator evaluate errors curate msgspec | kernels \
+                                                  operators contamination overlap report card
 sizing:    sizing                               | operator plan msgspec pyarrow | convert
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
