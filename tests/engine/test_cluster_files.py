@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,19 @@ def test_a_submitted_job_shows_progress_and_funnel(tmp_path: Path) -> None:
     with Cluster(1, dashboard=True) as cluster:
         environment = {**os.environ, "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}
         arguments = [f"http://127.0.0.1:{cluster.dashboard}", str(tmp_path / "job/recipe.yaml"), str(tmp_path / "out")]
-        done = subprocess.run(
-            [str(FILES / "submit.sh"), *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        end = time.monotonic() + 120
+        while True:
+            done = subprocess.run(
+                [str(FILES / "submit.sh"), *arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            if "No available agent" not in done.stderr or time.monotonic() > end:  # it comes up after the head
+                break
+            time.sleep(1)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     assert "succeeded" in told
