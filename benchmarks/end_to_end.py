@@ -1,6 +1,6 @@
 """From .jsonl.zst to annotated Parquet with Gopher signals and MinHash signatures: speed, scaling, overhead, memory.
 
-    python -m benchmarks.end_to_end [--documents mix_150mb.jsonl.zst] [--variants 4] [--runs 3]
+    python -m benchmarks.end_to_end [--documents mix_150mb.jsonl.zst] [--variants 8] [--runs 3]
 
 The corpus is the documents and, so that start-up does not hide the rate, variants of them with their words shuffled
 (other n-grams, same words). Every run is a process of its own. Its first run, on a small piece, loads libraries and
@@ -27,7 +27,7 @@ from typing import Any
 from curate.result import table_text
 
 MIX = Path(__file__).resolve().parents[2] / "shared/data/mix_150mb.jsonl.zst"
-SHARDS = 24
+SHARDS = 6  # of 25 MB of text each
 STEPS = """
 steps:
   - gopher
@@ -42,7 +42,7 @@ steps:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=Path, default=MIX)
-    parser.add_argument("--variants", type=int, default=4, help="how many times the documents, one of them as they are")
+    parser.add_argument("--variants", type=int, default=8, help="how many times the documents, one of them as they are")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "WORKERS"), help=argparse.SUPPRESS)
     given = parser.parse_args()

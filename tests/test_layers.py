@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = """
 errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
-io:        io.*                                 | io errors msgspec numpy pyarrow | fsspec zstandard datasets polars \
-                                                  brotli fastwarc resiliparse
+io:        io.*                                 | io errors msgspec numpy pyarrow | kernels fsspec zstandard datasets \
+                                                  polars brotli fastwarc resiliparse
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against
 family:    family                               | operator evaluate errors pyarrow |

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from curate.errors import OperatorError
-from curate.execute.tasks import Task, load_plan, run_task
+from curate.execute.tasks import WORKER, Task, load_plan, run_task
 
 AHEAD = 2  # tasks in flight per worker process
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
-PATIENCE = 0.5  # seconds of work before processes are started for it, since they take longer to come up; 0: at once
+WORTH = 1.0  # seconds of work that are worth starting processes for, which takes about as long
+PATIENCE = 1.5  # seconds after which they are started anyhow, if it is not known how long the work takes; 0: at once
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -54,11 +55,15 @@ class Local:
         attempts: dict[Task, int] = {}
         here: dict[Future[Any], Task] = {}
         away: dict[Future[Any], Task] = {}
-        until = time.monotonic() + PATIENCE
+        began = since = time.monotonic()
+        times: list[float] = []  # what tasks took here; the first may be loading libraries
         while waiting or here or away:
             if PATIENCE and waiting and not here and not self._is_up:
+                since = time.monotonic()
                 self._own = self._here().submit(run_task, waiting[0])
                 here[self._own] = waiting.pop(0)
+            is_worth_it = len(times) > 1 and min(times) * len(waiting) > WORTH
+            until = began if is_worth_it else began + PATIENCE
             patience = None if self._pool or not waiting else max(0.0, until - time.monotonic())
             try:
                 while waiting and not patience and len(away) < AHEAD * self.workers:
@@ -69,6 +74,7 @@ class Local:
                 for future in wait([*here, *away], patience, FIRST_COMPLETED).done:
                     facts = future.result()
                     self._is_up |= future in away
+                    times += [time.monotonic() - since] if future in here else []
                     yield (away if future in away else here).pop(future), facts
             except BrokenProcessPool as error:
                 lost = [*away.values()]
@@ -104,7 +110,9 @@ class Local:
 
             for tracker in (resource_tracker, lokys):  # that which starts a worker would let Ctrl-C through again
                 tracker.ensure_running()
-            self._pool = ProcessPoolExecutor(self.workers, env=ONE_THREAD, initializer=prepare, initargs=(os.getpid(),))
+            self._pool = ProcessPoolExecutor(
+                self.workers, env=ONE_THREAD | {WORKER: "1"}, initializer=prepare, initargs=(os.getpid(),)
+            )
         return self._pool
 
     def _stop_processes(self) -> None:

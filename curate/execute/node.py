@@ -20,7 +20,7 @@ import msgspec
 import curate
 from curate.errors import CurateError, PlanError
 from curate.execute.local import ONE_THREAD
-from curate.execute.tasks import Task, load_plan, run_task
+from curate.execute.tasks import WORKER, Task, load_plan, run_task
 
 # What the output's bytes are made with, and what operators travel in.
 MATTERS = ("pyarrow", "numpy", "numba", "polars", "msgspec", "cloudpickle", "zstandard")
@@ -77,7 +77,7 @@ def work(task: Task, driver: Identity, timeout: float) -> dict[str, Any]:
 @functools.cache
 def _ready(driver: Identity) -> None:
     """Once per worker: one thread each, as local workers have. Nodes may have joined after the driver asked."""
-    os.environ.update(ONE_THREAD)
+    os.environ.update(ONE_THREAD | {WORKER: "1"})
     import pyarrow as pa
 
     pa.set_cpu_count(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pickle
 import time
 from collections import Counter
@@ -31,6 +32,8 @@ from curate.execute.walk import Walk, read_model
 from curate.operator import Deduplicator, Expander, Trainer
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
+
+WORKER = "CURATE_WORKER"  # set in the environment of processes that do nothing but tasks
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -75,7 +78,11 @@ def _work(task: Task) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def load_plan(path: str) -> Plan:
+    from curate.execute.warm import postpone_pandas
+
     plan: Plan = pickle.loads(shared.read(path))
+    if os.environ.get(WORKER):
+        postpone_pandas(step.operator for step in plan.steps)
     return plan
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from curate.evaluate import evaluate
@@ -28,13 +30,50 @@ def warm(plan: Plan) -> None:
     from curate.kernels.lexer import count_words
 
     count_words(pa.array([SAMPLE]))
+    _read_json()
     for step in plan.steps:
-        if type(step.operator).__module__.startswith("curate.operators."):
+        if is_own(step.operator):
             with contextlib.suppress(Exception):  # what fails on this fails on documents too, and is reported there
                 _try(step.operator)
     folder = cache_folder()
     for mark in _marks(plan) if folder else ():
         (folder / mark).touch()  # type: ignore[operator]
+
+
+def postpone_pandas(operators: Iterable[Operator]) -> None:
+    """Keep Arrow from loading pandas (a quarter of a second) when it makes its first array; `to_pandas` still does.
+
+    Not where an operator is somebody's own: it may hand pandas objects to Arrow, which are read otherwise then.
+    """
+    if "pandas" in sys.modules or not all(is_own(operator) for operator in operators):
+        return
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(_NoPandas)
+
+
+class _NoPandas:
+    """Finds that pandas is not installed."""
+
+    @staticmethod
+    def find_spec(name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def is_own(operator: Operator) -> bool:
+    """Whether an operator is one of curate's."""
+    return type(operator).__module__.startswith("curate.operators.")
+
+
+def _read_json() -> None:
+    from curate.kernels import json_lines
+
+    data = np.frombuffer(b'{"text": "a\\n"}\n', np.uint8)
+    found = json_lines.members(data, json_lines.line_ends(data), json_lines.names({"text": json_lines.TEXTS}), 99)
+    json_lines.strings(data, found.kind[:, 0], found.span[:, 0])
 
 
 def _try(operator: Operator) -> None:

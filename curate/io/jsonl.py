@@ -1,19 +1,18 @@
 """Reads JSON Lines, plain or compressed, as a stream.
 
-Two ways give the same rows: record by record, which defines what a record means, and Arrow's own parser for blocks
-in which every line is one object of the expected fields, which is several times faster.
+Two ways give the same rows: record by record, which defines what a record means, and a kernel for lines that are one
+object with values of the expected types, which is many times faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
 from curate.errors import DataError
 from curate.io.columns import arrange, excerpt, fields, is_utf8, utf8_error, wanted
@@ -22,7 +21,11 @@ from curate.io.first_records import shard_schema as shard_schema
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
 from curate.io.stream import Block, Blocks, Stream
 
+if TYPE_CHECKING:
+    from curate.kernels.json_lines import Members, Names
+
 EXPECTED = {type: name for name, type in TYPES.items()}
+SAFE_DIGITS = 18  # an integer of so many characters is an int64
 
 
 def rows(
@@ -35,13 +38,13 @@ def rows(
     skip: np.ndarray | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The good rows of a shard; a batch holds the lines that fit in `batch_bytes` of JSON."""
+    from curate.kernels.json_lines import line_ends
+
     records = Records(shard, source, schema, wanted(schema, needed), quarantine)
     stream = Stream(shard.paths[0])
-    blocks = Blocks(stream, batch_bytes, source.max_record_bytes)
+    blocks = Blocks(stream, batch_bytes, source.max_record_bytes, line_ends)
     for block in blocks:
-        batch = records.at_once(block)
-        if batch is None:
-            batch = records.one_by_one(block)
+        batch = records.rows(block)
         if batch.num_rows:
             yield batch
     if stream.damage:
@@ -71,6 +74,8 @@ class Records:
         self.fields = {name: field for name, field in own.items() if name in mapping or field not in mapping.values()}
         self.known = set(self.fields.values())
         self.types = {name: schema.field(name).type for name in self.fields}
+        self.numbers = {name: type for name, type in self.types.items() if type in (pa.int64(), pa.float64())}
+        self.at = {name: [*dict.fromkeys(self.fields.values())].index(field) for name, field in self.fields.items()}
         self.has_rest = "metadata" in schema.names
         odd = next((name for name, type in self.types.items() if type not in ACCEPTED), None)
         if odd:
@@ -80,14 +85,24 @@ class Records:
             )
         self.accepted = {name: ACCEPTED_IDS if name == "id" else ACCEPTED[type] for name, type in self.types.items()}
 
-    def one_by_one(self, block: Block) -> pa.RecordBatch:
-        """Record by record: this is what a record means."""
+    def rows(self, block: Block) -> pa.RecordBatch:
+        """The rows of the good records, in their order."""
+        batch, positions, others = self.at_once(block)
+        if not len(others):
+            return batch
+        slowly, places = self.one_by_one(block, others)
+        order = np.argsort(np.concatenate([positions, places]))
+        both = pa.Table.from_batches([batch, slowly]).take(pa.array(order)).combine_chunks()
+        return both.to_batches()[0] if len(both) else batch
+
+    def one_by_one(self, block: Block, lines: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:
+        """The rows of some lines, and their positions, record by record: this is what a record means."""
         columns: dict[str, list[Any]] = {name: [] for name in (*self.fields, "metadata")}
         positions: list[int] = []
-        start = 0
-        for number, end in enumerate(block.ends.tolist(), start=block.line):
-            line = bytes(block.data[start:end])
-            start = end + 1
+        starts = np.append(0, block.ends + 1)
+        for line_number in lines.tolist():
+            number = block.line + line_number
+            line = bytes(block.data[starts[line_number] : block.ends[line_number]])
             if not line.strip(b" \t\r"):
                 continue
             try:
@@ -101,7 +116,8 @@ class Records:
             positions.append(number)
         types = self.types | {"metadata": pa.string()}
         arrays = {name: pa.array(values, types[name]) for name, values in columns.items() if name in self.out.names}
-        return arrange(arrays, np.array(positions, np.int64), self.shard, self.out)
+        places = np.array(positions, np.int64)
+        return arrange(arrays, places, self.shard, self.out), places
 
     def _values(self, line: bytes) -> dict[str, Any]:
         if len(line) > self.limit:
@@ -131,61 +147,94 @@ class Records:
         except OverflowError:
             raise BadValue(f"field {field!r} is out of range: {value}") from None
 
-    def at_once(self, block: Block) -> pa.RecordBatch | None:
-        """All records by Arrow's parser, or None where it might differ from `one_by_one`."""
-        schema = self._expected(block)
-        if schema is None:
-            return None
-        try:
-            table = pj.read_json(
-                pa.BufferReader(pa.py_buffer(block.data)),
-                pj.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
-                pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-            )
-        except pa.ArrowException:
-            return None
-        if table.num_rows != len(block.ends) or any(column.num_chunks != 1 for column in table.columns):
-            return None
-        columns = {name: table[field].chunk(0) for name, field in self.fields.items()}
-        if columns["text"].null_count or not all(_is_sound(array) for array in columns.values()):
-            return None
-        floats = {name: pc.add(array, 0.0) for name, array in columns.items() if array.type == pa.float64()}
-        positions = np.arange(block.line, block.line + len(block.ends))
-        return arrange(columns | floats, positions, self.shard, self.out)
+    def at_once(self, block: Block) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+        """The rows of the lines that a kernel can read, their positions, and the lines left for `one_by_one`."""
+        from curate.kernels.json_lines import OBJECT, OTHER, booleans, members, strings
 
-    def _expected(self, block: Block) -> pa.Schema | None:
-        """The fields and types of the block as its first record shows them; None where the lines are not all objects.
+        data = np.frombuffer(block.data, np.uint8)
+        found = members(data, block.ends, self._names(), self.limit)
+        if not _is_utf8(block.data):
+            found.line[_not_utf8(block)] = OTHER
+        numbers = {name: _numbers(data, found, self.at[name], kind) for name, kind in self.numbers.items()}
+        rest = self._rest(block, found)
+        rows = np.flatnonzero(found.line == OBJECT)
+        columns = {name: array.take(pa.array(rows)) for name, array in numbers.items()}
+        for name in self.fields.keys() & set(self.out.names) - columns.keys():
+            kind, span = found.kind[rows, self.at[name]], found.span[rows, self.at[name]]
+            columns[name] = booleans(kind) if self.types[name] == pa.bool_() else strings(data, kind, span)
+        if rest:
+            columns["metadata"] = pa.array([rest.get(line) for line in rows.tolist()], pa.string())
+        places = block.line + rows
+        return arrange(columns, places, self.shard, self.out), places, np.flatnonzero(found.line == OTHER)
 
-        Raw line ends cannot be inside a JSON value, so that lines from { to } hold at least one object each; when
-        Arrow then finds as many objects as lines, each line is one object.
-        """
-        data, starts = np.frombuffer(block.data, np.uint8), np.append(0, block.ends[:-1] + 1)
-        lengths = block.ends - starts
-        if lengths.min() < 2 or lengths.max() > self.limit:
-            return None
-        if (data[starts] != ord("{")).any() or (data[block.ends - 1] != ord("}")).any():
-            return None
-        try:
-            first = msgspec.json.decode(block.data[: block.ends[0]])
-        except (ValueError, msgspec.DecodeError, RecursionError):
-            return None
-        if not first.keys() <= self.known:
-            return None
-        types = dict(self.types)
-        if "id" in types and type(first.get(self.fields["id"])) is int:
-            types["id"] = pa.int64()
-        return pa.schema([pa.field(field, types[name]) for name, field in self.fields.items()])
+    def _names(self) -> Names:
+        """The fields and what each may hold; of one that is read into two columns, what both may hold."""
+        from curate.kernels.json_lines import INTEGER, KINDS, NOTHING, TEXTS, names
+
+        kinds = {name: KINDS[type] | NOTHING for name, type in self.types.items()}
+        kinds |= {"text": TEXTS, "id": TEXTS | {INTEGER} | NOTHING}
+        allowed: dict[str, frozenset[int]] = {}
+        for name, field in self.fields.items():
+            allowed[field] = allowed.get(field, kinds[name]) & kinds[name]
+        return names(allowed)
+
+    def _rest(self, block: Block, found: Members) -> dict[int, str]:
+        """Line -> the fields without a column, as JSON; lines in which they are not sound become OTHER."""
+        from curate.kernels.json_lines import OBJECT, OTHER
+
+        lines, firsts = np.unique(found.others[:, 0], return_index=True)
+        if not self.has_rest:
+            found.line[lines] = OTHER
+        rest = {}
+        spans, edges = found.others[:, 1:].tolist(), [*firsts.tolist(), len(found.others)]
+        for line, first, last in zip(lines.tolist(), edges, edges[1:], strict=False):
+            if found.line[line] != OBJECT:
+                continue
+            try:
+                fields = msgspec.json.decode(b"{%b}" % b",".join(block.data[a:b] for a, b in spans[first:last]))
+            except (ValueError, msgspec.DecodeError, RecursionError):
+                found.line[line] = OTHER
+                continue
+            if "metadata" in self.out.names:
+                rest[line] = msgspec.json.encode(fields).decode()
+        return rest
+
+
+def _numbers(data: np.ndarray, found: Members, k: int, kind: pa.DataType) -> pa.Array:
+    """The numbers of member k in every line that is an object; lines with one that is out of range become OTHER."""
+    from curate.kernels.json_lines import INTEGER, NULL, OBJECT, OTHER, strings
+
+    kinds, span = np.where(found.line == OBJECT, found.kind[:, k], np.uint8(NULL)), found.span[:, k]
+    if pa.types.is_integer(kind):
+        long = (kinds == INTEGER) & (span[:, 1] - span[:, 0] > SAFE_DIGITS)
+        found.line[long], kinds[long] = OTHER, NULL
+        return strings(data, kinds, span).cast(kind)
+    try:
+        values = pc.add(strings(data, kinds, span).cast(kind), 0.0)  # makes -0.0 plain zero
+    except pa.ArrowInvalid:
+        found.line[kinds != NULL] = OTHER
+        return pa.nulls(len(kinds), kind)
+    found.line[~pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False)] = OTHER
+    return values
+
+
+def _is_utf8(data: memoryview) -> bool:
+    """Whether a block is valid UTF-8; it is looked at where it lies."""
+    if len(data) > np.iinfo(np.int32).max:
+        return False
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+    return is_utf8(pa.BinaryArray.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(data)]))
+
+
+def _not_utf8(block: Block) -> np.ndarray:
+    """Which lines are not valid UTF-8 (bool[lines])."""
+    starts = np.append(0, block.ends[:-1] + 1)
+    lines = (bytes(block.data[start:end]) for start, end in zip(starts.tolist(), block.ends.tolist(), strict=True))
+    return np.array([bool(utf8_error(line)) for line in lines])
 
 
 class BadValue(Exception):
     """A record that is JSON but not a row: why."""
-
-
-def _is_sound(array: pa.Array) -> bool:
-    """Whether the values are such as the record-by-record way accepts: valid UTF-8, finite numbers."""
-    if array.type == pa.string():
-        return is_utf8(array)
-    return array.type != pa.float64() or bool(pc.all(pc.is_finite(array)).as_py() is not False)
 
 
 def _why_not_json(line: bytes, error: Exception) -> str:

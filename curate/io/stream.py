@@ -6,7 +6,7 @@ import gzip
 import lzma
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -133,6 +133,13 @@ def _zstd(raw: IO[bytes]) -> Iterator[bytes]:
         raise EOFError("the archive is empty" if is_empty else "the last frame is incomplete")
 
 
+LineEnds = Callable[[np.ndarray], np.ndarray]  # uint8 -> positions of the line feeds
+
+
+def _line_ends(data: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(data == 10)
+
+
 class Block(NamedTuple):
     """Whole lines of a text file: the number of the first one, their bytes, the positions of the line ends in them."""
 
@@ -148,8 +155,8 @@ class Blocks:
     last line is not part of any block but in `rest`. `line` is the number of lines so far.
     """
 
-    def __init__(self, stream: Stream, size: int, limit: int) -> None:
-        self.stream, self.size, self.limit = stream, size, limit
+    def __init__(self, stream: Stream, size: int, limit: int, line_ends: LineEnds | None = None) -> None:
+        self.stream, self.size, self.limit, self.line_ends = stream, size, limit, line_ends or _line_ends
         self.line = 0
         self.rest = b""
 
@@ -192,7 +199,7 @@ class Blocks:
     def _block(self, data: memoryview) -> Block:
         if self.line == 0 and data[:3] == BOM:
             data = data[3:]
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+        ends = self.line_ends(np.frombuffer(data, np.uint8))
         if not len(ends) or ends[-1] != len(data) - 1:
             ends = np.append(ends, len(data))
         block = Block(self.line, data, ends)

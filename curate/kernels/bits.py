@@ -299,6 +299,43 @@ def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     return masks(data, types.intp), generate
 
 
+@intrinsic
+def line_feeds(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Mask of the line feeds in data[i:i+64]."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        return builder.bitcast(block.equals(0x0A), _WORD)
+
+    return types.uint64(data, types.intp), generate
+
+
+@intrinsic
+def string_ends(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Mask of what ends plain text of a JSON string in data[i:i+64]: quotes, backslashes, control characters."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        found = block.any_of(block.equals(0x22), block.equals(0x5C), block.between(0x00, 0x1F))
+        return builder.bitcast(found, _WORD)
+
+    return types.uint64(data, types.intp), generate
+
+
+@intrinsic
+def copy_block(typingctx, data, i, out, o):  # type: ignore[no-untyped-def]
+    """Copy data[i:i+64] to out[o:o+64]; returns the mask of the backslashes in it."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data, i, out, o = arguments
+        block = _Block(context, builder, signature.args[0], data, i)
+        stored = builder.store(block.value, _address(context, builder, signature.args[2], out, o, _VECTOR))
+        stored.align = 1
+        return builder.bitcast(block.equals(0x5C), _WORD)
+
+    return types.uint64(data, types.intp, out, types.intp), generate
+
+
 @inner
 def below(n):  # type: ignore[no-untyped-def]
     """The mask of the bits under position n, 0 <= n < 64."""
