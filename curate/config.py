@@ -26,7 +26,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quarantine_share  the run fails when a larger share of the records cannot be read or processed
     corrupt_archives  a truncated or corrupt file: error (stop), or quarantine (what is readable is used)
     operator_errors   an operator fails on a document: quarantine (that document), or error (stop)
-    address           of a Ray cluster (executor: ray)
+
+    With executor: ray,
+
+    address           of the cluster: auto, ray://host:10001 or host:port; none: Ray is started on this machine
+    task_cpus         CPUs that a task reserves
+    task_memory       memory that a task reserves, e.g. 2GB: so many run on a node; none: CPUs alone decide
+    in_flight         tasks given to Ray at a time; 0: three for each that can run
+    retries           times a task is tried again after its worker died, ran out of memory or was stuck
+    task_timeout      seconds after which a task counts as stuck: its worker is ended and it is tried again; 0: never
+    runtime_env       what workers need beyond the cluster's image (env_vars, pip, working_dir, ...), as Ray has it
+    scratch           folder of each node for what is on its way to or from an object store; none: the temporary one
     """
 
     executor: Literal["local", "ray"] = "local"
@@ -37,12 +47,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     corrupt_archives: Literal["error", "quarantine"] = "error"
     operator_errors: Literal["quarantine", "error"] = "quarantine"
     address: str | None = None
+    task_cpus: Annotated[float, msgspec.Meta(gt=0)] = 1
+    task_memory: str | None = None
+    in_flight: Annotated[int, msgspec.Meta(ge=0)] = 0
+    retries: Annotated[int, msgspec.Meta(ge=0)] = 2
+    task_timeout: Annotated[float, msgspec.Meta(ge=0)] = 0
+    runtime_env: dict[str, Any] = {}
+    scratch: str | None = None
+
+    def __hash__(self) -> int:
+        return hash(msgspec.json.encode(self))
 
     def __post_init__(self) -> None:
         if size(self.batch_size) < 1:
             raise RecipeError(f"batch_size must be at least one byte, got {self.batch_size!r}")
         if size(self.memory) < 1:
             raise RecipeError(f"memory must be at least one byte, got {self.memory!r}")
+        if self.task_memory is not None and size(self.task_memory) < 1:
+            raise RecipeError(f"task_memory must be at least one byte, got {self.task_memory!r}")
 
     @property
     def parallelism(self) -> int:

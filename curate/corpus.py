@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def read(data: Any, name: str = "documents", **settings: Any) -> Corpus:
-    """Documents from a path, glob or URL, or from a Hugging Face dataset, Arrow, Polars or pandas table.
+    """Documents from a path, glob or URL, or from a Hugging Face or Ray dataset, Arrow, Polars or pandas table.
 
     `settings` are the fields of a source: `columns={"text": "content"}`, `format=`, `other=`, ...
     """
@@ -95,9 +95,9 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """What a run would do, in words."""
         from curate.engine import plan_recipe
         from curate.explain import plan_text
-        from curate.store import Store
+        from curate.store import Store, located
 
-        return plan_text(plan_recipe(self.recipe), Store(self.recipe.path))
+        return plan_text(plan_recipe(self.recipe), Store(located(self.recipe.path)))
 
     def run(self, path: str | None = None, config: Config | None = None) -> Result:
         """Run it all; the result goes to `path` (default: out/<name>)."""
@@ -166,11 +166,21 @@ def _spilled(data: Any, **settings: Any) -> Source:
     if type(data).__module__.startswith("datasets."):
         source = from_dataset(data, folder / str(getattr(data, "_fingerprint", id(data))))
         return msgspec.structs.replace(source, **settings)
+    if type(data).__module__.startswith("ray.data"):
+        return _from_ray(data, **settings)
     written = write_table(folder / f"{os.getpid()}.parquet", _table(data))
     path = folder / f"{written.sha256[:20]}.parquet"
     if not path.exists():
         os.replace(written.path, path)
     return Source(path=str(path), **settings)
+
+
+def _from_ray(data: Any, **settings: Any) -> Source:
+    """A Ray Dataset as Parquet, which its blocks write: none of them comes to the driver."""
+    folder = _inputs_folder() / f"ray-{data.schema().names}-{id(data)}-{os.getpid()}".replace("/", "_")[:100]
+    settings = {"format": "parquet", **settings}
+    data.write_parquet(str(folder))
+    return Source(path=str(folder), **settings)
 
 
 def _table(data: Any) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -28,7 +27,8 @@ from curate.planner import look_at_sources, make_plan
 from curate.progress import Progress
 from curate.recipe import Recipe
 from curate.result import Result, open_run
-from curate.store import Store, replace_folder, write_text
+from curate.shared import is_remote, publish
+from curate.store import Store, located, write_text
 
 
 class Executor(Protocol):
@@ -52,7 +52,7 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     config, progress = config or Config(), progress or Progress("quiet")
     plan = plan_recipe(recipe, config)
-    store = Store(str(Path(recipe.path).resolve()))
+    store = Store(located(recipe.path))
     with store.claimed(recipe.name):
         progress.log_to(store.path("log.jsonl"))
         if _is_done(plan, store, config):
@@ -87,17 +87,9 @@ def _is_done(plan: Plan, store: Store, config: Config) -> bool:
         return False
     files = [file for part in ("data", "annotations") for file in manifest[part]]
     made = ["report.html", "README.md", *(["contamination.parquet"] if "contamination" in manifest else [])]
-    return all(_size(store.path(file["path"])) == file["bytes"] for file in files) and all(
-        store.path(name).exists() for name in made
-    )
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, -1 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1
+    if not store.has((*(file["path"] for file in files), *made)):
+        return False
+    return is_remote(store.root) or all(store.path(file["path"]).stat().st_size == file["bytes"] for file in files)
 
 
 class _Run:
@@ -131,7 +123,7 @@ class _Run:
 
     def _pass(self, this: Pass) -> None:
         part = self.plan.taking_part(this)
-        todo = [number for number in part if self.store.receipt(this.key, self.plan.shards[number].key) is None]
+        todo = [number for number, facts in zip(part, self._receipts(this), strict=True) if not facts]
         tasks = [msgspec.structs.replace(self.task, at=this.index, shards=(number,)) for number in todo]
         total = sum(self.plan.shards[number].bytes for number in todo)
         title = f"pass {this.index + 1} of {len(self.plan.passes)}"
@@ -154,9 +146,7 @@ class _Run:
             self.progress.log("barrier", step=step.step.name, **facts)
 
     def _receipts(self, this: Pass) -> list[dict[str, Any]]:
-        return [
-            self.store.receipt(this.key, self.plan.shards[number].key) or {} for number in self.plan.taking_part(this)
-        ]
+        return self.store.receipts(this.key, (self.plan.shards[n].key for n in self.plan.taking_part(this)))
 
     def _check_quarantine(self, this: Pass) -> None:
         """Too many unreadable records: stop before more work is spent on them."""
@@ -196,10 +186,10 @@ class _Run:
             msgspec.structs.replace(self.task, kind="export", at=at, shards=shards)
             for at, shards in enumerate(export.groups(self.plan, kept))
         ]
-        folder = export.staging(self.store.root, self.plan)
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = export.staging(self.plan)
+        self.store.remove(".work", *folder.split("/"))
         for part in ("data", "annotations"):
-            (folder / part).mkdir(parents=True)
+            self.store.work(folder, part).mkdir(parents=True)
         files: dict[int, dict[str, Any]] = {}
         with self.progress.stage("writing files", len(tasks), sum(kept)) as stage:
             for task, facts in self.executor.map(tasks):
@@ -208,10 +198,10 @@ class _Run:
                 stage.advance(sum(file["rows"] for file in facts["data"]), written, written)
                 self._add_clock(facts["clock"])
         # From here to the new manifest the folder is in between: no manifest may vouch for it.
-        self.store.path("manifest.json").unlink(missing_ok=True)
+        self.store.remove("manifest.json")
         for part in ("data", "annotations"):
-            replace_folder(folder / part, self.store.path(part))
-        shutil.rmtree(folder, ignore_errors=True)
+            self.store.put_in_place(f"{folder}/{part}", part)
+        self.store.remove(".work", *folder.split("/"))
         return {part: _listed(part, files) for part in ("data", "annotations")}
 
     def _finish(self, funnel: Funnel, files: dict[str, list[dict[str, Any]]]) -> None:
@@ -242,6 +232,8 @@ class _Run:
         }
         write_text(self.store.work("stored.json"), json.dumps(self._stored()))
         began = time.perf_counter()
+        for part in ("data", "annotations"):
+            self.store.files(part, "*.parquet")
         write_report(self.store.path("report.html"), manifest, self.plan.recipe, self._shared(manifest), self.clock)
         write_card(self.store.path("README.md"), manifest, self.plan.recipe)
         self._add_clock({"report and card": time.perf_counter() - began})
@@ -259,7 +251,7 @@ class _Run:
             return None
         from curate.overlap import copies
 
-        return copies(Result(self.store.path(), manifest))
+        return copies(Result(self.store.root, manifest))
 
     def _stored(self) -> dict[str, Any]:
         """Where what was kept of each document is, to compare sources by: keys of shards and of sketches."""
@@ -272,12 +264,14 @@ class _Run:
 
         steps = [step for step in self.plan.steps if isinstance(step.operator, Decontaminate)]
         if not steps:
-            self.store.path("contamination.parquet").unlink(missing_ok=True)
+            self.store.remove("contamination.parquet")
             return {}
         from curate.contamination import write_contamination
 
         models = [(step.step, read_table(self.store.model(step.corpus_key))) for step in steps]
-        return {"contamination": write_contamination(self.store.path(), models)}
+        found = write_contamination(self.store.path(), models)
+        publish(self.store.path() / "contamination.parquet")
+        return {"contamination": found}
 
     def _models(self) -> dict[str, Any]:
         """Files of the models that were trained, at models/STEP/, and of those that were only read: content by step."""

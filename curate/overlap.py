@@ -21,7 +21,6 @@ from curate.execute.overlay import WORDS
 from curate.operator import Deduplicator
 from curate.recipe import Recipe, Step
 from curate.result import Result, open_run, table_text
-from curate.store import Store
 
 SAMPLE = 4096  # documents of a source whose resemblance is estimated, chosen by a hash of their addresses
 BANDS, ROWS = 64, 2  # a pair of resemblance J is compared with probability 1 - (1 - J**ROWS)**BANDS
@@ -98,8 +97,8 @@ class _Side:
 
     def __init__(self, run: str | Path | Result):
         self.result = run if isinstance(run, Result) else open_run(run)
-        self.store = Store(str(self.result.path))
-        recipe = Recipe.load(self.result.path / "recipe.yaml")
+        self.store = self.result.store
+        recipe = Recipe.load(self.store.path("recipe.yaml"))
         self.steps = [step for step in recipe.steps if isinstance(step.operator, Deduplicator)]
         try:
             stored = json.loads(self.store.work("stored.json").read_text())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
     import polars as pl
     import pyarrow as pa
+    import ray
 
     from curate.report.look import Look
     from curate.report.pieces import Piece
@@ -24,7 +25,8 @@ class Result:
     """The output folder of a run. `data` are the kept documents, `annotations` all of them without text."""
 
     def __init__(self, path: str | Path, manifest: dict[str, Any]):
-        self.path, self.manifest = Path(path), manifest
+        self.store, self.manifest = Store(str(path)), manifest
+        self.path = self.store.path()
 
     def scan(self, part: str = "data") -> pl.LazyFrame:
         """The kept documents (`data`) or every document without text (`annotations`), lazily, in Polars."""
@@ -60,7 +62,16 @@ class Result:
         """
         from curate.execute.stored import sketches
 
-        return sketches(Store(str(self.path)), step, ids)
+        return sketches(self.store, step, ids)
+
+    def ray(self, part: str = "data") -> ray.data.Dataset:
+        """A Ray Dataset, read by the nodes of the cluster: of a run on an object store straight from there."""
+        import ray
+
+        is_remote = "://" in self.store.root
+        root = self.store.root.rstrip("/")
+        files = [f"{root}/{file['path']}" for file in self.manifest[part]] if is_remote else self._files(part)
+        return ray.data.read_parquet(files)
 
     @property
     def funnel(self) -> str:
@@ -102,7 +113,7 @@ class Result:
         from curate.verdict import verdict_text
 
         row = self.row(id)
-        return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.path / "recipe.yaml"))
+        return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.store.path("recipe.yaml")))
 
     # The report's parts, one by one, for notebooks.
 
@@ -158,7 +169,7 @@ class Result:
         raise DataError(f"{self.path}: manifest.json lists fewer shards than the annotations name")
 
     def _files(self, part: str) -> list[str]:
-        return [str(self.path / file["path"]) for file in self.manifest[part]]
+        return [str(self.store.path(file["path"])) for file in self.manifest[part]]
 
     def __repr__(self) -> str:
         return f"{self.path}: {self.manifest['kept']:,} of {self.manifest['records']:,} documents kept\n{self.funnel}"

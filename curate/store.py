@@ -10,7 +10,8 @@
     .work/corpus/<corpus_key>/...                decisions per shard, or a fitted model, and its files for others
     .work/done/<key>/<shard>.json                receipts: that work is finished and need not be done again
 
-Files appear whole or not at all: they are written under a temporary name and renamed.
+Files appear whole or not at all: they are written under a temporary name and renamed. A run folder may be on an object
+store (`s3://bucket/run`); then paths are of a local folder that stands for it (shared.py).
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from curate import shared
 from curate.errors import PlanError
+
+NODE = socket.gethostname()[:32]
 
 
 class Store(msgspec.Struct, frozen=True):
@@ -36,7 +40,46 @@ class Store(msgspec.Struct, frozen=True):
     root: str
 
     def path(self, *parts: str) -> Path:
+        """Where a file of the run is: for a run on an object store here, as it is there by now."""
+        if shared.is_remote(self.root):
+            return shared.mirror(self.root).bring("/".join(parts))
         return Path(self.root, *parts)
+
+    def files(self, *parts: str) -> list[Path]:
+        """The files of a folder of the run that match a pattern, the last of the parts, in order."""
+        *folders, pattern = parts
+        if shared.is_remote(self.root):
+            return shared.mirror(self.root).bring_all("/".join(folders), pattern)
+        return sorted(Path(self.root, *folders).glob(pattern))
+
+    def folders(self, *parts: str) -> list[str]:
+        """Names of the folders in a folder of the run."""
+        if shared.is_remote(self.root):
+            return shared.mirror(self.root).folders("/".join(parts))
+        folder = self.path(*parts)
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether all of some files at the top of the run are there."""
+        if shared.is_remote(self.root):
+            return shared.mirror(self.root).has(names)
+        return all(self.path(name).exists() for name in names)
+
+    def remove(self, *parts: str) -> None:
+        """Take away a file or a folder."""
+        if shared.is_remote(self.root):
+            shared.mirror(self.root).remove("/".join(parts))
+        elif self.path(*parts).is_dir():
+            shutil.rmtree(self.path(*parts), ignore_errors=True)
+        else:
+            self.path(*parts).unlink(missing_ok=True)
+
+    def put_in_place(self, folder: str, part: str) -> None:
+        """Give what `folder` (of the work folder) holds the name `part`, in the place of what has it."""
+        if shared.is_remote(self.root):
+            shared.mirror(self.root).copy(f".work/{folder}", part)
+        else:
+            replace_folder(self.work(*folder.split("/")), self.path(part))
 
     def work(self, *parts: str) -> Path:
         return self.path(".work", *parts)
@@ -79,6 +122,13 @@ class Store(msgspec.Struct, frozen=True):
         except FileNotFoundError:
             return None
 
+    def receipts(self, key: str, shards: Iterable[str]) -> list[dict[str, Any]]:
+        """Those of many shards; {} where there is none."""
+        if not shared.is_remote(self.root):
+            return [self.receipt(key, shard) or {} for shard in shards]
+        found = shared.mirror(self.root).read_all(f".work/done/{key}")
+        return [msgspec.json.decode(found.get(f"{shard}.json", b"{}"), type=dict[str, Any]) for shard in shards]
+
     def sign(self, key: str, shard: str, facts: dict[str, Any]) -> None:
         """Note that a piece of work is finished."""
         write_text(self.work("done", key, f"{shard}.json"), json.dumps(facts))
@@ -92,6 +142,10 @@ class Store(msgspec.Struct, frozen=True):
     @contextmanager
     def claimed(self, recipe: str) -> Iterator[None]:
         """Hold the folder for one run of one recipe; PlanError when it is another's or in use."""
+        if shared.is_remote(self.root):
+            with self._leased(recipe):
+                yield
+            return
         self._refuse_others(recipe)
         try:
             self.work().mkdir(parents=True, exist_ok=True)
@@ -114,6 +168,27 @@ class Store(msgspec.Struct, frozen=True):
             lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             lock.flush()
             yield
+
+    @contextmanager
+    def _leased(self, recipe: str) -> Iterator[None]:
+        """The same on an object store."""
+        shared.mirror(self.root).forget("")  # an earlier run of this process may have been followed by another's
+        owner = self._owner()
+        if owner not in (None, recipe):
+            raise PlanError(
+                f"{self.root} belongs to the recipe {owner!r}, not {recipe!r}: choose another output (--output)"
+            )
+        try:
+            write_text(self.work("recipe"), recipe)
+        except OSError as error:
+            raise PlanError(f"cannot write to {self.root} ({error}): choose another output (--output)") from error
+        try:
+            with shared.mirror(self.root).leased(".work/lock"):
+                yield
+        finally:
+            log = shared.mirror(self.root).local / "log.jsonl"
+            if log.exists():
+                shared.publish(log)
 
     def _refuse_others(self, recipe: str) -> None:
         root = Path(self.root)
@@ -143,14 +218,19 @@ class Store(msgspec.Struct, frozen=True):
         return None
 
 
+def unfinished(path: Path) -> Path:
+    """The temporary name under which this process writes a file; on shared storage other nodes have the same ids."""
+    return path.with_name(f".{path.name}.{NODE}-{os.getpid()}.tmp")
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and vanishes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     try:
         yield temporary
-        os.replace(temporary, path)
+        put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -165,8 +245,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         replace_folder(temporary, path)
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                shared.publish(file)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Give a finished file its name."""
+    os.replace(temporary, path)
+    shared.publish(path)
+
+
+def located(path: str) -> str:
+    """A run folder as an absolute path, or its URL."""
+    return path if shared.is_remote(path) else str(Path(path).resolve())
 
 
 def write_text(path: Path, text: str) -> None:

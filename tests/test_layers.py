@@ -41,23 +41,24 @@ operators: operators.*                          | addresses assets chat extracti
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
-store:     store                                | errors msgspec |
+store:     store shared                         | store shared errors msgspec | fsspec
 recipe:    recipe rules                         | recipe family registry operator evaluate document convert io errors \
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
 execute:   execute.*                            | execute plan operator evaluate cluster settle against sql io store \
-                                                  config convert errors curate msgspec numpy pyarrow xxhash \
-                                                  | kernels loky ray by_value
+                                                  shared config convert errors curate msgspec numpy pyarrow \
+                                                  xxhash | kernels loky ray by_value
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \
                                                   msgspec numpy polars pyarrow | execute operator overlap jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
-                                                  verdict execute report polars pandas datasets rich
+                                                  verdict execute report polars pandas datasets rich ray
 verify:    verify                               | execute store result errors pyarrow |
-engine:    engine                               | execute plan planner recipe result store funnel progress config io \
-                                                  operator evaluate errors curate msgspec | kernels operators \
-                                                  contamination overlap personal report card
+engine:    engine                               | execute plan planner recipe result store shared funnel progress \
+                                                  config io operator evaluate errors curate msgspec | kernels \
+                                                  operators contamination overlap personal report card
+sizing:    sizing                               | operator plan msgspec pyarrow | convert
 overlap:   overlap                              | execute operator evaluate recipe result store errors numpy polars | \
                                                   kernels
 index:     index.*                              | index execute operator operators recipe result store convert errors \

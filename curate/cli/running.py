@@ -53,23 +53,51 @@ def run(
 @click.command()
 @recipe_options
 @click.option("--mermaid", is_flag=True, help="Print the graph in Mermaid's language.")
-def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool) -> None:
+@click.option("--nodes", type=click.IntRange(min=1), help="Say what a run costs on so many machines.")
+@click.option("--cores", type=click.IntRange(min=1), help="Of each machine (default: those of this one).")
+@click.option("--documents", type=click.IntRange(min=1), help="Documents (default: 5 kB of text each).")
+@click.option(
+    "--bytes", "text_size", metavar="SIZE", help="Text, e.g. 30TB (default: what the sources hold, unpacked)."
+)
+@click.option("--kept", type=click.FloatRange(0, 1), default=1.0, help="Share of the text that is written at the end.")
+def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool, **sizes: Any) -> None:
     """Say what a run would do: passes, columns, and what an earlier run already did. Touches no data.
+
+    With --nodes, --documents or --bytes also what it costs: CPU and wall time, memory, shuffle, storage.
 
     \b
     Example:
-      curate plan quickstart --mermaid
+      curate plan quickstart --nodes 10 --cores 64 --documents 2000000000 --bytes 10TB
     """
     from curate.engine import plan_recipe
     from curate.explain import plan_text
     from curate.flow import mermaid as as_mermaid
-    from curate.store import Store
+    from curate.store import Store, located
 
     loaded = load_recipe(recipe, sets, output)
     if mermaid:
         click.echo(as_mermaid(loaded))
         return
-    click.echo(plan_text(plan_recipe(loaded), Store(str(Path(loaded.path).resolve()))))
+    planned = plan_recipe(loaded)
+    click.echo(plan_text(planned, Store(located(loaded.path))))
+    if sizes["nodes"] or sizes["documents"] or sizes["text_size"]:
+        click.echo("\n" + _cost(planned, **sizes))
+
+
+def _cost(
+    planned: Any, nodes: int | None, cores: int | None, documents: int | None, text_size: str | None, kept: float
+) -> str:
+    """What a plan costs, in words."""
+    import os
+
+    from curate import sizing
+    from curate.convert import size
+
+    stored = sum(shard.bytes for shard in planned.shards)
+    volume = size(text_size) if text_size else (documents * 5_000 if documents else 3 * stored)
+    count = documents or max(1, volume // 5_000)
+    cluster = sizing.Cluster(nodes or 1, cores or os.cpu_count() or 1)
+    return sizing.text(sizing.estimate(planned, cluster, count, volume, kept), cluster, count, volume)
 
 
 @click.command()

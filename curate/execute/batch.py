@@ -42,9 +42,15 @@ def blamed(step: PlannedStep, where: str) -> Iterator[None]:
     except DamagedWork:  # no fault of the step's
         raise
     except (CurateError, MemoryError) as error:
-        raise type(error)(f"step {step.step.name}, {where}: {error}") from error
+        raise again(error, f"step {step.step.name}, {where}") from error
     except Exception as error:
         raise OperatorError(f"step {step.step.name}, {where}: {type(error).__name__}: {error}") from error
+
+
+def again(error: Exception, where: str) -> Exception:
+    """The same error with its place. NumPy's own kind of MemoryError cannot be made of a message."""
+    kind = MemoryError if isinstance(error, MemoryError) else type(error)
+    return kind(f"{where}: {error}")
 
 
 def _given(array: pa.Array) -> pa.Array:
@@ -199,7 +205,7 @@ class Batch:
         try:
             return evaluate(step.operator, inputs, work), pa.nulls(len(ids), pa.string())
         except (CurateError, MemoryError) as error:
-            raise type(error)(f"step {step.step.name}, shard {self.walk.shard.name}: {error}") from error
+            raise again(error, f"step {step.step.name}, shard {self.walk.shard.name}") from error
         except Exception as error:
             if self.walk.config.operator_errors == "error":
                 where = f"step {step.step.name}, shard {self.walk.shard.name}, among documents {ids[0]} .. {ids[-1]}"

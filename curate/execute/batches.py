@@ -5,7 +5,6 @@ Each batch says what its columns' digests are; a column is compared with its dig
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow as pa
 import xxhash
 
 from curate.errors import DataError
-from curate.store import whole
+from curate.store import put, unfinished, whole
 
 Where = Path | str
 
@@ -135,7 +134,7 @@ class BatchWriter:
     def __init__(self, path: Path, schema: pa.Schema):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.schema = path, schema
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._temporary = unfinished(path)
         self._sink = pa.OSFile(str(self._temporary), "wb")
         self._writer = pa.ipc.new_file(self._sink, schema, options=_options(schema))
 
@@ -163,7 +162,7 @@ class BatchWriter:
         if error:
             self._temporary.unlink()
         else:
-            os.replace(self._temporary, self.path)
+            put(self._temporary, self.path)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

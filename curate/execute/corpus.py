@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -34,7 +35,7 @@ def decide(plan: Plan, store: Store, this: Pass, task: Task, run: Map) -> dict[s
     elif isinstance(step.operator, Trainer):
         facts = train(plan, store, this, step, task, run)
     elif isinstance(step.operator, Selector):
-        facts = _select(plan, store, this, step)
+        ((_, facts),) = run([msgspec.structs.replace(task, kind="select", at=this.index)])
     else:
         facts = dedup.deduplicate(plan, this, task, run)
     store.sign(step.corpus_key, name, facts)
@@ -43,8 +44,10 @@ def decide(plan: Plan, store: Store, this: Pass, task: Task, run: Map) -> dict[s
     return facts
 
 
-def _select(plan: Plan, store: Store, this: Pass, step: PlannedStep) -> dict[str, Any]:
-    """A selector sees the small sketches of all rows at once."""
+def select_task(task: Task, plan: Plan) -> dict[str, Any]:
+    """A selector sees the small sketches of all rows at once: on one worker, not where the run is driven from."""
+    this, store = plan.passes[task.at], task.store
+    step = plan.steps[this.end or 0]
     assert isinstance(step.operator, Selector)
     pieces, sizes = [], []
     shards = [plan.shards[number] for number in plan.taking_part(this)]

@@ -13,7 +13,6 @@ Every task leaves a file and a receipt. How they are cut depends on the memory, 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -195,8 +194,7 @@ def decisions(grouping: Grouping, found: pa.Table, first: int) -> pa.Table:
 
 
 def clear(store: Store, step: PlannedStep) -> None:
-    """Take away what only the tasks needed."""
-    for folder in (store.work("corpus", step.corpus_key), store.work("done", step.corpus_key)):
-        for path in folder.iterdir() if folder.exists() else ():
-            if path.is_dir():
-                shutil.rmtree(path)
+    """Take away what only the tasks needed, for any memory."""
+    for folder in ("corpus", "done"):
+        for memory in store.folders(".work", folder, step.corpus_key):
+            store.remove(".work", folder, step.corpus_key, memory)

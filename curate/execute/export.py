@@ -23,6 +23,7 @@ from curate.execute.tasks import Task, address, fate, outcomes
 from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
 from curate.plan import Plan, fingerprint
+from curate.shared import publish
 from curate.store import Store, whole_folder
 
 LAYOUT = 4  # bump when the shape of the output changes
@@ -66,8 +67,7 @@ def models(plan: Plan, store: Store) -> list[dict[str, Any]]:
     top, found = store.path("models"), []
     with whole_folder(top) as folder:
         for step in plan.steps:
-            made = store.exported(step.corpus_key)
-            files = sorted(made.iterdir()) if step.corpus_key and made.is_dir() else []
+            files = store.files(".work", "corpus", step.corpus_key, "files", "*") if step.corpus_key else []
             for file in files:
                 (folder / step.step.name).mkdir(exist_ok=True)
                 _link(file, folder / step.step.name / file.name)
@@ -97,7 +97,7 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
     """Write the files of one group of shards into the folder that is being made."""
     data_schema, annotation_schema = schemas(plan)
     names, rows = outcomes(plan), plan.recipe.output.row_group_rows
-    folder = staging(task.store.root, plan)
+    folder = task.store.work(staging(plan))
     clock: dict[str, float] = defaultdict(float)
     began = time.perf_counter()
     with (
@@ -117,13 +117,15 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
         began_closing = time.perf_counter()
     clock["write"] += time.perf_counter() - began_closing
     clock["total"] = time.perf_counter() - began
+    for file in (*data.files, *annotations.files):
+        publish(Path(file.path))
     files = {"data": msgspec.to_builtins(data.files), "annotations": msgspec.to_builtins(annotations.files)}
     return {**files, "clock": dict(clock)}
 
 
-def staging(root: str, plan: Plan) -> Path:
-    """Where files wait until all of them are whole."""
-    return Path(root, ".work", "export", export_key(plan))
+def staging(plan: Plan) -> str:
+    """Where in the work folder files wait until all of them are whole."""
+    return f"export/{export_key(plan)}"
 
 
 def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan, rows: int) -> ParquetSink:

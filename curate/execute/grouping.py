@@ -3,10 +3,12 @@ folder in which its tasks leave files for each other."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -18,7 +20,7 @@ from curate.execute.earlier import earlier_parts
 from curate.execute.parts import Part
 from curate.operator import Deduplicator
 from curate.plan import Pass, Plan, stored
-from curate.store import Store
+from curate.store import Store, whole
 
 ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
 LAST = 2**64  # past the last key
@@ -34,11 +36,20 @@ class Grouping:
         assert isinstance(self.step.operator, Deduplicator)
         self.operator: Deduplicator = self.step.operator
         self.memory = size(config.memory)
-        self.parts = [*earlier_parts(self.operator), *own_parts(plan, store, this)]
+        self.parts = self._parts()
         self.old = len(self.parts) - len(plan.taking_part(this))
         self.starts = np.cumsum([0, *(part.rows for part in self.parts)])
         if self.starts[-1] > ITEMS:
             raise PlanError(f"{self.step.step.name}: {self.starts[-1]:,} documents; it takes {ITEMS:,} at a time")
+
+    def _parts(self) -> list[Part]:
+        """All that take part. The driver looks through the receipts and notes it in one file, which tasks read."""
+        note = self.store.path(*self._place("parts.json"))
+        if not note.exists():
+            found = [*earlier_parts(self.operator), *own_parts(self.plan, self.store, self.this)]
+            with whole(note) as temporary:
+                temporary.write_bytes(msgspec.json.encode(found))
+        return _noted(str(note))
 
     @property
     def room(self) -> int:
@@ -54,18 +65,18 @@ class Grouping:
         """Of the receipts: partitions are those of one size of memory."""
         return f"{self.step.corpus_key}/{self.memory}"
 
-    def folder(self, stage: str) -> Path:
-        return self.store.work("corpus", self.step.corpus_key, str(self.memory), stage)
-
     def file(self, stage: str, number: int) -> Path:
-        return self.folder(stage) / f"{number:05d}.arrow"
+        return self.store.path(*self._place(stage), f"{number:05d}.arrow")
+
+    def _place(self, *names: str) -> tuple[str, ...]:
+        return (".work", "corpus", self.step.corpus_key, str(self.memory), *names)
 
     def files(self, *stages: str) -> Iterator[BatchFile]:
         """What the tasks of some stages have left, in order."""
         yield from map(BatchFile, self.paths(*stages))
 
     def paths(self, *stages: str) -> list[Path]:
-        return [path for stage in stages for path in sorted(self.folder(stage).glob("[0-9]*.arrow"))]
+        return [path for stage in stages for path in self.store.files(*self._place(stage), "[0-9]*.arrow")]
 
     # ------------------------------------------------------------ items
 
@@ -99,15 +110,17 @@ class Grouping:
         return table["digest"].to_numpy(), table["tag"].to_numpy()
 
 
+@functools.lru_cache(maxsize=2)
+def _noted(path: str) -> list[Part]:
+    return msgspec.json.decode(Path(path).read_bytes(), type=list[Part])
+
+
 def own_parts(plan: Plan, store: Store, this: Pass) -> list[Part]:
     """The shards of this run."""
     step = plan.steps[this.end or 0]
-    found = []
-    for number in plan.taking_part(this):
-        key = plan.shards[number].key
-        rows = (store.receipt(this.key, key) or {})["rows"]
-        found.append(Part(store, this.key, step.value_key, step.corpus_key, key, rows))
-    return found
+    keys = [plan.shards[number].key for number in plan.taking_part(this)]
+    facts = zip(keys, store.receipts(this.key, keys), strict=True)
+    return [Part(store, this.key, step.value_key, step.corpus_key, key, found["rows"]) for key, found in facts]
 
 
 # ---------------------------------------------------------------- tables in partitions

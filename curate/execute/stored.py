@@ -75,7 +75,7 @@ def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most:
 def _plan(store: Store, key: str | None = None) -> Plan:
     """The plan of the run that the manifest is of, or of the run with a key."""
     key = key or (store.manifest() or {}).get("key")
-    for path in sorted(store.work("plans").glob("*.pickle")):
+    for path in store.files(".work", "plans", "*.pickle"):
         plan = load_plan(str(path))
         if export.export_key(plan) == key:
             return plan

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import shared
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.evaluate import complete
@@ -58,16 +58,20 @@ def run_task(task: Task) -> dict[str, Any]:
         # An error crosses to the driver by its class and its message; a subclass may need more to be made again.
         kinds = (RecipeError, PlanError, DataError, OperatorError, CurateError)
         raise next(kind for kind in kinds if isinstance(error, kind))(str(error)) from error
+    finally:
+        shared.forget(task.store.root)
 
 
 def _work(task: Task) -> dict[str, Any]:
-    from curate.execute import dedup, export, train
+    from curate.execute import corpus, dedup, export, train
 
     plan = load_plan(task.plan)
     if task.kind == "pass":
         return shard_pass(task, plan, plan.passes[task.at])
     if task.kind.startswith(dedup.KIND):
         return dedup.dedup_task(task, plan)
+    if task.kind == "select":
+        return corpus.select_task(task, plan)
     if task.kind == "fit":
         return train.fit_task(task, plan)
     if task.kind == "export":
@@ -79,7 +83,7 @@ def _work(task: Task) -> dict[str, Any]:
 def load_plan(path: str) -> Plan:
     from curate.execute.warm import postpone_pandas
 
-    plan: Plan = pickle.loads(Path(path).read_bytes())
+    plan: Plan = pickle.loads(shared.read(path))
     if os.environ.get(WORKER):
         postpone_pandas(step.operator for step in plan.steps)
     return plan
@@ -91,10 +95,10 @@ def save_plan(plan: Plan, store: Store) -> str:
 
     content = by_value.dumps(plan)
     # Named by content: plans of one key may differ in what `output:` says, and workers keep what they have loaded.
-    path = store.work("plans", f"{hashlib.sha256(content).hexdigest()[:20]}.pickle")
-    with whole(path) as temporary:
+    name = f"{hashlib.sha256(content).hexdigest()[:20]}.pickle"
+    with whole(store.work("plans", name)) as temporary:
         temporary.write_bytes(content)
-    return str(path)
+    return f"{store.root}/.work/plans/{name}"
 
 
 def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:

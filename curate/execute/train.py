@@ -30,18 +30,12 @@ def train(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, r
     assert isinstance(step.operator, Trainer)
     files = [store.members(this.key, plan.shards[number].key) for number in plan.taking_part(this)]
     path = store.model(step.corpus_key, this.round)
+    pattern = msgspec.structs.replace(task, kind="fit", at=this.index)
     if not step.operator.key:
-        sketches = pa.concat_tables([read_chunks(file) for file in files])
-        with blamed(step, "corpus-wide"):
-            model = step.operator.fit(sketches if step.operator.chunks else sketches.combine_chunks())
-        write_table(path, model)
-        if this.round == step.operator.rounds - 1:
-            with whole_folder(store.exported(step.corpus_key)) as folder, blamed(step, "corpus-wide"):
-                step.operator.export(read_table(path), folder)
-        return step.operator.facts(model)
+        ((_, facts),) = run([pattern])
+        return facts
     rows = sum(len(batch) for file in files for batch in BatchFile(file))
     count = max(1, -(-rows // ROWS_PER_RANGE))
-    pattern = msgspec.structs.replace(task, kind="fit", at=this.index)
     tasks = [msgspec.structs.replace(pattern, shards=(at, count)) for at in range(count)]
     found = sum(facts["rows"] for _, facts in run(tasks))
     parts = [_part(store, step, this, at, count) for at in range(count)]
@@ -58,6 +52,8 @@ def fit_task(task: Task, plan: Plan) -> dict[str, Any]:
     this = plan.passes[task.at]
     step = plan.steps[this.end or 0]
     assert isinstance(step.operator, Trainer)
+    if not task.shards:
+        return _fit_at_once(task, plan, this, step)
     path = _part(task.store, step, this, *task.shards)
     if path.exists():  # made by a run that was stopped
         return {"rows": len(read_table(path))}
@@ -74,6 +70,21 @@ def fit_task(task: Task, plan: Plan) -> dict[str, Any]:
         model = step.operator.fit(pa.concat_tables(slices).combine_chunks())
     write_table(path, model)
     return {"rows": len(model)}
+
+
+def _fit_at_once(task: Task, plan: Plan, this: Pass, step: PlannedStep) -> dict[str, Any]:
+    """Fit all sketches: on one worker, not where the run is driven from."""
+    assert isinstance(step.operator, Trainer)
+    files = [task.store.members(this.key, plan.shards[number].key) for number in plan.taking_part(this)]
+    path = task.store.model(step.corpus_key, this.round)
+    sketches = pa.concat_tables([read_chunks(file) for file in files])
+    with blamed(step, "corpus-wide"):
+        model = step.operator.fit(sketches if step.operator.chunks else sketches.combine_chunks())
+    write_table(path, model)
+    if this.round == step.operator.rounds - 1:
+        with whole_folder(task.store.exported(step.corpus_key)) as folder, blamed(step, "corpus-wide"):
+            step.operator.export(read_table(path), folder)
+    return step.operator.facts(model)
 
 
 def _part(store: Store, step: PlannedStep, this: Pass, at: int, count: int) -> Any:

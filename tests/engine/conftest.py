@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cluster import Cluster, joined
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests/data"
@@ -40,13 +42,19 @@ output: {path: out}
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
+    config.addinivalue_line("markers", "executors: tests with a lab, run by the local executor and on a Ray cluster")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("executors") and "lab" in metafunc.fixturenames:
+        metafunc.parametrize("executor", ["local", "ray"], indirect=True)
 
 
 class Lab:
     """A folder to run recipes in. Runs of this process are quick; `cli` and `start` use a process of their own."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, **config: Any):
+        self.folder, self.config = folder, config
         self.variables = {"shards": str(DATA / "shards")}
 
     def run(self, recipe: str = PROBE, out: str = "out", **how: Any) -> Any:
@@ -62,7 +70,7 @@ class Lab:
         # Every run believes that its folder is called `out`: the report may say so.
         self.root(out).parent.mkdir(exist_ok=True)
         with contextlib.chdir(self.root(out).parent):
-            return engine.run(loaded, Config(**{"workers": 1, **fields}))
+            return engine.run(loaded, Config(**{"workers": 1, **self.config, **fields}))
 
     def root(self, out: str = "out") -> Path:
         """The folder of a run of this lab, by the name this lab gives it."""
@@ -150,9 +158,25 @@ class Lab:
         self.variables = dict(other.variables)
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Two nodes of one CPU. This process is their driver, so that runs find the workers of earlier ones."""
+    with joined(Cluster()) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+def executor(request: pytest.FixtureRequest) -> str:
+    """What runs the recipes of a lab; tests that are marked `executors` have each."""
+    name = str(getattr(request, "param", "local"))
+    if name == "ray":
+        request.getfixturevalue("cluster")
+    return name
+
+
+@pytest.fixture
+def lab(tmp_path: Path, executor: str) -> Lab:
+    return Lab(tmp_path, executor=executor)
 
 
 @pytest.fixture(scope="session")

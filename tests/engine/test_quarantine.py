@@ -14,6 +14,8 @@ import pytest
 
 from curate.errors import DataError, OperatorError
 
+pytestmark = pytest.mark.executors
+
 BROKEN = Path(__file__).resolve().parents[1] / "data/broken"
 
 

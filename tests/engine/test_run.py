@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+pytestmark = pytest.mark.executors
+
 REASONS = ["words", "letters", "tongue", "dedup_exact", "dedup_minhash"]
 RULES = ["words", "letters", "tongue"]
 
@@ -207,18 +209,28 @@ def test_a_step_that_sees_no_row_of_a_batch(lab: Any) -> None:
     assert lab.contents() == lab.contents("small")
 
 
-@pytest.mark.slow
-def test_a_ray_cluster_gives_the_same_bytes(lab: Any, probe: Any) -> None:
-    ray = pytest.importorskip("ray")
-    try:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    except Exception as error:
-        pytest.skip(f"ray does not start here: {error}")
-    try:
-        lab.run(executor="ray", workers=2)
-    finally:
-        ray.shutdown()
+def test_a_run_goes_on_under_another_executor(
+    lab: Any, probe: Any, cluster: object, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun by the one, stopped in its second pass, ended by the other."""
+    from curate.progress import Stage
+
+    tasks = iter(range(8))
+
+    def stop(*_: object) -> None:
+        if next(tasks, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stage, "advance", stop)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(executor={"local": "ray", "ray": "local"}[executor])
+    monkeypatch.undo()
+    assert lab.times("done/*/*.json")
+    before = lab.overlays("gopher_word_count")
+    lab.run()
     assert lab.contents() == probe.contents()
+    after = lab.overlays("gopher_word_count")
+    assert {name: after[name] for name in before} == before
 
 
 # ---------------------------------------------------------------- only what changed is done again
