@@ -72,7 +72,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     PerplexityBuckets: [PerplexityBuckets(), PerplexityBuckets(per=None, quantiles=(0.1, 0.9))],
     TrainKenlm: [
         TrainKenlm(reference=("wiki",), tokens="words", order=2, sentence="line", prune=(0, 1)),
-        TrainKenlm(reference=("wiki",), vocabulary=500, sample=10, order=3),
+        TrainKenlm(reference=("wiki",), vocabulary=500, sample_mb=0.004, order=3),
     ],
     Sample: [Sample(share=0.5), Sample(share=0.25, by="language", seed=7)],
 }
