@@ -163,7 +163,10 @@ def spelled(sentences: pa.Array, model: bytes) -> pa.Array:
 
 
 def sampled(sentences: pa.Array, most: float) -> pa.Array:
-    """The sentences of the lowest hashes, in their order, up to so many bytes: whatever the batches, the same ones."""
+    """The sentences of the lowest hashes, in their order, that begin within so many bytes.
+
+    The one that reaches the limit is among them, so that a sample of samples is the sample of them all.
+    """
     from curate.kernels.hashing import xxh3_128
 
     sentences = sentences.filter(pc.not_equal(pc.binary_length(sentences), 0))
@@ -171,4 +174,4 @@ def sampled(sentences: pa.Array, most: float) -> pa.Array:
     order = pa.array(np.lexsort((high, low)))
     sentences = sentences.take(order)
     ends = np.cumsum(pc.binary_length(sentences).to_numpy(), dtype=np.int64)
-    return sentences[: max(int(np.searchsorted(ends, most, side="right")), 1)]
+    return sentences[: int(np.searchsorted(ends, most)) + 1]
