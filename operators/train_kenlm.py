@@ -29,7 +29,7 @@ class TrainKenlm(Trainer, frozen=True):
     tokens       sentencepiece: pieces of a unigram model (Kudo 2018) that is trained first; words: between white space
     vocabulary   pieces that SentencePiece may have; fewer if the text has not so many
     coverage     share of the characters that pieces must be able to spell, 0..1
-    sample       documents (or lines) that SentencePiece is trained on at most, chosen by hash
+    sample_mb    text that SentencePiece is trained on at most, in documents (or lines) chosen by hash
     order        words in the longest n-gram
     prune        for each order, the last for those above it: n-grams that occur so often or less are left out; the
                  first is 0, none is below the one before
@@ -54,7 +54,7 @@ class TrainKenlm(Trainer, frozen=True):
     tokens: Literal["sentencepiece", "words"] = "sentencepiece"
     vocabulary: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 65536
     coverage: Annotated[float, msgspec.Meta(ge=0.9, le=1)] = 0.9995
-    sample: Positive = 1_000_000
+    sample_mb: Annotated[float, msgspec.Meta(gt=0)] = 20.0
     order: Annotated[int, msgspec.Meta(ge=2, le=6)] = 5
     prune: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
     sentence: Literal["document", "line"] = "document"
@@ -92,7 +92,7 @@ class TrainKenlm(Trainer, frozen=True):
 
         units, _ = self._sentences(text)
         if self.tokens == "sentencepiece" and model is None:
-            return language_model.sketched(sampled(units, self.sample), np.empty(0, np.uint32), None)
+            return language_model.sketched(sampled(units, self.sample_mb * 1e6), np.empty(0, np.uint32), None)
         spell = model["pieces"][0].as_py() if model is not None else b""
         found = tokens(spelled(units, spell))
         counts = np.diff(found.splits)
@@ -151,8 +151,9 @@ class TrainKenlm(Trainer, frozen=True):
         return found.flatten(), found.offsets.to_numpy()
 
     def _train_pieces(self, sketches: pa.Table) -> bytes:
-        lists = [listed.flatten() for listed in sketches["words"].chunks]
-        sentences = sampled(pa.chunked_array(lists, pa.string()), self.sample)
+        sentences = pa.array([], pa.string())
+        for listed in sketches["words"].chunks:  # one after the other: together they may be the whole reference
+            sentences = sampled(pa.concat_arrays([sentences, listed.flatten()]), self.sample_mb * 1e6)
         return pieces.train(sentences.to_pylist(), self.vocabulary, self.coverage) if len(sentences) else b""
 
 
@@ -161,11 +162,16 @@ def spelled(sentences: pa.Array, model: bytes) -> pa.Array:
     return pieces.encode(sentences, model) if model else sentences
 
 
-def sampled(sentences: pa.Array | pa.ChunkedArray, most: int) -> pa.Array:
-    """The sentences of the lowest hashes, in their order: whatever the batches, the same ones."""
+def sampled(sentences: pa.Array, most: float) -> pa.Array:
+    """The sentences of the lowest hashes, in their order, that begin within so many bytes.
+
+    The one that reaches the limit is among them, so that a sample of samples is the sample of them all.
+    """
     from curate.kernels.hashing import xxh3_128
 
-    array = sentences.combine_chunks() if isinstance(sentences, pa.ChunkedArray) else sentences
-    array = array.filter(pc.not_equal(pc.binary_length(array), 0))
-    low, high = xxh3_128(array)
-    return array.take(pa.array(np.lexsort((high, low))[:most]))
+    sentences = sentences.filter(pc.not_equal(pc.binary_length(sentences), 0))
+    low, high = xxh3_128(sentences)
+    order = pa.array(np.lexsort((high, low)))
+    sentences = sentences.take(order)
+    ends = np.cumsum(pc.binary_length(sentences).to_numpy(), dtype=np.int64)
+    return sentences[: int(np.searchsorted(ends, most)) + 1]

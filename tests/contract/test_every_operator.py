@@ -110,7 +110,7 @@ EXAMPLES: dict[type[Operator], list[Operator]] = {
     PerplexityBuckets: [PerplexityBuckets(), PerplexityBuckets(per=None, quantiles=(0.1, 0.9))],
     TrainKenlm: [
         TrainKenlm(reference=("wiki",), tokens="words", order=2, sentence="line", prune=(0, 1)),
-        TrainKenlm(reference=("wiki",), vocabulary=500, sample=10, order=3),
+        TrainKenlm(reference=("wiki",), vocabulary=500, sample_mb=0.004, order=3),
     ],
     Resample: [Resample(by="score", share=0.3), Resample(by="score", count=5, per="language", temperature=20)],
     TrainDsir: [

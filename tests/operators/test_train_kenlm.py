@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curate import Config, Recipe, engine
 from curate.errors import OperatorError, RecipeError
@@ -124,8 +126,17 @@ def test_a_vocabulary_that_cannot_spell_the_text_is_refused() -> None:
 
 def test_the_sample_is_the_same_in_any_order() -> None:
     texts = pa.array(REFERENCE)
-    assert sampled(texts, 20).equals(sampled(pa.array(REFERENCE[::-1]), 20))
+    assert sampled(texts, 2000).equals(sampled(pa.array(REFERENCE[::-1]), 2000))
+    sizes = [len(text.encode()) for text in sampled(texts, 2000).to_pylist()]
+    assert sum(sizes[:-1]) < 2000 <= sum(sizes)
     assert len(sampled(pa.array(["", "a"]), 20)) == 1
+
+
+@given(st.lists(st.text("ab", max_size=6), max_size=20), st.integers(0, 20), st.integers(1, 30))
+@settings(deadline=None, max_examples=100)
+def test_a_sample_of_samples_is_the_sample_of_all(texts: list[str], cut: int, most: int) -> None:
+    parts = [sampled(pa.array(part, pa.string()), most) for part in (texts[:cut], texts[cut:])]
+    assert sampled(pa.concat_arrays(parts), most).equals(sampled(pa.array(texts, pa.string()), most))
 
 
 @pytest.mark.parametrize("prune", ["[1]", "[0, 2, 1]", "[0, 0, 0, 0, 0, 0, 0]"])
@@ -184,7 +195,7 @@ def test_pieces_are_those_of_sentencepiece_trained_by_hand() -> None:
     from sentencepiece import SentencePieceTrainer
 
     own = io.BytesIO()
-    sentences = sampled(normalised(pa.array(REFERENCE)), 1_000_000).to_pylist()
+    sentences = sampled(normalised(pa.array(REFERENCE)), 1e6).to_pylist()
     SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
         model_writer=own,
