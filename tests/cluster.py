@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -38,6 +39,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _ends_with_parent() -> None:
+    """A node stops when the tests are killed: it is sent SIGTERM, and `ray start --block` stops all it started."""
+    with contextlib.suppress(OSError):  # Linux alone has this
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @contextmanager
@@ -90,6 +97,7 @@ class Cluster:
     def _start(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, "--num-cpus=1", "--block"]
         command += ["--node-ip-address=127.0.0.1", f"--object-store-memory={STORE}", "--disable-usage-stats"]
+        command.append(f"--dashboard-agent-listen-port={free_port()}")  # its own: other clusters have the default one
         log = (self.folder / f"node-{len(self.nodes)}.log").open("wb")
         with log:
             node = subprocess.Popen(
@@ -98,6 +106,7 @@ class Cluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_ends_with_parent,
             )
         self.nodes.append(node)
         self._wait(node, Path(log.name))

@@ -158,7 +158,7 @@ class Lab:
         self.variables = dict(other.variables)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes of one CPU. This process is their driver, so that runs find the workers of earlier ones."""
     with joined(Cluster()) as cluster:
