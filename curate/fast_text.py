@@ -8,6 +8,7 @@ import mmap
 import os
 import struct
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,6 +161,19 @@ def train(path: str | Path, kind: str, seed: int, settings: Mapping[str, Any]) -
     content = target.read_bytes()
     target.unlink()
     return content
+
+
+def check_words(path: str | Path, min_count: int) -> None:
+    """Raise ValueError unless two words occur often enough: with one, fastText looks for another one for ever."""
+    seen: Counter[bytes] = Counter()
+    enough: set[bytes] = set()
+    with Path(path).open("rb") as lines:
+        for line in lines:
+            seen.update([*line.replace(b"\0", b" ").split(), b"</s>"])
+            enough |= {word for word in {*line.split(), b"</s>"} if seen[word] >= min_count}
+            if len(enough) > 1:
+                return
+    raise ValueError("there are fewer than two words")
 
 
 def digest(content: Any) -> str:

@@ -198,6 +198,7 @@ class TrainEmbed(Trainer, frozen=True):
                 for chunk in texts.chunks:
                     out.write("".join(one_line(chunk).to_pylist()).encode())
             try:
+                fast_text.check_words(path, self.min_count)
                 return fast_text.train(path, self.method, self.seed, options)
             except (ValueError, RuntimeError) as error:
                 why = f"no word occurs {self.min_count} times in {len(texts)} texts ({error})"
