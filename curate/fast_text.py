@@ -169,8 +169,9 @@ def check_words(path: str | Path, min_count: int) -> None:
     enough: set[bytes] = set()
     with Path(path).open("rb") as lines:
         for line in lines:
-            seen.update([*line.replace(b"\0", b" ").split(), b"</s>"])
-            enough |= {word for word in {*line.split(), b"</s>"} if seen[word] >= min_count}
+            words = [*line.replace(b"\0", b" ").split(), b"</s>"]
+            seen.update(words)
+            enough |= {word for word in {*words} if seen[word] >= min_count}
             if len(enough) > 1:
                 return
     raise ValueError("there are fewer than two words")
