@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.facts import scan
+from curate.report.facts import scan
 from curate.recipe import Step
 
 

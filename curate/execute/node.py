@@ -144,7 +144,8 @@ def stuck_at(task: Task) -> str:
         text = _note(task).read_text()
     except OSError:
         return ""
-    places = [line.strip() for line in text.splitlines() if line.strip().startswith("File ")]
+    threads = [thread for thread in text.split("hread 0x") if " in run_task" in thread]  # the others are Ray's
+    places = [line.strip() for line in "".join(threads).splitlines() if line.strip().startswith("File ")]
     return f"(at {places[0].removeprefix('File ')})" if places else ""
 
 
