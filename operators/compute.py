@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from curate.errors import PlanError
 from curate.operator import Selection, Selector
-from curate.operators.mixture import sized, sizes
 
 MOST_EPOCHS = 100_000
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -81,7 +81,9 @@ class SelectForCompute(Selector, frozen=True):
         return {"id": pa.string(), self.by: None, self.size: None}
 
     def check(self, types: Mapping[str, pa.DataType]) -> None:
-        sized(self, types, self.by, self.size)
+        for name in (self.by, self.size):
+            if not (pa.types.is_integer(types[name]) or pa.types.is_floating(types[name])):
+                raise PlanError(f"select_for_compute needs numbers, but {name} is {types[name]}")
 
     def sketches(self) -> dict[str, pa.DataType]:
         return {"bucket": pa.int32(), "size": pa.float64()}
@@ -97,7 +99,8 @@ class SelectForCompute(Selector, frozen=True):
 
     def select(self, sketch: pa.Table) -> Selection:
         bucket = sketch["bucket"].fill_null(len(self.buckets)).to_numpy()
-        tokens = np.bincount(bucket, sizes(sketch), len(self.buckets) + 1)[:-1]
+        size = np.maximum(np.nan_to_num(sketch["size"].to_numpy()), 0.0)
+        tokens = np.bincount(bucket, size, len(self.buckets) + 1)[:-1]
         worth = [utility(self.buckets[: upto + 1], tokens[: upto + 1], self.seen) for upto in range(len(self.buckets))]
         best = int(np.argmax(np.round(worth, 12)))
         pools = [

@@ -71,9 +71,9 @@ notebook:  corpus sampling starter              | recipe operator evaluate io co
 generated: catalogue schema signals             | assets registry operator evaluate recipe config result io msgspec \
                                                   pyarrow |
 release:   release.*                            | release card signals operators operator evaluate recipe config \
-                                                  convert io store result assets errors curate msgspec numpy polars \
-                                                  pyarrow yaml | kernels engine zstandard \
-                                                  datasets
+                                                  convert io store result assets errors curate jinja2 markdown_it \
+                                                  msgspec numpy polars pyarrow yaml | kernels engine fsspec \
+                                                  huggingface_hub zstandard datasets
 testing:   testing.*                            | testing operator evaluate cluster convert document errors msgspec \
                                                   numpy pyarrow | pytest by_value execute loky datasets
 cli:       cli.* __main__                       | cli errors curate click | ...
