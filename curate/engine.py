@@ -244,7 +244,7 @@ class _Run:
             return None
         from curate.overlap import copies
 
-        return copies(Result(self.store.path(), manifest))
+        return copies(Result(self.store.path(), manifest), self.plan.recipe)
 
     def _stored(self) -> dict[str, Any]:
         """Where what was kept of each document is, to compare sources by: keys of shards and of sketches."""

@@ -98,7 +98,17 @@ def what_if(
     do with more.
     """
     data = annotated(run, words, bytes)
-    applied = _policy(data, rules)
+    return counted(data, _policy(data, rules), rule, bounds, groups)
+
+
+def counted(
+    data: Annotated,
+    applied: Policy,
+    rule: str | None = None,
+    bounds: Mapping[str, Sequence[float]] | None = None,
+    groups: Sequence[str] = GROUPS,
+) -> WhatIf:
+    """The same for a policy at hand."""
     named = {name: step for step in applied.rules for name in step.outputs.values() if isinstance(step.operator, Keep)}
     for name in [*([rule] if rule else []), *(bounds or {})]:
         if name not in named:
