@@ -56,14 +56,14 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
         progress.log_to(store.path("log.jsonl"))
         if _is_done(plan, store, config):
             progress.say(f"nothing to do: {recipe.path} is up to date")
-            return open_run(store.root)
+            return open_run(store.root, recipe)
         remove_unfinished(store.work())
         run_ = _Run(plan, store, config, progress)
         try:
             run_.work()
         finally:
             run_.executor.close()
-    return open_run(store.root)
+    return open_run(store.root, recipe)
 
 
 def make_executor(config: Config) -> Executor:
