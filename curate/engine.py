@@ -57,7 +57,7 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
         progress.log_to(store.path("log.jsonl"))
         if _is_done(plan, store, config):
             progress.say(f"nothing to do: {recipe.path} is up to date")
-            return open_run(store.root)
+            return open_run(store.root, recipe)
         remove_unfinished(store.work())
         run_ = _Run(plan, store, config, progress)
         try:
@@ -66,7 +66,7 @@ def run(recipe: Recipe | str | Path, config: Config | None = None, progress: Pro
             raise healing(store, error) from error
         finally:
             run_.executor.close()
-    return open_run(store.root)
+    return open_run(store.root, recipe)
 
 
 def make_executor(config: Config) -> Executor:
@@ -251,7 +251,7 @@ class _Run:
             return None
         from curate.overlap import copies
 
-        return copies(Result(self.store.root, manifest))
+        return copies(Result(self.store.root, manifest), self.plan.recipe)
 
     def _stored(self) -> dict[str, Any]:
         """Where what was kept of each document is, to compare sources by: keys of shards and of sketches."""

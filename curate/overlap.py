@@ -85,9 +85,9 @@ def overlap(run: str | Path | Result, other: str | Path | Result | None = None) 
     return Overlap(table.sort("a", "b"), other is None)
 
 
-def copies(run: Result) -> Matrix:
-    """What the sources of a run share by its clusters alone."""
-    side = _Side(run)
+def copies(run: Result, recipe: Recipe | None = None) -> Matrix:
+    """What the sources of a run share by its clusters alone. `recipe`: as it ran; else that of its folder is read."""
+    side = _Side(run, recipe)
     found = side.clustered(side.pairs(side))
     return matrix(found.with_columns(pl.lit(None, pl.Float64).alias("containment")), is_one=True)
 
@@ -95,10 +95,10 @@ def copies(run: Result) -> Matrix:
 class _Side:
     """One of the runs that are compared."""
 
-    def __init__(self, run: str | Path | Result):
+    def __init__(self, run: str | Path | Result, recipe: Recipe | None = None):
         self.result = run if isinstance(run, Result) else open_run(run)
         self.store = self.result.store
-        recipe = Recipe.load(self.store.path("recipe.yaml"))
+        recipe = recipe or Recipe.load(self.store.path("recipe.yaml"))
         self.steps = [step for step in recipe.steps if isinstance(step.operator, Deduplicator)]
         try:
             stored = json.loads(self.store.work("stored.json").read_text())

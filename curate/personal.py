@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.report.facts import scan
 from curate.recipe import Step
+from curate.report.facts import scan
 
 
 def personal_data(folder: Path, steps: Iterable[Step]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import DataError, nearest
+from curate.errors import DataError, RecipeError, nearest
 from curate.store import Store
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import ray
 
+    from curate.recipe import Recipe
     from curate.report.look import Look
     from curate.report.pieces import Piece
 
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
 class Result:
     """The output folder of a run. `data` are the kept documents, `annotations` all of them without text."""
 
-    def __init__(self, path: str | Path, manifest: dict[str, Any]):
+    def __init__(self, path: str | Path, manifest: dict[str, Any], recipe: Recipe | None = None):
         self.store, self.manifest = Store(str(path)), manifest
         self.path = self.store.path()
+        self._recipe = recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it ran; of a run of another process that in the folder."""
+        from curate.recipe import Recipe
+
+        return self._recipe or Recipe.load(self.store.path("recipe.yaml"))
 
     def scan(self, part: str = "data") -> pl.LazyFrame:
         """The kept documents (`data`) or every document without text (`annotations`), lazily, in Polars."""
@@ -109,11 +118,10 @@ class Result:
 
     def show(self, id: str) -> str:
         """Why one document was kept or dropped: each rule with value, bound and distance, and its duplicate twin."""
-        from curate.recipe import Recipe
         from curate.verdict import verdict_text
 
         row = self.row(id)
-        return verdict_text(row, self._source(row["row"] >> 32), Recipe.load(self.store.path("recipe.yaml")))
+        return verdict_text(row, self._source(row["row"] >> 32), self.recipe)
 
     # The report's parts, one by one, for notebooks.
 
@@ -150,15 +158,18 @@ class Result:
 
     @cached_property
     def _look(self) -> Look:
-        from curate.recipe import Recipe
         from curate.report.look import Look
 
-        return Look(self.path, self.manifest, Recipe.load(self.path / "recipe.yaml"))
+        return Look(self.path, self.manifest, self.recipe)
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
+        """The funnel; None (a notebook then shows the text) where the recipe's operators are not known here."""
         from curate.report.pieces import funnel_piece
 
-        return funnel_piece(self._look)._repr_html_()
+        try:
+            return funnel_piece(self._look)._repr_html_()
+        except RecipeError:
+            return None
 
     def _source(self, shard: int) -> str:
         """The recipe's name of the source that a shard belongs to."""
@@ -175,12 +186,12 @@ class Result:
         return f"{self.path}: {self.manifest['kept']:,} of {self.manifest['records']:,} documents kept\n{self.funnel}"
 
 
-def open_run(path: str | Path) -> Result:
+def open_run(path: str | Path, recipe: Recipe | None = None) -> Result:
     """The result in an output folder; DataError when no run has finished there."""
     manifest = Store(str(path)).manifest()
     if manifest is None:
         raise DataError(f"no finished run in {path}: there is no manifest.json (curate run makes one)")
-    return Result(path, manifest)
+    return Result(path, manifest, recipe)
 
 
 def funnel_text(steps: list[dict[str, Any]]) -> str:

@@ -19,7 +19,6 @@ from curate.errors import PlanError, nearest
 from curate.funnel import UNITS
 from curate.operators.keep import Keep, text
 from curate.plan import PlannedStep
-from curate.recipe import Recipe
 from curate.result import Result, table_text
 
 
@@ -98,7 +97,17 @@ def what_if(
     do with more.
     """
     data = annotated(run, words, bytes)
-    applied = _policy(data, rules)
+    return counted(data, _policy(data, rules), rule, bounds, groups)
+
+
+def counted(
+    data: Annotated,
+    applied: Policy,
+    rule: str | None = None,
+    bounds: Mapping[str, Sequence[float]] | None = None,
+    groups: Sequence[str] = GROUPS,
+) -> WhatIf:
+    """The same for a policy at hand."""
     named = {name: step for step in applied.rules for name in step.outputs.values() if isinstance(step.operator, Keep)}
     for name in [*([rule] if rule else []), *(bounds or {})]:
         if name not in named:
@@ -125,7 +134,7 @@ def _policy(data: Annotated, rules: Given | None) -> Policy:
         if rules is None:
             raise PlanError(f"{data.title} is no run: say which rules to look at (--rules)")
         return policy(data, steps_of(rules))
-    recipe = Recipe.load(data.result.path / "recipe.yaml")
+    recipe = data.result.recipe
     if rules is None:
         return policy_of_run(data, recipe, is_own=True)
     new = with_rules(recipe, steps_of(rules))

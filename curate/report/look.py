@@ -10,7 +10,7 @@ import polars as pl
 
 from curate.deciding.annotated import annotated
 from curate.deciding.policy import policy_of_run
-from curate.deciding.what_if import WhatIf, what_if
+from curate.deciding.what_if import WhatIf, counted
 from curate.recipe import Recipe
 from curate.report import facts
 from curate.report.cases import Cases, cases, texts_of
@@ -43,7 +43,7 @@ class Look:
     @cached_property
     def what_if(self) -> WhatIf:
         edges = {law.reason: self.measured.distributions[law.column].edges for law in self.laws}
-        return what_if(self.run, bounds=edges, groups=("all",))
+        return counted(self.documents, self.policy, bounds=edges, groups=("all",))
 
     @cached_property
     def cases(self) -> Cases:

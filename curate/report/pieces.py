@@ -81,27 +81,23 @@ def _piece(part: str, look: Look, found: dict[str, Any], text: str) -> Piece:
 
 def rewrite(run: Result, path: Path) -> Path:
     """The report of a finished run, made again from what is there."""
-    from curate.recipe import Recipe
     from curate.report import write_report
 
-    recipe = Recipe.load(run.path / "recipe.yaml")
-    write_report(path, run.manifest, recipe, shared(run), clock(run.path), run.path)
+    write_report(path, run.manifest, run.recipe, shared(run), clock(run.path), run.path)
     return path
 
 
 def shared(run: Result) -> Any:
     """What the sources share, where the run has kept what that is told by."""
     from curate.operator import Deduplicator
-    from curate.recipe import Recipe
 
-    steps = Recipe.load(run.path / "recipe.yaml").steps
     if not Store(str(run.path)).work("stored.json").exists():
         return None
-    if not any(isinstance(step.operator, Deduplicator) for step in steps):
+    if not any(isinstance(step.operator, Deduplicator) for step in run.recipe.steps):
         return None
     from curate.overlap import copies
 
-    return copies(run)
+    return copies(run, run.recipe)
 
 
 def clock(folder: Path) -> dict[str, float] | None:
