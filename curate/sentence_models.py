@@ -118,7 +118,7 @@ class Onnx:
                 found = self._run([tokens[row] for row in rows], int(size))
                 made = np.zeros((len(texts), found.shape[1]), np.float32) if made is None else made
                 made[rows] = found[: len(rows)]
-        return made if made is not None else np.zeros((0, 1), np.float32)
+        return made if made is not None else self._run([[0]], STEP)[:0]
 
     def _run(self, tokens: list[list[int]], size: int) -> np.ndarray:
         ids, mask = np.zeros((ROWS, size), np.int64), np.zeros((ROWS, size), np.int64)

@@ -19,8 +19,12 @@ RANGE = re.compile(r"\b0\.\.\d[\d.]*|\b0 and more")
 LADDER = re.compile(r"(.*_)(\d+)(gram\w*)")
 PER_UNIT = re.compile(r"\bper (word|byte|character)\b|_top_\dgram_|^dolma_duplicate_\d+gram_|above 1")
 
+UNBOUNDED = re.compile("dsir_importance|llm_score$")
 # Unit by the end of the name, or by words of the definition; the first that fits.
 UNITS = (
+    ("^dsir_importance", "nats"),
+    ("^llm_score(_spread)? ", "points"),
+    ("^pii_(start|end) ", "bytes"),
     (r"\bin bits\b", "bits"),
     (r"\bin nats\b", "nats"),
     (r"probability", "probability"),
@@ -114,6 +118,8 @@ def _unit(name: str, kind: pa.DataType, definition: str) -> str:
 
 
 def _range(name: str, kind: pa.DataType, definition: str) -> str:
+    if UNBOUNDED.match(name):
+        return ""
     if pa.types.is_list(kind):
         return _range(name, kind.value_type, definition)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):

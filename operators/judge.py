@@ -259,7 +259,7 @@ def _locate(rubric: str) -> Path:
     """The file of a rubric that comes with curate, or of the user's."""
     if Path(rubric).is_file():
         return Path(rubric)
-    folder = Path(str(resources.files("curate"))) / "recipes/rubrics"
+    folder = Path(str(resources.files("curate"))) / "configs/rubrics"
     shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if rubric not in shipped:
         near = nearest(rubric, shipped)
