@@ -23,7 +23,8 @@ UNBOUNDED = re.compile("dsir_importance|llm_score$")
 # Unit by the end of the name, or by words of the definition; the first that fits.
 UNITS = (
     ("^dsir_importance", "nats"),
-    ("^llm_score(_spread)? ", "points"),
+    ("^llm_score_tokens ", "tokens"),
+    ("^llm_score", "points"),
     ("^pii_(start|end) ", "bytes"),
     (r"\bin bits\b", "bits"),
     (r"\bin nats\b", "nats"),
