@@ -73,6 +73,7 @@ def test_the_operator_of_contributing_passes_the_contract(tmp_path: Path) -> Non
     for name in ("curate", "operators", "recipes", "configs", "tests/contract"):
         shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(ROOT / "tests/chat_server.py", tmp_path / "tests")
     commands = []
     for block in pages.blocks(ROOT / "CONTRIBUTING.md"):
         named = re.match(r"# (\S+\.py)\n", block.text)

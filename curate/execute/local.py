@@ -16,7 +16,8 @@ from curate.execute.tasks import WORKER, Task, load_plan, run_task
 AHEAD = 2  # tasks in flight per worker process
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
 WORTH = 1.0  # seconds of work that are worth starting processes for, which takes about as long
-PATIENCE = 1.5  # seconds after which they are started anyhow, if it is not known how long the work takes; 0: at once
+# Seconds after which they are started anyhow, if it is not known how long the work takes; 0: at once.
+PATIENCE = float(os.environ.get("CURATE_PATIENCE", "1.5"))
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

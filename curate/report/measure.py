@@ -190,7 +190,10 @@ class Picks:
                 near = ~far & np.isfinite(gap)
                 self._best(f"{law.reason} {side} kept", gap, row, near & is_kept & right, NEAR)
                 self._best(f"{law.reason} {side} dropped", gap, row, near & own & ~right, NEAR)
-        for name in (name for name in table.column_names if name.endswith("_similarity")):
+        names = set(table.column_names)
+        for name in (f"{one.removesuffix('_twin')}_similarity" for one in table.column_names if one.endswith("_twin")):
+            if name not in names:
+                continue
             alike = as_float(table[name])
             some = ~far & np.isfinite(alike)
             self._best(name.removesuffix("_similarity") + " twins", alike, row, some & (alike < 1), NEAR)

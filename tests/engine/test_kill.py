@@ -102,7 +102,9 @@ class Victim:
 
 
 @pytest.fixture
-def victim(lab: Any) -> Callable[[int], Victim]:
+def victim(lab: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Victim]:
+    """Runs whose workers are started at once."""
+    monkeypatch.setenv("CURATE_PATIENCE", "0")
     return lambda workers: Victim(lab, workers)
 
 

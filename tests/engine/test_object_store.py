@@ -117,7 +117,7 @@ def test_a_run_on_s3_has_the_bytes_of_a_local_one(lab: Any, run: Any, s3: Any, e
     found = objects(s3, f"bucket/{executor}/run")
     assert found.keys() == expected.keys()
     differ = {name for name in found if found[name] != expected[name]}
-    assert differ <= {"recipe.yaml"}  # which says where the output is
+    assert differ <= {"recipe.yaml", "report.html"}  # which say where the output is, and how long it took
     assert result.polars("annotations").equals(here.polars("annotations"))
     assert "dropped" in result.show(result.arrow("annotations")["id"][0].as_py()) or result.manifest["kept"]
 
@@ -133,7 +133,7 @@ def test_a_rerun_and_a_changed_threshold(run: Any, s3: Any, executor: str) -> No
     run(fresh, words=60)
     names = [f"bucket/{executor}/{name}" for name in ("again", "fresh")]
     changed, anew = (objects(s3, name) for name in names)
-    assert {name for name in anew if changed.get(name) != anew[name]} <= {"recipe.yaml"}
+    assert {name for name in anew if changed.get(name) != anew[name]} <= {"recipe.yaml", "report.html"}
     assert changed.keys() == anew.keys()
 
 
