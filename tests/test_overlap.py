@@ -158,7 +158,8 @@ def test_the_report_has_a_heat_map(one: Result) -> None:
     found = copies(one)
     assert (found.a, found.b, found.measure) == (["a", "b", "c"], ["a", "b", "c"], "near")
     assert found.shares[0] == [0.0, 0.5, 0.1]
-    assert page.count("--dark:") == 9
+    section = page[page.index('id="shared"') :].partition("</section>")[0]
+    assert section.count("--dark:") == 9
 
 
 def test_a_large_source_is_sampled_the_same_whatever_the_batches(tmp_path: Path) -> None:
