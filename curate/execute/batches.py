@@ -56,9 +56,10 @@ def _read(path: Where, reader: Any, number: int) -> tuple[pa.RecordBatch, dict[s
     """A batch and the digests that its columns should have."""
     try:
         batch, said = reader.get_batch_with_custom_metadata(number)
-    except (pa.ArrowException, OSError) as error:
+        _ = batch.schema.names  # which may be no text any more
+        return batch, {key.decode(): value.decode() for key, value in (said or {}).items()}
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DamagedWork(path, str(error)) from error
-    return batch, {key.decode(): value.decode() for key, value in (said or {}).items()}
 
 
 def _check(path: Where, number: int, batch: pa.RecordBatch, said: dict[str, str]) -> None:
