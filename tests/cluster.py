@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_AUTH_MODE": "token",  # a token of this cluster's own, which no one else on the network has
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # jobs call `curate`
     "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
 }
 os.environ.update(ENVIRONMENT)  # Ray looks when it is imported

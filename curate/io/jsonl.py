@@ -6,6 +6,7 @@ object with values of the expected types, which is many times faster.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,7 @@ class Records:
         from curate.kernels.json_lines import OBJECT, OTHER, booleans, members, strings
 
         data = np.frombuffer(block.data, np.uint8)
-        found = members(data, block.ends, self._names(), self.limit)
+        found = members(data, block.ends, self.names, self.limit)
         if not _is_utf8(block.data):
             found.line[_not_utf8(block)] = OTHER
         numbers = {name: _numbers(data, found, self.at[name], kind) for name, kind in self.numbers.items()}
@@ -167,7 +168,8 @@ class Records:
         places = block.line + rows
         return arrange(columns, places, self.shard, self.out), places, np.flatnonzero(found.line == OTHER)
 
-    def _names(self) -> Names:
+    @functools.cached_property
+    def names(self) -> Names:
         """The fields and what each may hold; of one that is read into two columns, what both may hold."""
         from curate.kernels.json_lines import INTEGER, KINDS, NOTHING, TEXTS, names
 

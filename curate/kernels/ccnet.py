@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import below, load8, popcount, store64, u64
-from curate.kernels.folding import GROWTH, HIGH, SLACK, drop8, fold_wide, load_upto8, lower8, room, within
+from curate.kernels.bits import load8, store64
+from curate.kernels.folding import GROWTH, HIGH, SLACK, fold_wide, load_upto8, plain8, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import buffers, decode, encode, previous
 from curate.kernels.traits import DECIMAL, NONSPACING, Traits, kind_of, traits
@@ -101,13 +101,7 @@ def write_line(data: Any, begin: Any, end: Any, rules: Rules, folded: Any, out: 
             start = np.int64(0)
             size = fold_wide(data, begin, end, False, rules.tables, folded, start)
             return write_wide(folded, size, rules, out, at)
-        x = lower8(x)
-        x &= ~((within(x, 0x30, 0x39) >> u64(7)) * u64(0x0F))
-        control = within(x, 0x00, 0x1F) | within(x, 0x7F, 0x7F)
-        control &= below(8 * n) if n < 8 else ~u64(0)
-        if control:
-            x = drop8(x, control)
-            n -= popcount(control)
+        x, n = plain8(x, n)
         store64(out, o, x)
         o += n
     return o

@@ -77,6 +77,22 @@ def finish(h: Any) -> Any:
 
 
 @inner
+def plain8(x: Any, n: Any) -> Any:
+    """The first n of eight ASCII bytes as CCNet normalises them: lower case, digits as 0, no control characters.
+
+    Returns the bytes and how many they are.
+    """
+    x = lower8(x)
+    x &= ~((within(x, 0x30, 0x39) >> u64(7)) * u64(0x0F))
+    control = within(x, 0x00, 0x1F) | within(x, 0x7F, 0x7F)
+    control &= below(8 * n) if n < 8 else ~u64(0)
+    if control:
+        x = drop8(x, control)
+        n -= popcount(control)
+    return x, n
+
+
+@inner
 def hash8(x: Any, n: Any) -> Any:
     """`digest` of n <= 8 bytes that are in a register."""
     return finish(_SEED ^ u64(n) ^ x)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.kernels.jit import inner, kernel
-from curate.kernels.ngram_counts import BOS, EOS, Level, array, count
+from curate.kernels.ngram_counts import BOS, EOS, Level, array, count, tally
 
 NOTHING = np.empty(0, np.int64)
 SPENT = Level(*(np.empty(0, kind) for kind in (np.uint32, np.uint32, np.uint32, np.int64)))
@@ -93,7 +93,7 @@ def adjusted(level: Level, longer: Level, low: int, high: int, is_lowest: bool) 
     """Adjusted counts: how many different words come before an n-gram; of those that begin with <s>, at low..high, how
     often they occur."""
     times = array(len(level.word), np.uint32)
-    extend(longer.suffix, times)
+    tally(longer.suffix, times)
     times[low:high] = 0 if is_lowest else level.times[low:high]
     return times
 
@@ -125,13 +125,6 @@ def room_for(sizes: list[int]) -> Model:
 def renumbered(keep: np.ndarray) -> np.ndarray:
     """New numbers of n-grams when some go, and how many stay; that of one that goes is the next one's."""
     return np.concatenate([[0], np.cumsum(keep, dtype=np.int64)]) if len(keep) else NOTHING
-
-
-@kernel(allocates=False)
-def extend(suffix: Any, times: Any) -> None:
-    """Count the n-grams that end with each of a lower order."""
-    for node in suffix:
-        times[node] += 1
 
 
 @kernel(allocates=False)

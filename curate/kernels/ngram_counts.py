@@ -137,7 +137,7 @@ def sort(key: np.ndarray, at: np.ndarray, bits: int) -> tuple[np.ndarray, np.nda
 
 @kernel(allocates=False)
 def tally(tokens: Any, counts: Any) -> None:
-    """Add how often each token occurs."""
+    """Add how often each number occurs: a token, or an n-gram of a lower order that others end with."""
     for token in tokens:
         counts[token] += 1
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.kernels.bits import load8, u64
 from curate.kernels.jit import inner, kernel
-from curate.kernels.kneser_ney import Model
+from curate.kernels.kneser_ney import Model, child
 from curate.kernels.text import read_only
 
 NUMBER = 14  # bytes of a number at most: a sign, three digits, a point, seven digits
@@ -142,14 +142,7 @@ def mark_suffixes(model: Model, n: Any, extends: Any) -> None:
             if n == 1:
                 extends[word] = 1
                 continue
-            low, high = model.begin[model.suffix[parent]], model.begin[model.suffix[parent] + 1]
-            while low < high:
-                middle = (low + high) >> 1
-                if model.word[middle] < word:
-                    low = middle + 1
-                else:
-                    high = middle
-            extends[low - first] = 1
+            extends[child(model, np.int64(model.suffix[parent]), word) - first] = 1
 
 
 @kernel(allocates=False)

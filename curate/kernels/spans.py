@@ -13,10 +13,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import below, load8, multiply_wide, popcount, store64, u64
+from curate.kernels.bits import load8, multiply_wide, store64, u64
 from curate.kernels.components import may_repeat
 from curate.kernels.editing import DELETED, normalise, strip_out
-from curate.kernels.folding import HIGH, drop8, fold_wide, load_upto8, lower8, room, within
+from curate.kernels.folding import HIGH, fold_wide, load_upto8, plain8, room
 from curate.kernels.hashing import START, _secret, xxh3
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import SENTENCE, Landmarks, landmarks, sentence
@@ -166,13 +166,7 @@ def write_plain(data: Any, begin: Any, end: Any, accents: Any, normal: Normal) -
             start = np.int64(0)
             size = fold_wide(data, begin, end, False, normal.tables, normal.folded, start)
             return normalise(normal.folded, start, size, normal.traits, normal.deleted, accents, normal.plain)
-        x = lower8(x)
-        x &= ~((within(x, 0x30, 0x39) >> u64(7)) * u64(0x0F))
-        control = within(x, 0x00, 0x1F) | within(x, 0x7F, 0x7F)
-        control &= below(8 * n) if n < 8 else ~u64(0)
-        if control:
-            x = drop8(x, control)
-            n -= popcount(control)
+        x, n = plain8(x, n)
         store64(normal.plain, o, x)
         o += n
     return o

@@ -190,14 +190,12 @@ class Picks:
                 near = ~far & np.isfinite(gap)
                 self._best(f"{law.reason} {side} kept", gap, row, near & is_kept & right, NEAR)
                 self._best(f"{law.reason} {side} dropped", gap, row, near & own & ~right, NEAR)
-        names = set(table.column_names)
-        for name in (f"{one.removesuffix('_twin')}_similarity" for one in table.column_names if one.endswith("_twin")):
-            if name not in names:
-                continue
-            alike = as_float(table[name])
-            some = ~far & np.isfinite(alike)
-            self._best(name.removesuffix("_similarity") + " twins", alike, row, some & (alike < 1), NEAR)
-            self._best(name.removesuffix("_similarity") + " copies", late, row, some & (alike == 1), 1)
+        for step in (name.removesuffix("_twin") for name in table.column_names if name.endswith("_twin")):
+            if f"{step}_similarity" in table.column_names:
+                alike = as_float(table[f"{step}_similarity"])
+                some = ~far & np.isfinite(alike)
+                self._best(f"{step} twins", alike, row, some & (alike < 1), NEAR)
+                self._best(f"{step} copies", late, row, some & (alike == 1), 1)
 
     def _best(self, kind: str, score: np.ndarray, row: np.ndarray, mask: np.ndarray, most: int = EXAMPLES) -> None:
         if not mask.any():

@@ -12,13 +12,12 @@ import pytest
 
 import curate
 from curate import Config, Result, ops, read
+from tests.release.reading import BUCKET, SHARDS
 
-SHARDS = Path(__file__).resolve().parents[1] / "data" / "shards"
 CARD = {
     "summary": "A small release.",
     "sources": {"web*": {"license": "CC-BY-4.0", "url": "https://example.org/web"}, "books*": {"license": "CC0-1.0"}},
 }
-BUCKET = {"gopher_mean_word_length": (4.0, 5.0)}
 
 
 @pytest.fixture(scope="session")

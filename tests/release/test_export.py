@@ -22,22 +22,7 @@ from curate.release.check import check
 from curate.release.columns import plain_type, safe
 from curate.release.routes import domain_names
 from curate.release.settings import Settings, from_flags
-
-SHARDS = Path(__file__).resolve().parents[1] / "data" / "shards"
-BUCKET = {"gopher_mean_word_length": (4.0, 5.0)}
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return found
-
-
-def rows(folder: Path, pattern: str = "data/*/*.parquet") -> pl.DataFrame:
-    return pl.read_parquet(sorted(folder.glob(pattern)))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {file["path"]: file["sha256"] for file in manifest(folder)["files"]}
+from tests.release.reading import BUCKET, digests, manifest, rows
 
 
 def test_every_kept_document_is_there_once_with_its_text(run: Result, release: Path) -> None:

@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -19,22 +17,7 @@ import curate
 from curate import Result
 from curate.errors import DataError, PlanError
 from curate.release.check import check
-
-SHARDS = Path(__file__).resolve().parents[1] / "data" / "shards"
-BUCKET = {"gopher_mean_word_length": (4.0, 5.0)}
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return found
-
-
-def rows(folder: Path, pattern: str = "data/*/*.parquet") -> pl.DataFrame:
-    return pl.read_parquet(sorted(folder.glob(pattern)))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {file["path"]: file["sha256"] for file in manifest(folder)["files"]}
+from tests.release.reading import manifest
 
 
 @pytest.mark.parametrize(("config", "split"), [("default", "train"), ("default", "validation"), ("text_only", "train")])

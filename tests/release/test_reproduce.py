@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import polars as pl
 
 from curate import Config
 from curate.recipe import Recipe
 from curate.release.reproduce import reproduce
-
-SHARDS = Path(__file__).resolve().parents[1] / "data" / "shards"
-BUCKET = {"gopher_mean_word_length": (4.0, 5.0)}
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return found
-
-
-def rows(folder: Path, pattern: str = "data/*/*.parquet") -> pl.DataFrame:
-    return pl.read_parquet(sorted(folder.glob(pattern)))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {file["path"]: file["sha256"] for file in manifest(folder)["files"]}
+from tests.release.reading import SHARDS, digests
 
 
 def test_a_release_is_made_again_from_its_own_recipe(release: Path) -> None:
