@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import pyarrow as pa
 import curate
 from curate.convert import size
 from curate.execute.overlay import BYTES, WORDS, one
-from curate.execute.tasks import Task, address, fate, outcomes
+from curate.execute.tasks import Task, address, fate, load_plan, outcomes
 from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink
 from curate.plan import Plan, fingerprint
@@ -87,8 +88,10 @@ def _link(file: Path, path: Path) -> None:
         shutil.copyfile(file, path)
 
 
-def provenance(plan: Plan) -> dict[str, str]:
-    """What the Parquet footers say about their origin."""
+@functools.lru_cache(maxsize=2)
+def provenance(path: str) -> dict[str, str]:
+    """What the Parquet footers say about their origin; of the plan at a path."""
+    plan = load_plan(path)
     recipe = hashlib.sha256(plan.recipe.anywhere().to_yaml().encode()).hexdigest()
     return {"curate": json.dumps({"version": curate.__version__, "recipe": plan.recipe.name, "recipe_sha256": recipe})}
 
@@ -101,8 +104,8 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
     clock: dict[str, float] = defaultdict(float)
     began = time.perf_counter()
     with (
-        _sink(folder / "data", task.at, data_schema, plan, rows) as data,
-        _sink(folder / "annotations", task.at, annotation_schema, plan, WITHOUT_TEXT * rows) as annotations,
+        _sink(folder / "data", task, data_schema, plan, rows) as data,
+        _sink(folder / "annotations", task, annotation_schema, plan, WITHOUT_TEXT * rows) as annotations,
     ):
         for number in task.shards:
             walk = Walk(plan, task.store, task.config, number, len(plan.steps))
@@ -128,17 +131,17 @@ def staging(plan: Plan) -> str:
     return f"export/{export_key(plan)}"
 
 
-def _sink(folder: Path, group: int, schema: pa.Schema, plan: Plan, rows: int) -> ParquetSink:
+def _sink(folder: Path, task: Task, schema: pa.Schema, plan: Plan, rows: int) -> ParquetSink:
     output = plan.recipe.output
     return ParquetSink(
         folder,
-        f"part-{group:05d}-{{}}.parquet",
+        f"part-{task.at:05d}-{{}}.parquet",
         schema,
         file_bytes=size(output.file_size),
         row_group_rows=rows,
         row_group_bytes=ROW_GROUP_BYTES,
         compression_level=output.compression,
-        metadata=provenance(plan),
+        metadata=provenance(task.plan),
     )
 
 

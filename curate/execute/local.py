@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from curate.execute.tasks import WORKER, Task, load_plan, run_task
 AHEAD = 2  # tasks in flight per worker process
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
 WORTH = 1.0  # seconds of work that are worth starting processes for, which takes about as long
+MUCH = 64_000_000  # bytes of shards that nobody has read yet: so much is worth it for certain
 # Seconds after which they are started anyhow, if it is not known how long the work takes; 0: at once.
 PATIENCE = float(os.environ.get("CURATE_PATIENCE", "1.5"))
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -58,12 +60,13 @@ class Local:
         away: dict[Future[Any], Task] = {}
         began = since = time.monotonic()
         times: list[float] = []  # what tasks took here; the first may be loading libraries
+        is_much = unread(waiting) > MUCH
         while waiting or here or away:
             if PATIENCE and waiting and not here and not self._is_up:
                 since = time.monotonic()
                 self._own = self._here().submit(run_task, waiting[0])
                 here[self._own] = waiting.pop(0)
-            is_worth_it = len(times) > 1 and min(times) * len(waiting) > WORTH
+            is_worth_it = is_much or (len(times) > 1 and min(times) * len(waiting) > WORTH)
             until = began if is_worth_it else began + PATIENCE
             patience = None if self._pool or not waiting else max(0.0, until - time.monotonic())
             try:
@@ -122,6 +125,12 @@ class Local:
             self._pool = None
 
 
+def unread(tasks: list[Task]) -> int:
+    """Bytes of the shards that these tasks are the first to read."""
+    named = [(task, load_plan(task.plan).shards[number]) for task in tasks if task.kind == "pass" for number in task.shards]
+    return sum(shard.bytes for task, shard in named if not task.store.index(shard.key).exists())
+
+
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back for a block. Processes that are started in it never see one: it is their driver's business."""
@@ -160,6 +169,7 @@ def prepare(driver: int) -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
+    gc.freeze()
     threading.Thread(target=end_with, args=(driver,), daemon=True).start()
 
 

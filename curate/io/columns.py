@@ -193,7 +193,7 @@ def utf8_error(data: bytes) -> str:
     return ""
 
 
-def excerpt(data: bytes) -> str:
+def excerpt(data: bytes | bytearray) -> str:
     r"""The first 200 characters of a record, on one line.
 
     >>> excerpt(b'{"a":\n\xff}')

@@ -201,41 +201,39 @@ class Blocks:
         self.stream, self.size, self.limit, self.line_ends = stream, size, limit, line_ends or _line_ends
         self.longest = limit + 1 + len(BOM)
         self.line = 0
-        self.rest = b""
+        self.rest = bytearray()
 
     def __iter__(self) -> Iterator[Block]:
-        held: list[bytes] = []
-        total, wanted, overlong = 0, self.size, False
+        held = bytearray()
+        wanted, overlong = self.size, False
         for piece in self.stream:
             if overlong:
                 at = piece.find(b"\n")
                 if at < 0:
                     continue
                 piece, overlong = piece[at:], False
-            held.append(piece)
-            total += len(piece)
-            if total >= wanted:
-                yield from self._cut(_joined(held))
+            held += piece
+            if len(held) >= wanted:
+                yield from self._cut(held)
                 overlong = len(self.rest) >= max(self.size, self.longest)
-                held = [self.rest[: self.longest] if overlong else self.rest]
-                total = len(held[0])
-                wanted = max(self.size, min(2 * total, self.longest + PIECE))
-        yield from self._cut(_joined(held))
+                held = self.rest[: self.longest] if overlong else self.rest
+                wanted = max(self.size, min(2 * len(held), self.longest + PIECE))
+        yield from self._cut(held)
         yield from self._last()
 
-    def _cut(self, data: bytes) -> Iterator[Block]:
-        self.rest, start = b"", 0
+    def _cut(self, data: bytearray) -> Iterator[Block]:
+        self.rest, start = bytearray(), 0
         while len(data) - start >= self.size:
             end = data.rfind(b"\n", start, start + self.size) + 1 or data.find(b"\n", start + self.size) + 1
             if not end:
                 break
-            yield self._block(memoryview(data)[start:end])
+            yield self._block(memoryview(data)[start:end].toreadonly())
             start = end
         self.rest = data[start:]
 
     def _last(self) -> Iterator[Block]:
         end = self.rest.rfind(b"\n") + 1 if self.stream.damage else len(self.rest)
-        data, self.rest = memoryview(self.rest)[:end], self.rest[end:]
+        data, self.rest = memoryview(self.rest)[:end].toreadonly(), self.rest[end:]
         if data:
             yield self._block(data)
 
@@ -248,10 +246,3 @@ class Blocks:
         block = Block(self.line, data, ends)
         self.line += len(ends)
         return block
-
-
-def _joined(pieces: list[bytes]) -> bytes:
-    """The pieces as one, and no longer held: they may be hundreds of megabytes."""
-    data = b"".join(pieces)
-    pieces.clear()
-    return data
