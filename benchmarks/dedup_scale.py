@@ -137,7 +137,7 @@ def group(folder: Path, documents: int, config: Config, one_page: bool) -> dict[
     """One size: write, group; what it took and found."""
     plan, store = planned(folder, documents)
     write(plan, store, documents, one_page)
-    task = Task("pass", save_plan(plan, store), store, config, 0)
+    task = Task("pass", save_plan(plan, store, plan.key), store, config, 0)
     cpu, began = _cpu(), time.perf_counter()
     executor: Any = make_executor(config)
     with Peak() as peak:

@@ -40,7 +40,7 @@ def schedule(count: int) -> None:
     plan = msgspec.structs.replace(plan, shards=shards, born=(-1,) * count)
     config = Config(executor="ray")
     store = Store(str(folder))
-    pattern = Task("pass", save_plan(plan, store), store, config, 0)
+    pattern = Task("pass", save_plan(plan, store, plan.key), store, config, 0)
     executor = Ray(config)
     executor._work = ray.remote(max_retries=0)(nothing)
     before = _peak()

@@ -113,7 +113,7 @@ class _Run:
 
     def __init__(self, plan: Plan, store: Store, config: Config, progress: Progress):
         self.plan, self.store, self.config, self.progress = plan, store, config, progress
-        self.task = Task("pass", save_plan(plan, store), store, config, 0)
+        self.task = Task("pass", save_plan(plan, store, export.export_key(plan)), store, config, 0)
         self.clock: dict[str, float] = {}
         self.executor = self._warm_executor()
 

@@ -51,7 +51,8 @@ execute:   execute.*                            | execute plan operator evaluate
                                                   xxhash | kernels loky ray by_value
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \
-                                                  msgspec numpy polars pyarrow | execute operator overlap jinja2
+                                                  msgspec numpy polars pyarrow | execute operator overlap kernels \
+                                                  jinja2
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute report polars pandas datasets rich ray
 verify:    verify                               | execute store result errors pyarrow |

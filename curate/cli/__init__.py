@@ -6,6 +6,7 @@ Exit codes: 0 done and nothing lost; 1 the data or an operator failed; 2 the rec
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from typing import Any
@@ -53,6 +54,7 @@ def main() -> None:
     130 stopped by Ctrl-C (the same command continues).
     """
     gc.set_threshold(50_000)  # imports make many objects and no garbage: to look for it takes a tenth of a short run
+    atexit.register(gc.freeze)  # and as much at its end
 
 
 for command in (

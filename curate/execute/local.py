@@ -127,7 +127,9 @@ class Local:
 
 def unread(tasks: list[Task]) -> int:
     """Bytes of the shards that these tasks are the first to read."""
-    named = [(task, load_plan(task.plan).shards[number]) for task in tasks if task.kind == "pass" for number in task.shards]
+    named = [
+        (task, load_plan(task.plan).shards[number]) for task in tasks if task.kind == "pass" for number in task.shards
+    ]
     return sum(shard.bytes for task, shard in named if not task.store.index(shard.key).exists())
 
 

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from curate.config import Config
 from curate.errors import DataError, nearest
-from curate.execute import export
 from curate.execute.batches import BatchFile
 from curate.execute.overlay import ROWS
 from curate.execute.tasks import load_plan
@@ -75,8 +74,6 @@ def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most:
 def _plan(store: Store, key: str | None = None) -> Plan:
     """The plan of the run that the manifest is of, or of the run with a key."""
     key = key or (store.manifest() or {}).get("key")
-    for path in store.files(".work", "plans", "*.pickle"):
-        plan = load_plan(str(path))
-        if export.export_key(plan) == key:
-            return plan
+    for path in store.files(".work", "plans", f"{key}-*.pickle"):
+        return load_plan(str(path))
     raise DataError(f"{store.root} has no work folder of this run any more (.work): run the recipe again")

@@ -89,13 +89,14 @@ def load_plan(path: str) -> Plan:
     return plan
 
 
-def save_plan(plan: Plan, store: Store) -> str:
-    """Put the plan where every worker finds it; operators of notebooks and `uses:` files travel by value."""
+def save_plan(plan: Plan, store: Store, key: str) -> str:
+    """Put the plan of a run with a key where every worker finds it; operators of notebooks and `uses:` files travel by
+    value."""
     from curate import by_value
 
     content = by_value.dumps(plan)
-    # Named by content: plans of one key may differ in what `output:` says, and workers keep what they have loaded.
-    name = f"{hashlib.sha256(content).hexdigest()[:20]}.pickle"
+    # Named by content too: workers keep what they have loaded.
+    name = f"{key}-{hashlib.sha256(content).hexdigest()[:20]}.pickle"
     with whole(store.work("plans", name)) as temporary:
         temporary.write_bytes(content)
     return f"{store.root}/.work/plans/{name}"

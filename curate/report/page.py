@@ -43,8 +43,12 @@ def environment() -> Any:
     """Jinja's, with what the templates call."""
     import jinja2
 
+    from curate.kernels.jit import cache_folder
+
+    folder = cache_folder()  # of what is compiled, templates as well as kernels
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
+        bytecode_cache=jinja2.FileSystemBytecodeCache(str(folder)) if folder else None,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 Span = tuple[int, int]
 Finder = Callable[[str, int], Iterator[Span]]
 
-LONGEST = 100_000  # characters that are looked at
+LONGEST = 20_000  # characters that are looked at
 WORD = re.compile(r"\S+")
 BULLETS = tuple("•‣▶◀◦■□▪▫–-*●○")
 TERMINAL = tuple(".!?\"'”’」』。！？…")
