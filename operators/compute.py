@@ -21,7 +21,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     min        the least score of the bucket; without it, all that is left
     utility    exponent of the loss, above 0: how fast fresh tokens of the bucket bring it down
-    half_life  repetitions after which a token is worth half of that
+    half_life  repetitions after which a token is worth half of that, when a run sees only this bucket
     """
 
     min: float | None = None
@@ -32,11 +32,13 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SelectForCompute(Selector, frozen=True):
     """Keep as many buckets of quality, from the best down, as make a training run of so many tokens most useful.
 
-    "Scaling Laws for Data Filtering" (Goyal et al. 2024, arXiv 2404.07177): a token seen for the k-th time is worth
-    b (1/2)^((k - 1) / half_life), with the utility b of its bucket. A pool of N tokens, of which bucket i has the share
-    w_i, lowers the logarithm of the loss over a run of T tokens by
+    "Scaling Laws for Data Filtering" (Goyal et al. 2024, arXiv 2404.07177): a token of a bucket that is seen for the
+    k-th time is worth b (1/2)^((k - 1) / h), with the utility b and the half-life h of its bucket. In a pool of several
+    buckets repetitions lie further apart and tire less: p buckets of one size have p times their half-lives, here
+    h_i / w_i with the share w_i that bucket i has of the pool's N tokens. The pool lowers the logarithm of the loss over
+    a run of T tokens by
 
-        U = sum over epochs k of  B_k ln(n_k / n_(k-1)),   B_k = sum over i of  w_i b_i (1/2)^((k - 1) / half_life_i)
+        U = sum over epochs k of  B_k ln(n_k / n_(k-1)),   B_k = sum over i of  w_i b_i (1/2)^((k - 1) w_i / h_i)
 
     where n_k = min(k N, T), and n_0 = 1. Every pool `the best 1, 2, ... buckets` is tried; the one with the largest U
     is kept, the smaller one of equals. So a short run keeps only the best, and a long one, which would see the best too
@@ -128,9 +130,10 @@ def utility(buckets: tuple[Bucket, ...], tokens: np.ndarray, seen: int) -> float
     if whole < 1:
         return 0.0
     epochs = min(seen / whole, MOST_EPOCHS)
-    worth = tokens / whole * np.array([bucket.utility for bucket in buckets])
-    half_life = np.array([bucket.half_life for bucket in buckets])
+    share = tokens / whole
+    worth = share * np.array([bucket.utility for bucket in buckets])
+    fading = share / np.array([bucket.half_life for bucket in buckets])
     epoch = np.arange(2, math.ceil(epochs) + 1)
-    faded = (worth * 0.5 ** ((epoch[:, None] - 1) / half_life)).sum(axis=1)
+    faded = (worth * 0.5 ** ((epoch[:, None] - 1) * fading)).sum(axis=1)
     gains = faded * np.log(np.minimum(epoch, epochs) / (epoch - 1))
     return float(worth.sum()) * math.log(max(min(whole, seen), 1)) + float(gains.sum())

@@ -312,7 +312,8 @@ def worth_by_the_formula(tokens: list[float], seen: float) -> float:
     while before < seen:
         now = min(epoch * whole, seen)
         faded = sum(
-            n / whole * b.utility * 0.5 ** ((epoch - 1) / b.half_life) for n, b in zip(tokens, BUCKETS, strict=False)
+            n / whole * b.utility * 0.5 ** ((epoch - 1) / (b.half_life * whole / n))
+            for n, b in zip(tokens, BUCKETS, strict=False)
         )
         total += faded * np.log(now / before)
         before, epoch = now, epoch + 1
@@ -334,6 +335,13 @@ def test_a_longer_run_keeps_more() -> None:
         kept_by_seen.append(chosen(operator, rows).facts["buckets_kept"])
     assert kept_by_seen == sorted(kept_by_seen)
     assert (kept_by_seen[0], kept_by_seen[-1]) == (1, 3)
+
+
+def test_equal_buckets_have_as_many_times_their_half_lives_as_there_are() -> None:
+    """Theorem 1 of the paper: a pool of p like buckets is one bucket of p times the half-life."""
+    like = (Bucket(min=1.0, utility=0.3, half_life=2), Bucket(min=0.5, utility=0.3, half_life=2))
+    one = (Bucket(utility=0.3, half_life=4),)
+    assert utility(like, np.array([50.0, 50.0]), 1_000) == pytest.approx(utility(one, np.array([100.0]), 1_000))
 
 
 def test_buckets_that_never_tire_need_no_others() -> None:
