@@ -35,8 +35,8 @@ class SelectForCompute(Selector, frozen=True):
     "Scaling Laws for Data Filtering" (Goyal et al. 2024, arXiv 2404.07177): a token of a bucket that is seen for the
     k-th time is worth b (1/2)^((k - 1) / h), with the utility b and the half-life h of its bucket. In a pool of several
     buckets repetitions lie further apart and tire less: p buckets of one size have p times their half-lives, here
-    h_i / w_i with the share w_i that bucket i has of the pool's N tokens. The pool lowers the logarithm of the loss over
-    a run of T tokens by
+    h_i / w_i with the share w_i that bucket i has of the pool's N tokens. Over a run of T tokens the pool lowers the
+    logarithm of the loss by
 
         U = sum over epochs k of  B_k ln(n_k / n_(k-1)),   B_k = sum over i of  w_i b_i (1/2)^((k - 1) w_i / h_i)
 

@@ -16,7 +16,7 @@ from curate.report import facts
 from curate.report.cases import Cases, cases, texts_of
 from curate.report.measure import Law, Measured, laws, measure
 from curate.report.related import Related, related
-from curate.report.sliders import sample, sliders
+from curate.report.sliders import parts, sample, sliders
 from curate.report.values import visible
 from curate.result import Result
 
@@ -43,7 +43,7 @@ class Look:
     @cached_property
     def what_if(self) -> WhatIf:
         edges = {law.reason: self.measured.distributions[law.column].edges for law in self.laws}
-        return counted(self.documents, self.policy, bounds=edges, groups=("all",))
+        return counted(self.documents, self.policy, bounds=edges)
 
     @cached_property
     def cases(self) -> Cases:
@@ -68,15 +68,17 @@ class Look:
         }
 
     def rules(self) -> dict[str, Any]:
+        of = parts(self.what_if)
         data = {
             "funnel": _funnels(self.manifest["funnel"])[:1],
             "kept": [self.manifest["kept"], self.steps[-1]["words"]],
-            "sliders": sliders(self.what_if, self.laws, self.measured),
+            "sliders": sliders(self.what_if, self.laws, self.measured, of),
             "sample": sample(self.policy, self.laws, self.measured) if self.laws else None,
             "paths": _paths(self.recipe, self.laws),
         }
         found = [_rule(law, self.what_if, self.measured) for law in self.laws]
-        return {"rules": found, "overlap": _overlap(self.what_if), "data": data}
+        labels = [part.label for part in of]
+        return {"rules": found, "parts": labels, "overlap": _overlap(self.what_if), "data": data}
 
     def signals(self) -> dict[str, Any]:
         names, values = self.related.names, self.related.values.tolist()

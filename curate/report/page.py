@@ -14,7 +14,7 @@ from curate.recipe import Recipe
 from curate.report import facts
 from curate.report.look import Look
 from curate.report.pictures import brief, corrgram, histogram, place, ticks
-from curate.report.values import megabytes, number, seconds, shade, share, visible
+from curate.report.values import broken, megabytes, number, seconds, shade, share, visible
 
 HERE = Path(__file__).parent / "page"
 
@@ -54,7 +54,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    made.filters["number"] = number
+    made.filters |= {"number": number, "broken": broken}
     made.globals |= {"number": number, "megabytes": megabytes, "share": share, "shade": shade, "seconds": seconds}
     made.globals |= {"histogram": histogram, "place": place, "ticks": ticks, "corrgram": corrgram, "brief": brief}
     style, script = ((HERE / name).read_text(encoding="utf-8").strip() for name in ("style.css", "script.js"))

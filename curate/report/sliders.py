@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,24 +17,51 @@ from curate.report.measure import Law, Measured, as_float
 ALWAYS = 255  # for a least bound: passes wherever it stands
 CELLS = 400_000  # of the sample: documents times bounds
 MOST = 6_000  # documents of the sample
+PARTS = 12  # sources, and languages, that have counts of their own
+COUNTS = ("documents", "alone_documents", "words", "bytes")  # with the other rules as they are, and without them
 
 
-def sliders(found: WhatIf, rules: list[Law], measured: Measured) -> list[dict[str, Any]]:
-    """Of each rule the stops of its sliders, and what is kept at each."""
+class Part(NamedTuple):
+    """The documents of one source or of one language."""
+
+    by: str
+    value: str | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.by} {self.value or '–'}"
+
+
+def parts(found: WhatIf) -> list[Part]:
+    """The largest sources and languages, as far as there are several."""
     made = []
+    for by in ("source", "language"):
+        sizes = found.groups.group_by(by).agg(pl.col("documents").sum())
+        values = sizes.sort("documents", by, descending=[True, False])[by].to_list()
+        made += [Part(by, value) for value in values[:PARTS]] if len(values) > 1 else []
+    return made
+
+
+def sliders(found: WhatIf, rules: list[Law], measured: Measured, of: list[Part]) -> list[dict[str, Any]]:
+    """Of each rule the stops of its sliders, and what is kept at each: of all documents, and of each part."""
+    made = []
+    curves = found.curves.partition_by("rule", "side", "by", "value", as_dict=True)
     for law in rules:
         stops = measured.distributions[law.column].edges
-        sides = {side: _side(found, law, side, stops, bound) for side, bound in law.bounds.items()}
+        sides = {}
+        for side, bound in law.bounds.items():
+            every = _counts(curves[law.reason, side, "all", None], stops, COUNTS)
+            some = [_counts(curves[law.reason, side, *part], stops, COUNTS[:2]) for part in of]
+            sides[side] = {"now": stops.index(bound), "counts": every, "parts": some}
         made.append({"rule": law.reason, "column": law.column, "stops": stops, "sides": sides})
     return made
 
 
-def _side(found: WhatIf, law: Law, side: str, stops: list[float], bound: float) -> dict[str, Any]:
-    """Counts with the other rules as they are, and without them; ascending bounds."""
-    curve = found.curve(law.reason, side).sort("bound")
+def _counts(curve: pl.DataFrame, stops: list[float], names: tuple[str, ...]) -> list[list[int]]:
+    """Counts by ascending bounds."""
+    curve = curve.sort("bound")
     assert curve["bound"].to_list() == stops
-    counts = ("documents", "words", "bytes", "alone_documents")
-    return {"now": stops.index(bound), "counts": [curve[name].to_list() for name in counts]}
+    return [curve[name].to_list() for name in names]
 
 
 def sample(policy: Policy, rules: list[Law], measured: Measured) -> dict[str, Any]:

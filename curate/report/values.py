@@ -28,6 +28,17 @@ def number(value: Any) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
+def broken(name: str) -> Any:
+    """The name of a step, a rule or a column as HTML that may be broken after a dot or a low line.
+
+    >>> str(broken("gopher.top_2gram<"))
+    'gopher.<wbr>top_<wbr>2gram&lt;'
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(visible(name)))))
+
+
 def share(part: float, whole: float) -> str:
     """A share in per cent; rounding never turns something into nothing, nor nearly all into all.
 

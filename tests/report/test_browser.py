@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import curate
@@ -158,6 +159,26 @@ def test_a_slider_says_what_what_if_says(result: Result, browser: Any) -> None:
                     visit.move(number, side, stop)
                     assert visit.outcome() == kept[each["stops"][stop]], (each["rule"], side, stop)
                 visit.move(number, side, about["now"])
+
+
+def test_a_slider_says_it_of_one_source_and_of_one_language(result: Result, browser: Any) -> None:
+    with Visit(browser, result.path / "report.html", WIDE) as visit:
+        data = json.loads(visit.page.inner_text("#data"))
+        stops = data["sliders"][0]["stops"]
+        curves = curate.what_if(result, rule="words", bounds={"words": stops}).curves
+        labels = visit.page.eval_on_selector_all("#part option", "all => all.map((it) => it.textContent)")
+        assert labels[0] == "all documents" and len(labels) > 8
+        told = {
+            (row["by"], row["value"], row["bound"]): (row["documents"], row["alone_documents"])
+            for row in curves.filter(pl.col("side") == "min").to_dicts()
+        }
+        for by, value in [("source", "web"), ("language", "")]:
+            visit.page.select_option("#part", str(labels.index(f"{by} {value or chr(0x2013)}")))
+            for stop in (0, len(stops) // 2, len(stops) - 1):
+                visit.move(0, "min", stop)
+                said = visit.page.inner_text("output[for=r0min]")
+                kept, alone = told[by, value, stops[stop]]
+                assert re.match(rf"{kept:,} kept.* {alone:,} alone$", said), (by, stop, said)
 
 
 def test_several_sliders_say_what_a_decision_with_them_keeps(result: Result, browser: Any) -> None:

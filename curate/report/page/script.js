@@ -65,21 +65,24 @@ function bounds() {
   const outcome = (moved) => {
     if (!moved.length) return { documents: data.kept[0], words: data.kept[1], error: 0 };
     if (moved.length > 1) return together();
-    const [documents, held] = about(moved[0]).counts.map((row) => row[Number(moved[0].input.value)]);
+    const [documents, , held] = about(moved[0]).counts.map((row) => row[Number(moved[0].input.value)]);
     return { documents, words: held, error: 0 };
   };
 
+  const part = document.getElementById("part");
   const draw = () => {
+    const of = part ? Number(part.value) : 0;
     const moved = sides.filter((it) => Number(it.input.value) !== about(it).now);
     sides.forEach((it) => {
-      const stop = Number(it.input.value), stops = data.sliders[it.rule].stops, counts = about(it).counts;
+      const stop = Number(it.input.value), stops = data.sliders[it.rule].stops;
+      const counts = of ? about(it).parts[of - 1] : about(it).counts;
       const at = (100 * stop) / (stops.length - 1), card = it.input.closest("figure");
       all(`.refused.${it.side}, .bound.${it.side}`, card).forEach((mark) => mark.style.setProperty("--at", at));
       it.input.closest(".slide").classList.toggle("moved", moved.includes(it));
       it.input.closest(".slide").querySelector(".value").textContent = short(stops[stop]);
       const change = counts[0][stop] - counts[0][about(it).now];
       const text = `${count(counts[0][stop])} kept${change ? ` (${signed(change)})` : ""}`;
-      it.input.closest(".slide").querySelector("output").textContent = `${text} \u00b7 ${count(counts[3][stop])} alone`;
+      it.input.closest(".slide").querySelector("output").textContent = `${text} \u00b7 ${count(counts[1][stop])} alone`;
       it.input.setAttribute("aria-valuetext", `${short(stops[stop])}: ${text}`);
     });
     const now = outcome(moved), box = document.querySelector(".outcome");
@@ -93,12 +96,13 @@ function bounds() {
     box.querySelector("code").textContent = `curate run recipe.yaml --output NEW ${flags.join(" ")}`;
   };
   inputs.forEach((input) => input.addEventListener("input", draw));
+  if (part) part.addEventListener("change", draw);
   document.querySelector(".outcome button").addEventListener("click", () => {
     sides.forEach((it) => { it.input.value = about(it).now; });
     draw();
     inputs[0].focus();
   });
-  all(".slide, .outcome").forEach((part) => { part.hidden = false; });
+  all(".slide, .outcome, .part").forEach((it) => { it.hidden = false; });
   draw();
 }
 
