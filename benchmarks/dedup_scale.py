@@ -29,6 +29,7 @@ from curate.config import Config
 from curate.engine import make_executor, plan_recipe
 from curate.execute import corpus
 from curate.execute.batches import BatchWriter
+from curate.execute.dedup import KIND
 from curate.execute.members import DOCUMENTS, KEYS
 from curate.execute.overlay import ERROR, ROWS
 from curate.execute.tasks import Task, save_plan
@@ -140,15 +141,32 @@ def group(folder: Path, documents: int, config: Config, one_page: bool) -> dict[
     task = Task("pass", save_plan(plan, store, plan.key), store, config, 0)
     cpu, began = _cpu(), time.perf_counter()
     executor: Any = make_executor(config)
+    stages: dict[str, float] = {}
     with Peak() as peak:
-        facts = corpus.decide(plan, store, plan.passes[0], task, executor.map)
+        facts = corpus.decide(plan, store, plan.passes[0], task, clocked(executor, stages))
         executor.close()
     seconds, cpu = time.perf_counter() - began, _cpu() - cpu
+    if config.workers == 1:
+        print("CPU seconds:", ", ".join(f"{name} {spent:.2f}" for name, spent in stages.items()))
     shutil.rmtree(folder)
     row = {"documents": documents, "memory": config.memory, "workers": config.workers, "one_page": one_page}
     row |= {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_together": peak.together // 1_000_000}
     row |= {"peak_one": peak.one // 1_000_000}
     return row | {name: facts[name] for name in ("candidates", "pairs", "clusters", "copies")}
+
+
+def clocked(executor: Any, stages: dict[str, float]) -> Any:
+    """The executor's map, which adds up the CPU time of this process by stage (with one worker: all of it)."""
+
+    def run(tasks: Any) -> Iterator[Any]:
+        began = time.process_time()
+        for task, facts in executor.map(tasks):
+            stage = task.kind.removeprefix(KIND)
+            stages[stage] = stages.get(stage, 0.0) + time.process_time() - began
+            yield task, facts
+            began = time.process_time()
+
+    return run
 
 
 # ---------------------------------------------------------------- what was recorded

@@ -15,6 +15,8 @@ from curate.errors import OperatorError
 from curate.execute.tasks import WORKER, Task, load_plan, run_task
 
 AHEAD = 2  # tasks in flight per worker process
+# Memory is bounded by `batch_size` and `memory`; loky would replace a worker for having 300 MB more than at first.
+LEAK = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 ATTEMPTS = 3  # times a task may take its worker down before the run stops
 WORTH = 1.0  # seconds of work that are worth starting processes for, which takes about as long
 MUCH = 64_000_000  # bytes of shards that nobody has read yet: so much is worth it for certain
@@ -115,7 +117,7 @@ class Local:
             for tracker in (resource_tracker, lokys):  # that which starts a worker would let Ctrl-C through again
                 tracker.ensure_running()
             self._pool = ProcessPoolExecutor(
-                self.workers, env=ONE_THREAD | {WORKER: "1"}, initializer=prepare, initargs=(os.getpid(),)
+                self.workers, env=ONE_THREAD | LEAK | {WORKER: "1"}, initializer=prepare, initargs=(os.getpid(),)
             )
         return self._pool
 
