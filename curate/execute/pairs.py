@@ -14,7 +14,8 @@ from curate.execute.batches import BatchFile, BatchWriter, write_table
 from curate.execute.grouping import LAST, Grouping, column, position
 from curate.execute.tasks import Task
 
-KEY_BYTES = 64  # that looking for candidates takes for a key
+KEY_BYTES = 24  # that looking for candidates takes for a key
+PIECE = 1 << 20  # keys that are looked through at a time
 EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
 RUN = pa.schema([("pair", pa.uint64())])
 DIGITS = 64  # samples that a slice is cut by
@@ -31,20 +32,48 @@ def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[st
     from curate.kernels.components import candidate_pairs, crowd_pairs
 
     heavy = _heavy(grouping, part, parts)
-    keys, items = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
+    sorted_keys: list[tuple[np.ndarray, np.ndarray]] = []
     for key, item in _range(grouping, part, parts):
         light = ~np.isin(key, heavy) if len(heavy) else slice(None)
-        keys.append(key[light].copy())
-        items.append(item[light])
+        sorted_keys.append((key[light].copy(), item[light]))
     most = grouping.room_for(32)
+    runs = (run for some in _pieces(sorted_keys) for run in candidate_pairs(*some, grouping.look, most))
+    crowds = (run for key in heavy for run in crowd_pairs(int(key), _sharing(grouping, key), grouping.look, most))
     count = 0
     with BatchWriter(grouping.file("pairs", part), RUN) as writer:
-        runs = candidate_pairs(_joined(keys), _joined(items), grouping.look, most)
-        crowds = (run for key in heavy for run in crowd_pairs(int(key), _sharing(grouping, key), grouping.look, most))
-        for run in chain(runs, crowds):
+        for run in _merged(chain(runs, crowds), most):
             writer.write(pa.table({"pair": run}))
             count += len(run)
     return {"found": count}
+
+
+def _pieces(parts: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Keys and items, each part sorted by key, as ranges of the keys of all parts that fit into a processor's cache."""
+    parts = [part for part in parts if len(part[0])]
+    if not parts:
+        return
+    least, most = min(int(keys[0]) for keys, _ in parts), max(int(keys[-1]) for keys, _ in parts)
+    pieces = -(-sum(len(keys) for keys, _ in parts) // PIECE)
+    bounds = np.array([least + (most - least) * at // pieces for at in range(1, pieces)], np.uint64)
+    cuts = [[0, *np.searchsorted(keys, bounds).tolist(), len(keys)] for keys, _ in parts]
+    for at in range(pieces):
+        slices = [slice(cut[at], cut[at + 1]) for cut in cuts]
+        yield tuple(
+            np.concatenate([part[column][cut] for part, cut in zip(parts, slices, strict=True)]) for column in (0, 1)
+        )  # type: ignore[misc]
+
+
+def _merged(runs: Iterator[np.ndarray], most: int) -> Iterator[np.ndarray]:
+    """Runs of sorted pairs, each once, as larger ones of about `most`."""
+    from curate.kernels.components import once
+
+    held: list[np.ndarray] = []
+    for run in runs:
+        held.append(run)
+        if sum(map(len, held)) >= most:
+            yield once(_joined(held))
+    if held:
+        yield once(_joined(held))
 
 
 def _range(grouping: Grouping, part: int, parts: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

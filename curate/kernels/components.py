@@ -151,8 +151,7 @@ def candidate_pairs(
         raise ValueError(f"each item needs its key, but there are {len(items)} items and {len(keys)} keys")
     keys = read_only(np.ascontiguousarray(keys, np.uint64))
     is_shared = may_repeat(keys)  # few are, and what follows sorts with indices, which is slow
-    names, buckets = np.unique(keys[is_shared], return_inverse=True)
-    members = once(buckets.astype(np.uint64) << u64(32) | items[is_shared].astype(np.uint64))
+    names, members = _buckets(keys[is_shared], items[is_shared])
     sizes = np.bincount((members >> u64(32)).astype(np.int64), minlength=len(names))
     is_crowded = np.repeat(sizes > crowd, sizes)
     yield from _runs(members[~is_crowded], crowd, near, most)
@@ -160,6 +159,16 @@ def candidate_pairs(
         leaders, copies = _by_sketch(members[is_crowded], names, look)
         yield from (once(copies[at : at + most]) for at in range(0, len(copies), most))
         yield from _runs(leaders, family, near, most)
+
+
+def _buckets(keys: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The keys in order, each once; and bucket << 32 | item for each item, in order, each once."""
+    order = np.argsort(keys)
+    keys = keys[order]
+    is_new = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+    buckets = np.cumsum(is_new).astype(np.uint64) - u64(1)
+    return keys[is_new], once(buckets << u64(32) | items[order].astype(np.uint64))
 
 
 def crowd_pairs(
@@ -215,12 +224,19 @@ def _runs(members: np.ndarray, family: int, near: int, most: int) -> Iterator[np
 
 
 def may_repeat(keys: np.ndarray) -> np.ndarray:
-    """Which keys may occur more than once: true for all that do, and for 0."""
-    ordered = np.sort(keys)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    table = np.zeros(1 << max(4, (2 * len(repeated)).bit_length()), np.uint64)
+    """Which keys may occur more than once: true for all that do, and for about 6 % of the others where keys are hashes.
+
+    A filter with some sixteen places for a key, in the order of the keys: where these come in sorted batches, it is
+    gone through from one end to the other.
+    """
     found = np.empty(len(keys), np.bool_)
-    find_keys(keys, repeated, table, found)
+    if len(keys):
+        least, most = keys.min(), keys.max()
+        places = max(10, (8 * len(keys)).bit_length())
+        shift = u64(max(0, int(most - least).bit_length() - places))
+        seen = np.zeros(1 << places - 5, np.uint64)
+        note_keys(keys, least, shift, seen)
+        find_keys(keys, least, shift, read_only(seen), found)
     return found
 
 
@@ -228,24 +244,21 @@ def _items(items: np.ndarray) -> np.ndarray:
     return read_only(np.ascontiguousarray(items, np.uint32))
 
 
-@inner
-def slot_of(table: Any, key: Any) -> Any:
-    """Where in an open-addressing table a key is, or the empty slot (0) where it would be."""
-    mask = u64(len(table) - 1)
-    mixed = key * u64(0x9E3779B97F4A7C15)
-    i = (mixed ^ mixed >> u64(32)) & mask
-    while table[i] != key and table[i] != 0:
-        i = (i + ONE) & mask
-    return i
+@kernel(allocates=False)
+def note_keys(keys: Any, least: Any, shift: Any, seen: Any) -> None:
+    """Note each key in two bits: once as 1, more often as 3."""
+    for k in range(len(keys)):
+        place = keys[k] - least >> shift
+        word, at = place >> u64(5), (place & u64(31)) << ONE
+        seen[word] |= (seen[word] >> at & ONE) + ONE << at
 
 
 @kernel(allocates=False)
-def find_keys(keys: Any, wanted: Any, table: Any, found: Any) -> None:
-    """Fill whether each key is among the wanted ones; `table` is empty and has room for twice as many."""
-    for k in range(len(wanted)):
-        table[slot_of(table, wanted[k])] = wanted[k]
+def find_keys(keys: Any, least: Any, shift: Any, seen: Any, found: Any) -> None:
+    """Fill whether each key was noted more than once."""
     for k in range(len(keys)):
-        found[k] = table[slot_of(table, keys[k])] == keys[k]
+        place = keys[k] - least >> shift
+        found[k] = seen[place >> u64(5)] >> ((place & u64(31)) << ONE) & u64(2) != 0
 
 
 @inner
