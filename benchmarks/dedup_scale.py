@@ -155,6 +155,34 @@ def group(folder: Path, documents: int, config: Config, one_page: bool) -> dict[
     return row | {name: facts[name] for name in ("candidates", "pairs", "clusters", "copies")}
 
 
+def in_memory(documents: int) -> str:
+    """CPU time of one core from band keys in memory (9 a document; a fifth of them are near-copies) to clusters."""
+    from curate.execute.pairs import candidates
+    from curate.kernels.components import components, unpack
+
+    number = np.arange(documents, dtype=np.uint64)
+    is_copy = number % np.uint64(5) == 0
+    original = np.where(is_copy, number // np.uint64(2) | np.uint64(1), number)
+    parts = []
+    for start in range(0, documents, BATCH):
+        rows = slice(start, start + BATCH)
+        band = np.arange(9, dtype=np.uint64)
+        is_shared = ~is_copy[rows, None] | (mix(number[rows, None] * np.uint64(9) + band, 3) % np.uint64(2) == 0)
+        of = np.where(is_shared, original[rows, None], number[rows, None] + np.uint64(documents))
+        keys = mix(of * np.uint64(9) + band, 4).ravel()
+        order = np.argsort(keys)
+        parts.append((keys[order], np.repeat(number[rows], 9)[order].astype(np.uint32)))
+    began = time.process_time()
+    pairs = np.concatenate([*candidates(parts, lambda items: (items, items), documents)])
+    paired = time.process_time() - began
+    clusters = components(documents, *unpack(pairs))
+    spent = time.process_time() - began
+    joined = int((clusters != np.arange(documents)).sum())
+    return (
+        f"{documents:,} documents x 9 bands in memory: {spent:.2f} s CPU, of it pairs {paired:.2f} s; {joined:,} joined"
+    )
+
+
 def clocked(executor: Any, stages: dict[str, float]) -> Any:
     """The executor's map, which adds up the CPU time of this process by stage (with one worker: all of it)."""
 
@@ -247,8 +275,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--one-page", action="store_true", help="all documents are copies of one page")
     parser.add_argument("--folder", default="out/dedup-scale", help="needs 0.8 GB a million documents")
+    parser.add_argument("--in-memory", type=int, metavar="N", help="only time N documents' keys in memory")
     parser.add_argument("--plot", action="store_true", help="only make the table and the plot anew")
     given = parser.parse_args()
+    if given.in_memory:
+        print(in_memory(given.in_memory))
+        return
     for documents in () if given.plot else given.documents or [1_000_000]:
         config = Config(memory=given.memory, workers=given.workers)
         record(group(Path(given.folder), documents, config, given.one_page))

@@ -52,7 +52,7 @@ execute:   execute.*                            | execute plan operator evaluate
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \
                                                   msgspec numpy polars pyarrow | execute operator overlap kernels \
-                                                  jinja2
+                                                  jinja2 markupsafe
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute report polars pandas datasets rich ray
 verify:    verify                               | execute store result errors pyarrow |

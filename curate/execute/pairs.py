@@ -18,6 +18,7 @@ KEY_BYTES = 24  # that looking for candidates takes for a key
 PIECE = 1 << 20  # keys that are looked through at a time
 EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
 RUN = pa.schema([("pair", pa.uint64())])
+Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # items -> digests of their sketches, and tags
 DIGITS = 64  # samples that a slice is cut by
 
 
@@ -29,15 +30,15 @@ def partitions(grouping: Grouping) -> int:
 
 def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[str, Any]:
     """Candidate pairs among the keys of one range, of all shards."""
-    from curate.kernels.components import candidate_pairs, crowd_pairs
+    from curate.kernels.components import crowd_pairs
 
-    heavy = _heavy(grouping, part, parts)
-    sorted_keys: list[tuple[np.ndarray, np.ndarray]] = []
-    for key, item in _range(grouping, part, parts):
-        light = ~np.isin(key, heavy) if len(heavy) else slice(None)
-        sorted_keys.append((key[light].copy(), item[light]))
+    heavy = np.zeros(0, np.uint64)
+    held = _held(grouping, part, parts, heavy, int(1.1 * grouping.room_for(KEY_BYTES)))
+    if held is None:
+        heavy = _heavy(grouping, part, parts)
+        held = _held(grouping, part, parts, heavy)
     most = grouping.room_for(32)
-    runs = (run for some in _pieces(sorted_keys) for run in candidate_pairs(*some, grouping.look, most))
+    runs = candidates(held or [], grouping.look, most)
     crowds = (run for key in heavy for run in crowd_pairs(int(key), _sharing(grouping, key), grouping.look, most))
     count = 0
     with BatchWriter(grouping.file("pairs", part), RUN) as writer:
@@ -45,6 +46,27 @@ def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[st
             writer.write(pa.table({"pair": run}))
             count += len(run)
     return {"found": count}
+
+
+def _held(
+    grouping: Grouping, part: int, parts: int, heavy: np.ndarray, most: int | None = None
+) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """The keys of one range but the heavy ones, with their items, batch by batch; None if they are too many."""
+    held, count = [], 0
+    for key, item in _range(grouping, part, parts):
+        light = ~np.isin(key, heavy) if len(heavy) else slice(None)
+        count += len(key)
+        if most is not None and count > most:
+            return None
+        held.append((key[light].copy(), item[light]))
+    return held
+
+
+def candidates(parts: list[tuple[np.ndarray, np.ndarray]], look: Look, most: int) -> Iterator[np.ndarray]:
+    """Runs of candidate pairs among keys and their items, part by part sorted by key."""
+    from curate.kernels.components import candidate_pairs
+
+    return (run for keys, items in _pieces(parts) for run in candidate_pairs(keys, items, look, most))
 
 
 def _pieces(parts: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -57,10 +79,11 @@ def _pieces(parts: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.nda
     bounds = np.array([least + (most - least) * at // pieces for at in range(1, pieces)], np.uint64)
     cuts = [[0, *np.searchsorted(keys, bounds).tolist(), len(keys)] for keys, _ in parts]
     for at in range(pieces):
-        slices = [slice(cut[at], cut[at + 1]) for cut in cuts]
-        yield tuple(
-            np.concatenate([part[column][cut] for part, cut in zip(parts, slices, strict=True)]) for column in (0, 1)
-        )  # type: ignore[misc]
+        slices = [(part, slice(cut[at], cut[at + 1])) for part, cut in zip(parts, cuts, strict=True)]
+        yield (
+            np.concatenate([keys[cut] for (keys, _), cut in slices]),
+            np.concatenate([it[cut] for (_, it), cut in slices]),
+        )
 
 
 def _merged(runs: Iterator[np.ndarray], most: int) -> Iterator[np.ndarray]:
@@ -83,7 +106,7 @@ def _range(grouping: Grouping, part: int, parts: int) -> Iterator[tuple[np.ndarr
         for members in BatchFile(shard.members):
             found = members["key"].to_numpy()
             cut = slice(position(found, low), position(found, high))
-            yield found[cut], (members["row"].to_numpy()[cut] + grouping.starts[number]).astype(np.uint32)
+            yield found[cut], members["row"].to_numpy()[cut] + np.uint32(grouping.starts[number])
 
 
 def _heavy(grouping: Grouping, part: int, parts: int) -> np.ndarray:
@@ -94,8 +117,6 @@ def _heavy(grouping: Grouping, part: int, parts: int) -> np.ndarray:
     from curate.kernels.components import CROWD
 
     room = grouping.room_for(KEY_BYTES)
-    if sum(len(key) for key, _ in _range(grouping, part, parts)) <= 1.1 * room:
-        return np.zeros(0, np.uint64)
     named, counted = np.zeros(0, np.uint64), np.zeros(0, np.int64)
     for key, _ in _range(grouping, part, parts):
         names, counts = np.unique(key, return_counts=True)
