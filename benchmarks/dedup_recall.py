@@ -4,8 +4,8 @@
 
 For each Jaccard similarity, pairs of documents are made that have exactly so many shingles in common, and none with any
 other. `found` is the share of them that meet in a band, `expected` what 1 - (1 - J^rows)^bands says; `counted` is the
-share that passes verification as well, which is to be 0 below the threshold. A seed makes the pairs: the figures are the
-same on every machine.
+share that passes verification as well, which is to be 0 below the threshold. A seed makes the pairs, so that the
+figures are the same on every machine.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from curate.store import Store, whole
 ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
 LAST = 2**64  # past the last key
 LEAST = 10_000  # items a task takes on, however little memory there is
+BASE = 160_000_000  # bytes of a process that has loaded what it needs
 
 
 class Grouping:
@@ -54,7 +55,7 @@ class Grouping:
     @property
     def room(self) -> int:
         """Bytes that the arrays of a task may take; the rest is for code and for what is on its way to disk."""
-        return self.memory // 2
+        return max(self.memory // 4, (self.memory - BASE) // 2)
 
     def room_for(self, width: int) -> int:
         """How many items of so many bytes a task may hold."""
