@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from curate.errors import OperatorError
 
+PATIENCE = 60.0  # seconds to wait for others that write to the ledger
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between attempts
 LARGEST = 1 << 22  # bytes of an answer
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # the service may do better later
@@ -171,11 +172,7 @@ class Chat:
     @property
     def _ledger(self) -> sqlite3.Connection:
         if not hasattr(self._local, "ledger"):
-            self.service.ledger.parent.mkdir(parents=True, exist_ok=True)
-            ledger = sqlite3.connect(self.service.ledger, timeout=60, isolation_level=None)
-            ledger.execute("PRAGMA journal_mode = WAL")
-            ledger.executescript(TABLES)
-            self._local.ledger = ledger
+            self._local.ledger = _opened(self.service.ledger)
         made: sqlite3.Connection = self._local.ledger
         return made
 
@@ -221,3 +218,19 @@ def _seconds(header: str | None) -> float | None:
         return max(0.0, float(header or ""))
     except ValueError:
         return None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The ledger in a file, made if it is not there. SQLite does not wait while others turn the journal on: this does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ledger = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            ledger.execute("PRAGMA journal_mode = WAL")
+            ledger.executescript(TABLES)
+            return ledger
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
     yield made
     made.shutdown()
+
+
+def test_many_open_a_new_ledger_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            together = threading.Barrier(8)
+
+            def opened(_: int, path: Path = tmp_path / f"{number}.sqlite", together: Any = together) -> int:
+                together.wait()
+                ledger = chat._opened(path)
+                return int(ledger.execute("SELECT count(*) FROM services").fetchone()[0])
+
+            assert [*threads.map(opened, range(8))] == [0] * 8
 
 
 def judge(server: Server, folder: Path, **parameters: Any) -> LlmScore:
