@@ -221,7 +221,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """The ledger in a file, made if it is not there. SQLite does not wait while others turn the journal on: this does."""
+    """The ledger in a file, made if it is not there. SQLite does not wait while others turn its journal on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ledger = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     until = time.monotonic() + PATIENCE
