@@ -62,7 +62,7 @@ class Local:
         away: dict[Future[Any], Task] = {}
         began = since = time.monotonic()
         times: list[float] = []  # what tasks took here; the first may be loading libraries
-        is_much = unread(waiting) > MUCH
+        is_much = self._pool is None and unread(waiting) > MUCH
         while waiting or here or away:
             if PATIENCE and waiting and not here and not self._is_up:
                 since = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,13 @@ from curate.execute.batches import BatchFile, BatchWriter, write_table
 from curate.execute.grouping import LAST, Grouping, column, position
 from curate.execute.tasks import Task
 
+if TYPE_CHECKING:
+    from curate.kernels.components import Look
+
 KEY_BYTES = 24  # that looking for candidates takes for a key
 PIECE = 1 << 20  # keys that are looked through at a time
 EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
 RUN = pa.schema([("pair", pa.uint64())])
-Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # items -> digests of their sketches, and tags
 DIGITS = 64  # samples that a slice is cut by
 
 
