@@ -208,20 +208,25 @@ class _Tally:
 
     def frame(self) -> pl.DataFrame:
         """Kept at each bound: all that pass at least that many."""
-        curve, parts = self.curve, [self.empty()]
-        bounds = curve.bounds if curve.side == "min" else curve.bounds[::-1]
-        for (by, value), counts in sorted(
-            self.counts.items(), key=lambda item: (GROUPS.index(item[0][0]), str(item[0]))
-        ):
-            kept = counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]  # from the loosest bound on
-            kinds = {"": kept[:, 1], "alone_": kept.sum(axis=1)}
-            columns: dict[str, Any] = {"bound": bounds, "now": bounds == getattr(curve.law, curve.side)}
-            for prefix, units in kinds.items():
-                columns |= {f"{prefix}{unit}": units[at] for at, unit in enumerate(UNITS)}
-            labels = {"rule": curve.rule, "column": curve.column, "side": curve.side, "by": by, "value": value}
-            fixed = [pl.lit(label, pl.String).alias(name) for name, label in labels.items()]
-            parts.append(pl.DataFrame(columns, schema_overrides={"now": pl.Boolean}).select(*fixed, pl.all()))
-        return pl.concat([part.select(parts[0].columns).cast(parts[0].schema) for part in parts])
+        curve, groups = self.curve, sorted(self.counts, key=lambda group: (GROUPS.index(group[0]), str(group)))
+        if not groups:
+            return self.empty()
+        counts = np.stack([self.counts[group] for group in groups], axis=1)
+        kept = counts[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:]  # from the loosest bound on
+        bounds = np.tile(curve.bounds if curve.side == "min" else curve.bounds[::-1], len(groups))
+        columns: dict[str, Any] = {"bound": bounds, "now": bounds == getattr(curve.law, curve.side)}
+        for prefix, units in {"": kept[:, :, 1], "alone_": kept.sum(axis=2)}.items():
+            columns |= {f"{prefix}{unit}": units[at].ravel() for at, unit in enumerate(UNITS)}
+        each = np.repeat(np.arange(len(groups)), len(curve.bounds))
+        columns |= {
+            name: pl.Series(name, labels, pl.String).gather(each)
+            for name, labels in zip(("by", "value"), zip(*groups, strict=True), strict=True)
+        }
+        labels = {"rule": curve.rule, "column": curve.column, "side": curve.side}
+        fixed = [pl.lit(label, pl.String).alias(name) for name, label in labels.items()]
+        return pl.DataFrame(columns, schema_overrides={"now": pl.Boolean}).select(
+            *fixed, "by", "value", pl.exclude("by", "value")
+        )
 
     @staticmethod
     def empty() -> pl.DataFrame:

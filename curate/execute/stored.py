@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from itertools import groupby
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,7 +16,8 @@ from curate.errors import DataError, nearest
 from curate.execute.batches import BatchFile
 from curate.execute.overlay import ROWS
 from curate.execute.tasks import load_plan
-from curate.execute.walk import Walk
+from curate.execute.walk import Walk, bad_positions
+from curate.io.source import MB, Shard, read
 from curate.operator import Deduplicator, Selector
 from curate.plan import Plan, PlannedStep
 from curate.store import Store
@@ -62,13 +65,33 @@ def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most:
     found: dict[int, str] = {}
     near = sorted(row for row in wanted if row >= 0 and row & 0xFFFFFFFF < most)
     for number, rows in groupby(near, key=lambda row: row >> 32):
-        walk = Walk(plan, store, Config(batch_size="1MB"), number, 0)
-        with suppress(DataError, OSError, StopIteration), closing(walk._source):
-            for row in rows:
-                batch = walk.source(row & 0xFFFFFFFF, 1)
+        with suppress(DataError, OSError, StopIteration):
+            for row, batch in _as_read(plan, store, number, [*rows]):
                 if batch["id"][0].as_py() == wanted[row] and batch["text"][0].is_valid:
                     found[row] = batch["text"][0].as_py()
     return found
+
+
+def _as_read(plan: Plan, store: Store, number: int, rows: list[int]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Rows of a shard by their addresses, each as a batch."""
+    shard = plan.shards[number]
+    if shard.format == "files":
+        yield from _files(plan, shard, bad_positions(store, shard.key), rows)
+        return
+    walk = Walk(plan, store, Config(batch_size="1MB"), number, 0)
+    with closing(walk._source):
+        yield from ((row, walk.source(row & 0xFFFFFFFF, 1)) for row in rows)
+
+
+def _files(plan: Plan, shard: Shard, bad: np.ndarray, rows: list[int]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The same where each row is a file: no other file is opened."""
+    source, schema = plan.recipe.sources[shard.source], plan.source_schemas[shard.source]
+    at = np.delete(np.arange(len(shard.paths)), bad)[np.array(rows) & 0xFFFFFFFF]
+    wanted = {name: tuple(np.array(getattr(shard, name))[at].tolist()) for name in ("paths", "stamps")}
+    batches = read(
+        msgspec.structs.replace(shard, **wanted), source, schema, MB, lambda record: None, skip=np.zeros(0, np.int64)
+    )
+    yield from zip(rows, (batch.slice(row, 1) for batch in batches for row in range(len(batch))), strict=True)
 
 
 def _plan(store: Store, key: str | None = None) -> Plan:

@@ -153,7 +153,7 @@ def _documents(files: list[Found]) -> list[Part]:
     folders: dict[str, list[Found]] = {}
     for file in files:
         folders.setdefault(_top(file), []).append(file)
-    pools = 16 if len(folders) <= 512 else 256
+    pools = 4 if len(folders) <= 512 else 256
     groups: dict[str, list[Found]] = {}
     for name, members in folders.items():
         is_small = name and len(folders) > pools and sum(file.bytes for file in members) < SMALL_FOLDER

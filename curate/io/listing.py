@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,6 +19,10 @@ from curate.io.stream import is_local, name_of, stamp_of
 COMPILED = "__pycache__"  # half of the files beside Python sources, none of them a document
 NOTHING = r"(?!)"  # a regular expression that matches no name
 Walked = dict[str, list[str]]  # what local folders hold, for sources that list the same one
+
+
+class Special(DataError):
+    """No regular file."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -75,8 +80,9 @@ def _folder(
         walked[folder] = list(_walk(folder))
     start = len(root.rstrip("/")) + 1
     for place in walked[folder]:
-        if accept(place[start:]) and not _is_special(place):
-            yield _found(fs, path, place, root, {})
+        if accept(place[start:]):
+            with suppress(Special):  # a pipe, a device or the like
+                yield _found(fs, path, place, root, {})
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -105,11 +111,6 @@ def _walk(folder: str) -> Iterator[str]:
                 waiting.append(entry.path)
 
 
-def _is_special(file: str) -> bool:
-    """Whether it is a pipe, a device or the like: passed over in folders."""
-    return not os.path.isfile(file) and os.path.exists(file)
-
-
 def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> Found:
     url = _url(fs, path, place)
     name = _relative(place, root)
@@ -121,11 +122,11 @@ def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> F
         status = os.stat(place)
     except OSError as error:
         raise DataError(f"{place}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise Special(f"{place}: is not a regular file; store what it gives in one, it has to be read more than once")
     if not os.access(place, os.R_OK):
         raise DataError(f"{place}: cannot be read (permission denied)")
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{place}: is not a regular file; store what it gives in one, it has to be read more than once")
-    return Found(place, name, root, status.st_size, stamp_of(place))
+    return Found(place, name, root, status.st_size, stamp_of(status))
 
 
 def _stamp(info: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -272,7 +273,7 @@ def _check_unchanged(shard: Shard) -> None:
         if not stamp:
             continue
         try:
-            now = stamp_of(path)
+            now = stamp_of(os.stat(path))
         except OSError as error:
             raise unreadable(path, error) from error
         if now != stamp:

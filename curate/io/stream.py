@@ -39,9 +39,8 @@ def name_of(path: str, root: str) -> str:
     return name.lstrip("/") if is_local(path) else name.partition("::")[0]
 
 
-def stamp_of(path: str) -> str:
-    """What changes with the content of a local file. Raises OSError."""
-    status = os.stat(path)
+def stamp_of(status: os.stat_result) -> str:
+    """What changes with the content of a local file."""
     return f"{status.st_mtime_ns}-{status.st_size}"
 
 
