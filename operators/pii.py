@@ -20,7 +20,7 @@ from curate.errors import PlanError, nearest
 from curate.operator import Columns, Mapper, Signal, Types
 
 if TYPE_CHECKING:
-    from curate.kernels.pii import Found, Rules
+    from curate.kernels.pii_rules import Found, Rules
 
 Type = Literal["email", "ip", "phone", "iban", "card", "secret"]
 TYPES: tuple[Type, ...] = ("email", "ip", "phone", "iban", "card", "secret")
@@ -90,7 +90,7 @@ class Pii(Signal, frozen=True):
         check_regions(self.name(), self.regions)
 
     def compute(self, text: pa.StringArray) -> Columns:
-        from curate.kernels import pii
+        from curate.kernels.pii_rules import TYPES
         from curate.kernels.text import buffers, splits
 
         found = find(text, self.types, self.regions, self.addresses == "public")
@@ -98,7 +98,7 @@ class Pii(Signal, frozen=True):
         bounds = pa.array(splits(np.bincount(found.row, minlength=len(text))).astype(np.int32))
         held = np.bincount(found.row, found.end - found.begin, len(text)) if len(text) else np.zeros(0)
         starts = offsets[:-1][found.row]
-        listed = {"pii_type": pa.array(pii.TYPES).take(pa.array(found.kind))}
+        listed = {"pii_type": pa.array(TYPES).take(pa.array(found.kind))}
         listed |= {"pii_start": pa.array(found.begin - starts, pa.int32())}
         listed |= {"pii_end": pa.array(found.end - starts, pa.int32())}
         return {
@@ -177,9 +177,9 @@ class Redact(Mapper, frozen=True):
 
     def _in_place(self, text: pa.Array, found: Found) -> pa.Array:
         """What stands in the place of each."""
-        from curate.kernels import pii
+        from curate.kernels.pii_rules import TYPES
 
-        marks = [self.marks.get(name, f"<{name.upper()}>") for name in pii.TYPES]  # type: ignore[call-overload]
+        marks = [self.marks.get(name, f"<{name.upper()}>") for name in TYPES]  # type: ignore[call-overload]
         if self.how == "replace":
             return pa.array(marks, pa.string()).take(pa.array(found.kind))
         key = secret(self.key)
@@ -190,7 +190,8 @@ class Redact(Mapper, frozen=True):
 
 def find(text: pa.Array, types: tuple[Type, ...], regions: tuple[str, ...], is_public: bool) -> Found:
     """All there is of these types, in order and without overlaps."""
-    from curate.kernels.pii import PHONE, Found, candidates
+    from curate.kernels.pii import candidates
+    from curate.kernels.pii_rules import PHONE, Found
 
     found = candidates(text, _rules(types, regions, is_public))
     is_phone = found.kind == PHONE
@@ -273,9 +274,9 @@ def ends_of_groups(number: str) -> set[int]:
 
 def counted(prefix: str, found: Found, types: Iterable[str], rows: int) -> Columns:
     """How many of each type each row has, and of all."""
-    from curate.kernels import pii
+    from curate.kernels.pii_rules import TYPES
 
-    counts = {f"{prefix}_{name}_count": found.row[found.kind == pii.TYPES.index(name)] for name in types}
+    counts = {f"{prefix}_{name}_count": found.row[found.kind == TYPES.index(name)] for name in types}
     counts[f"{prefix}_count"] = found.row
     return {name: pa.array(np.bincount(row, minlength=rows), pa.int32()) for name, row in counts.items()}
 
@@ -338,7 +339,7 @@ def _counts(prefix: str, types: Iterable[str]) -> Types:
 
 @functools.lru_cache(maxsize=8)
 def _rules(types: tuple[Type, ...], regions: tuple[str, ...], is_public: bool) -> Rules:
-    from curate.kernels.pii import rules
+    from curate.kernels.pii_rules import rules
 
     lengths = {n for region in regions for n in national_lengths(region)} if "phone" in types else set()
     return rules(top_level_domains() if "email" in types else (), types, lengths, is_public)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.kernels.pii import IBAN_LENGTHS, ISSUERS, TYPES, candidates, rules
+from curate.kernels.pii import candidates
+from curate.kernels.pii_rules import IBAN_LENGTHS, ISSUERS, TYPES, rules
 from curate.kernels.text import buffers
 
 ALL = rules(["org", "com", "рф"], TYPES, [10, 11], False)
