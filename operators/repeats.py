@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from curate.operator import ROW, Columns, Trainer, Types
 
 if TYPE_CHECKING:
+    from curate.kernels.repeats import Seen
+    from curate.kernels.runs import Runs
     from curate.kernels.segment import Segments
-    from curate.kernels.spans import Hashes, Runs, Seen, Units
+    from curate.kernels.units import Hashes, Units
 
 Twice = Annotated[int, msgspec.Meta(ge=2)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -25,7 +27,7 @@ SEEN = pa.schema(
 
 def repeats(sketches: pa.Table, least: int) -> pa.Table:
     """Of what was seen in all batches, what was seen often enough."""
-    from curate.kernels.spans import Seen, repeated
+    from curate.kernels.repeats import Seen, repeated
 
     seen = Seen(*(column.to_numpy() for column in sketches.columns))
     return pa.table([*repeated(seen, least)], schema=SEEN)
@@ -33,7 +35,7 @@ def repeats(sketches: pa.Table, least: int) -> pa.Table:
 
 def sketched(key: np.ndarray, check: np.ndarray, row: np.ndarray, at: np.ndarray) -> pa.Table:
     """The sketch of a batch: one row for all that is the same in it."""
-    from curate.kernels.spans import Seen, collapse
+    from curate.kernels.repeats import Seen, collapse
 
     seen = Seen(key, check, row, at.astype(np.int32), np.ones(len(key), np.int64))
     return pa.table([*collapse(seen)], schema=SEEN)
@@ -41,7 +43,7 @@ def sketched(key: np.ndarray, check: np.ndarray, row: np.ndarray, at: np.ndarray
 
 def chunks(model: pa.Table) -> list[Seen]:
     """The model as arrays, where they lie."""
-    from curate.kernels.spans import Seen
+    from curate.kernels.repeats import Seen
 
     return [Seen(*(column.to_numpy() for column in batch.columns)) for batch in model.to_batches()]
 
@@ -129,7 +131,9 @@ class DedupLines(Trainer, frozen=True):
     def apply(
         self, text: pa.StringArray, row: pa.Int64Array, model: pa.Table, source: pa.StringArray | None = None
     ) -> Columns:
-        from curate.kernels.spans import covered, cut_out, find
+        from curate.kernels.cutting import cut_out
+        from curate.kernels.repeats import find
+        from curate.kernels.units import covered
 
         units, hashes, rows, at, first = self._seen(text, row, source)
         is_there, first_row, first_at = find(chunks(model), hashes.low, hashes.high)
@@ -151,7 +155,7 @@ class DedupLines(Trainer, frozen=True):
         from curate.kernels.hashing import xxh3_128
         from curate.kernels.lexer import outline
         from curate.kernels.mixing import mix
-        from curate.kernels.spans import hash_units, units, windows
+        from curate.kernels.units import hash_units, units, windows
 
         lexed = outline(text)
         found = units(lexed, self.unit)
@@ -247,8 +251,11 @@ class DedupSubstrings(Trainer, frozen=True):
         return repeats(sketches, self.min_count)
 
     def apply(self, text: pa.StringArray, row: pa.Int64Array, model: pa.Table) -> Columns:
-        from curate.kernels.spans import covered, cut_out, find, within_characters
+        from curate.kernels.cutting import cut_out
+        from curate.kernels.repeats import find
+        from curate.kernels.runs import within_characters
         from curate.kernels.text import buffers
+        from curate.kernels.units import covered
 
         words, runs = self._runs(text)
         first, low, high, address, at = self._repeating(words, runs, row.to_numpy(), model)
@@ -276,8 +283,8 @@ class DedupSubstrings(Trainer, frozen=True):
 
     def _runs(self, text: pa.Array) -> tuple[Segments, Runs]:
         from curate.kernels.lexer import outline
+        from curate.kernels.runs import bytes_of, runs
         from curate.kernels.segment import segment
-        from curate.kernels.spans import bytes_of, runs
 
         lexed = outline(text)
         words = bytes_of(lexed) if self.tokens == "bytes" else segment(lexed, self.tokens)
@@ -287,7 +294,8 @@ class DedupSubstrings(Trainer, frozen=True):
         self, words: Segments, runs: Runs, rows: np.ndarray, model: pa.Table
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Runs whose anchor repeats: first word in the batch, hash, address, first word in the document."""
-        from curate.kernels.spans import find, hash_runs
+        from curate.kernels.repeats import find
+        from curate.kernels.runs import hash_runs
 
         key = runs.anchor_hash
         wanted = find(chunks(model), key, np.zeros_like(key))[0][runs.anchor]

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, pii_masks, trailing_zeros, u64
+from curate.kernels.cutting import copy_bytes
 from curate.kernels.jit import inner, kernel
 from curate.kernels.pii_addresses import at_sign, colon
 from curate.kernels.pii_keys import private_key, token
 from curate.kernels.pii_numbers import number
 from curate.kernels.pii_rules import Found, Rules
-from curate.kernels.spans import copy_bytes
 from curate.kernels.text import buffers, splits
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from curate.kernels.editing import DELETED
 from curate.operators.repeats import DedupLines, DedupSubstrings
-from tests.kernels.test_spans import lines_of, plain
+from tests.kernels.test_repeats import lines_of, plain
 from tests.kernels.twins import SHARED
 
 MIX = SHARED / "mix_5mb.jsonl.zst"

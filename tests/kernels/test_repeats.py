@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.kernels.cutting import cut_out
 from curate.kernels.editing import DELETED
 from curate.kernels.hashing import xxh3_128
 from curate.kernels.lexer import lex
+from curate.kernels.repeats import Seen, collapse, find, repeated
+from curate.kernels.runs import hash_runs, runs
 from curate.kernels.segment import segment
-from curate.kernels.spans import Seen, UnitKind, collapse, cut_out, find, hash_runs, hash_units, repeated, runs, units
+from curate.kernels.units import UnitKind, hash_units, units
 from tests.kernels import twins
 
 
