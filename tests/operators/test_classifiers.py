@@ -215,7 +215,7 @@ def test_as_good_as_by_hand_on_labelled_lines() -> None:
 
     if not DATA.exists():
         pytest.skip("no shared data beside the repository")
-    found = compare(labelled(DATA, "en"))
+    found = compare(labelled(DATA, "en"), orders=3)
     assert found.ours["held_out"] == found.held_out > 500
-    assert found.ours["accuracy"] > found.accuracy - 0.02
+    assert found.ours["accuracy"] > np.mean(found.accuracy) - 0.02
     assert found.ours["auc"] > 0.85
