@@ -24,6 +24,7 @@ from curate.kernels.ccnet import normalised
 from curate.kernels.vectors import nearest
 from curate.operators.classifiers import FasttextScore
 from curate.operators.importance import DsirImportance, Features, TrainDsir
+from curate.operators.language import Language
 from curate.operators.perplexity import perplexities
 from curate.operators.train_kenlm import TrainKenlm
 from curate.pieces import encode
@@ -72,7 +73,7 @@ def kenlm(texts: pa.Array) -> Iterator[Timed]:
 
 
 def fasttext(texts: pa.Array) -> Iterator[Timed]:
-    """Prediction with a classifier of words that is trained on the documents themselves."""
+    """Prediction with a classifier of words that is trained on the documents themselves; and the embedded model."""
     from fasttext import train_supervised
 
     one_line = [" ".join(text.splitlines()).strip() for text in texts.to_pylist()]
@@ -82,9 +83,14 @@ def fasttext(texts: pa.Array) -> Iterator[Timed]:
     model = train_supervised(str(folder / "lines.txt"), epoch=1, thread=1, verbose=0)
     model.save_model(str(folder / "model.bin"))
     score = FasttextScore(model=str(folder / "model.bin"), label="even")
-    yield Timed(
-        "fasttext_score", lambda: [model.predict(text) for text in one_line], lambda: score.compute(texts), texts.nbytes
-    )
+    language, embedded = Language(model=str(folder / "model.bin")), Language()
+
+    def direct() -> list[Any]:
+        return [model.predict(text) for text in one_line]
+
+    yield Timed("fasttext_score", direct, lambda: score.compute(texts), texts.nbytes)
+    yield Timed("language: a fastText model", direct, lambda: language.compute(texts), texts.nbytes)
+    yield Timed("language: embedded", None, lambda: embedded.compute(texts), texts.nbytes)
 
 
 def dsir(texts: pa.Array) -> Iterator[Timed]:

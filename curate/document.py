@@ -15,6 +15,18 @@ Place = tuple[str | int, ...]
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
+class Loader(yaml.SafeLoader):
+    """Safe, and with the booleans of YAML 1.2 alone: `on` is a parameter, `no` is Norwegian."""
+
+
+BOOLEAN = "tag:yaml.org,2002:bool"
+Loader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] != BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(BOOLEAN, re.compile("(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
+
+
 class Document:
     """What a YAML file says: `data`, `where(place)` for messages, and the variables it asks for or declares."""
 
@@ -48,7 +60,7 @@ class Document:
         if not isinstance(holder, dict):
             _child(holder, keys[-1], dotted)
         try:
-            holder[keys[-1]] = yaml.safe_load(value)
+            holder[keys[-1]] = yaml.load(value, Loader)
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {dotted}: {value!r} is not valid YAML") from error
 
@@ -59,7 +71,7 @@ class Document:
         self._lines = {(*place, *inner): line for inner, line in self._lines.items()}
 
     def _read(self, text: str) -> Any:
-        loader = yaml.SafeLoader(text)
+        loader = Loader(text)
         try:
             node = loader.get_single_node()
             if node is None:

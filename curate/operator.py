@@ -54,6 +54,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     work: ClassVar[str] = "compute"
     version: ClassVar[int] = 1
     sees_nulls: ClassVar[bool] = False
+    is_remote: ClassVar[bool] = False  # it asks a service, which may cost something: never tried on made-up text
     card_section: ClassVar[Literal["", "Decontamination", "Personal data"]] = ""  # of a Data Card, that tells of it
 
     @classmethod

@@ -96,11 +96,11 @@ def _no_titles(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_variables(part: Any) -> Any:
-    """Numbers and booleans may also be a ${variable}."""
+    """Numbers, booleans and strings of a pattern may also be a ${variable}."""
     if isinstance(part, list):
         return [_with_variables(inner) for inner in part]
     if not isinstance(part, dict):
         return part
-    if part.get("type") in ("integer", "number", "boolean"):
+    if part.get("type") in ("integer", "number", "boolean") or "pattern" in part:
         return {"anyOf": [part, VARIABLE], **({"default": part["default"]} if "default" in part else {})}
     return {key: _with_variables(inner) for key, inner in part.items()}

@@ -75,7 +75,8 @@ def load(files: tuple[str, ...]) -> Onnx | Torch:
 
 
 class Torch:
-    """A model that sentence-transformers runs."""
+    """A model that sentence-transformers runs: on a CPU text by text, because a batch pads its texts to one length, and
+    that decides the last bits; on a GPU, where batches are much faster, these may differ."""
 
     def __init__(self, folder: Path):
         from sentence_transformers import SentenceTransformer
@@ -83,7 +84,8 @@ class Torch:
         self.model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
 
     def vectors(self, texts: list[str], batch: int) -> np.ndarray:
-        found: np.ndarray = self.model.encode(texts, batch_size=batch, show_progress_bar=False, convert_to_numpy=True)
+        size = 1 if self.model.device.type == "cpu" else batch
+        found: np.ndarray = self.model.encode(texts, batch_size=size, show_progress_bar=False, convert_to_numpy=True)
         return np.ascontiguousarray(found, np.float32)
 
 

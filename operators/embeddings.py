@@ -51,7 +51,7 @@ class Embed(Signal, frozen=True):
 
     model      path of the model, or an asset
     precision  of the numbers that are stored: float16 or float32
-    batch      documents that a sentence model is given at a time
+    batch      documents that sentence-transformers is given at a time on a GPU, where the last bits may depend on it
 
     embed_vector   the vector, of length one; null for an empty text
 

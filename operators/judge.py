@@ -93,6 +93,7 @@ class LlmScore(Signal, frozen=True):
     'Below is an instruction or question and '
     """
 
+    is_remote: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"endpoint": "http://localhost:8000/v1", "model": "any"}
 
     endpoint: Address

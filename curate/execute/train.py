@@ -80,11 +80,14 @@ def _fit_at_once(task: Task, plan: Plan, this: Pass, step: PlannedStep) -> dict[
     sketches = pa.concat_tables([read_chunks(file) for file in files])
     with blamed(step, "corpus-wide"):
         model = step.operator.fit(sketches if step.operator.chunks else sketches.combine_chunks())
+    facts = step.operator.facts(model)
     write_table(path, model)
+    del sketches, model  # which may be as large as memory, and exporting reads the file
+    pa.default_memory_pool().release_unused()
     if this.round == step.operator.rounds - 1:
         with whole_folder(task.store.exported(step.corpus_key)) as folder, blamed(step, "corpus-wide"):
             step.operator.export(read_table(path), folder)
-    return step.operator.facts(model)
+    return facts
 
 
 def _part(store: Store, step: PlannedStep, this: Pass, at: int, count: int) -> Any:

@@ -32,7 +32,7 @@ def warm(plan: Plan) -> None:
     count_words(pa.array([SAMPLE]))
     _read_json()
     for step in plan.steps:
-        if is_own(step.operator):
+        if is_own(step.operator) and not step.operator.is_remote:
             with contextlib.suppress(Exception):  # what fails on this fails on documents too, and is reported there
                 _try(step.operator)
     folder = cache_folder()

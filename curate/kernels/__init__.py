@@ -1,6 +1,7 @@
 """Pure arrays in, arrays out: the compiled inner loops over Arrow buffers. Importing this imports nothing heavy.
 
 jit         compiles kernels and caches them            bits      bit operations and vector comparisons
+kept        arrays that later processes map
 unicode     tables of Unicode 15.0                      text      documents as bytes: code points, words, lines
 lexer       words, lines, sentences, hashes; shared     folding   lower case and NFD over bytes
 gopher      signals of the Gopher paper                 hashing   XXH3-128 of documents

@@ -6,9 +6,11 @@ by log(1 + count), select the rows of a matrix of log-probabilities; the column 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import lzma
 import math
+import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -21,7 +23,8 @@ import pyarrow.compute as pc
 
 from curate.kernels.bits import load64, u64
 from curate.kernels.jit import kernel
-from curate.kernels.text import buffers, decode
+from curate.kernels.kept import kept
+from curate.kernels.text import buffers, decode, read_only
 from curate.kernels.unicode import HANGUL, HANGUL_END
 
 LANES = 8  # pieces of a text that are read at the same time, so that waits for memory overlap
@@ -77,10 +80,28 @@ class Queue(NamedTuple):
 
 
 def load(path: Path) -> Model:
-    """Read a model file of py3langid 0.4 (an .npz archive inside .xz). Takes about a second.
+    """The model in a file of py3langid 0.4. The first time takes a second; what it gives is kept for later processes.
 
     Raises ValueError when the file has another layout.
     """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return _from_arrays(kept(f"langid-{digest}", lambda: _as_arrays(read(path))))
+
+
+def _as_arrays(model: Model) -> list[np.ndarray]:
+    *arrays, ngrams, start, memory = model.automaton
+    numbers = np.array([ngrams, start, memory])
+    return [np.array(model.languages), model.first, model.prior, model.weights, np.array(model.unit), numbers, *arrays]
+
+
+def _from_arrays(arrays: list[np.ndarray]) -> Model:
+    languages, first, prior, weights, unit, numbers, row, block, blocks, second = arrays
+    automaton = Automaton(row, block, blocks, second, *numbers.tolist())
+    return Model(tuple(languages.tolist()), first, prior, weights, unit.item(), automaton)
+
+
+def read(path: Path) -> Model:
+    """What `load` keeps: the model file (an .npz archive inside .xz) in the form that the kernels want."""
     with lzma.open(path) as packed, np.load(io.BytesIO(packed.read())) as stored:
         arrays = {name: stored[name] for name in stored.files}
     expected = {"ptc", "pc", "classes", "nextmove", "nextmove_row", "out_feat"}
@@ -113,7 +134,7 @@ def _model(languages: list[str], prior: np.ndarray, weights: np.ndarray, unit: f
     priors[:columns] = prior
     first = np.zeros(COLUMNS, np.int16)
     first[:columns] = [languages.index(language) for language in languages]
-    return Model(tuple(languages), first, priors, padded, unit, automaton)
+    return Model(tuple(languages), read_only(first), read_only(priors), read_only(padded), unit, automaton)
 
 
 def _as_integers(weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -334,6 +355,12 @@ PLAIN_END = 0xCC  # lead byte of U+0300: what is below is in normal form C, unle
 
 @cache
 def _traits() -> np.ndarray:
+    """What `_make_traits` gives, by the running Python."""
+    (traits,) = kept(f"traits-{unicodedata.unidata_version}-{sys.hexversion:x}", lambda: [_make_traits()])
+    return traits
+
+
+def _make_traits() -> np.ndarray:
     """By code point, by the running Python: the combining class, FIRST or SECOND of a pair that normal form C may
     compose, UNSTABLE when it changes by itself, and the two kinds of case that `str.isupper` tells apart."""
     traits = np.zeros(TRAITS_END, np.uint16)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -211,33 +209,13 @@ def test_in_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.manifest["corpus"]["quality"] == facts and again.manifest["kept"] == 12
 
 
-def test_as_good_as_by_hand_on_labelled_lines(tmp_path: Path) -> None:
+def test_as_good_as_by_hand_on_labelled_lines() -> None:
     """Web lines that people called main text or noise (TurkuNLP): as good as fastText by hand, on the same split."""
-    import fasttext
+    from benchmarks.classifier_accuracy import DATA, compare, labelled
 
-    packed = SHARED / "raw/turku_textquality_train.tar.zst"
-    if not packed.exists():
+    if not DATA.exists():
         pytest.skip("no shared data beside the repository")
-    unpacked = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(packed.open("rb")).read()
-    with tarfile.open(fileobj=io.BytesIO(unpacked)) as tar:
-        stream = tar.extractfile("turku_textquality_train/text-quality-annotations/en/train.json")
-        assert stream is not None
-        pages = json.loads(stream.read())
-    rows = [
-        (text, str(label) == "1") for page in pages for text, label in zip(page["text"], page["labels"], strict=True)
-    ]
-    table = pa.table({"text": [t for t, _ in rows], "source": ["x"] * len(rows), "is_text": [y for _, y in rows]})
-    train = TrainFasttext(positive="is_text", holdout=0.2)
-    ours = train.facts(model(train, table))
-    limits = train.fit(train.sketch(None, **arrays(train, table)))
-    chosen = train.sketch(limits, **arrays(train, table))
-    held = train._held_out(chosen["tie"].to_numpy())
-    names = np.where(chosen["is_positive"].to_numpy(), "__label__yes", "__label__no")
-    texts = [" ".join(text.splitlines()).strip() for text in chosen["text"].to_pylist()]
-    path = tmp_path / "by-hand.txt"
-    path.write_text("".join(f"{n} {t}\n" for n, t, h in zip(names, texts, held, strict=True) if not h))
-    by_hand = fasttext.train_supervised(str(path), thread=1, verbose=0)
-    hits = [by_hand.predict(t)[0][0] == n for n, t, h in zip(names, texts, held, strict=True) if h]
-    assert ours["held_out"] == len(hits) > 500
-    assert ours["accuracy"] > np.mean(hits) - 0.02
-    assert ours["auc"] > 0.85
+    found = compare(labelled(DATA, "en"), orders=3)
+    assert found.ours["held_out"] == found.held_out > 500
+    assert found.ours["accuracy"] > np.mean(found.accuracy) - 0.02
+    assert found.ours["auc"] > 0.85

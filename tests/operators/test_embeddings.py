@@ -64,6 +64,51 @@ def test_an_onnx_model_averages_its_tokens() -> None:
     assert alone == found[1]
 
 
+def test_a_model_of_sentence_transformers_gives_its_vectors(tmp_path: Path) -> None:
+    """A model of random weights, made here: nothing is fetched."""
+    library = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({*TOPICS["cooking"].split()})]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(vocab_file=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path / "bert")
+    modules = [Transformer(str(tmp_path / "bert"), max_seq_length=32), Pooling(16)]
+    library.SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "model"))
+    given = [" ".join(words[5 : 6 + at]) for at in range(12)] + ["", "unknown " * 99]
+    found = Embed(model=str(tmp_path / "model"), precision="float32")(pa.table({"text": given}))["embed_vector"]
+    right = library.SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(given)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    for text, vector, expected in zip(given, found.to_pylist(), right, strict=True):
+        assert vector is None if not text else vector == pytest.approx(expected, abs=1e-6)
+    alone = [Embed(model=str(tmp_path / "model"), precision="float32")(text)["embed_vector"] for text in given]
+    assert alone == found.to_pylist(), "whatever the batch"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("model.onnx", "tokenizer.json"), 'needs onnxruntime and tokenizers: pip install "curate[embed]"'),
+        (
+            ("modules.json", "model.safetensors"),
+            'needs sentence_transformers: pip install "curate[sentence-transformers]"',
+        ),
+    ],
+    ids=["onnx", "torch"],
+)
+def test_what_runs_a_model_is_named_where_it_is_absent(
+    names: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*names, "config.json"):
+        (tmp_path / name).write_text('{"hidden_size": 4}')
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(PlanError) as error:
+        Embed(model=str(tmp_path)).check({})
+    assert said in str(error.value)
+
+
 def test_a_folder_that_is_no_sentence_model_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     for name in ("tokenizer.json", "config.json", "pytorch_model.bin"):

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate import Config, chat, read
+from curate import Config, Recipe, chat, engine, read
 from curate.errors import OperatorError, PlanError
+from curate.execute.warm import warm
 from curate.operators.judge import LlmScore, Rubric, read_answer
 from tests.chat_server import KEY, Server, score
 
@@ -153,6 +155,13 @@ def test_a_share_is_chosen_by_the_text(server: Server, tmp_path: Path) -> None:
     assert [r["llm_score"] is None for r in rows(judge(server, tmp_path, share=0.0), texts[:9])] == [True] * 9
 
 
+def test_nothing_is_asked_about_text_of_our_own(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": "abc"}))
+    steps = f"steps: [{{llm_score: {{endpoint: '{server.endpoint}', model: tiny, cache: '{tmp_path}/a.sqlite'}}}}]"
+    warm(engine.plan_recipe(Recipe.parse(f"name: x\nsources: {{x: {{path: {tmp_path}/in.jsonl}}}}\n{steps}\n")))
+    assert server.requests == []
+
+
 def test_several_samples(server: Server, tmp_path: Path) -> None:
     operator = judge(server, tmp_path, samples=3, temperature=1.0, concurrency=1)
     (row,) = rows(operator, ["VARYING text"])
@@ -187,6 +196,41 @@ def test_the_budget(server: Server, tmp_path: Path) -> None:
     assert all(row["llm_score"] is not None for row in rich)
     with pytest.raises(ValueError, match="max_cost needs a price"):
         judge(server, tmp_path, max_cost=1.0)
+
+
+# ---------------------------------------------------------------- what a share teaches
+
+LESSON = "the teacher explains how light bends in water and why the moon has phases that pupils can measure"
+ADVERT = "buy cheap watches now because this amazing offer ends today and the shop ships free to every town"
+
+
+def pages(count: int) -> list[dict[str, str]]:
+    """Lessons and adverts by turns, which the server gives 4 points and 1."""
+    chance, found = np.random.default_rng(0), []
+    for at in range(count):
+        words, points = (LESSON, 4) if at % 2 else (ADVERT, 1)
+        text = " ".join(chance.choice(words.split(), 40))
+        found.append({"id": f"d{at}", "text": text + "." * ((points - len(text)) % 6)})
+    return found
+
+
+def test_a_share_is_judged_and_all_are_scored_by_what_it_taught(server: Server, tmp_path: Path) -> None:
+    """The shipped recipe, with a real service."""
+    (tmp_path / "pages.jsonl").write_text("\n".join(map(json.dumps, pages(300))))
+    sets = {"documents": str(tmp_path / "pages.jsonl"), "endpoint": server.endpoint, "model": "tiny", "share": "0.3"}
+    sets |= {"output.path": str(tmp_path / "out"), "steps.3.train_fasttext.epoch": "40"}
+    sets |= {"steps.2.llm_score.cache": str(tmp_path / "answers.sqlite")}
+
+    result = engine.run(Recipe.load("fineweb-edu", sets=sets), Config(workers=1))
+    found = result.polars("annotations")
+    judged = found["llm_score"].is_not_null()
+    assert 60 < judged.sum() == len(server.requests) < 120
+    is_lesson = found["id"].str.slice(1).cast(int) % 2 == 1
+    assert ((found["llm_score"] == 4) == is_lesson).filter(judged).all()
+    assert ((found["dropped_by"].is_null()) == is_lesson).all(), "also those that nobody judged"
+    facts = result.manifest["corpus"]["train_fasttext"]
+    assert facts["texts"] + facts["held_out"] <= judged.sum()
+    assert facts["auc"] == 1.0
 
 
 # ---------------------------------------------------------------- secrets
