@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
 
 
@@ -48,6 +49,25 @@ def attempt(command: list[str], seconds: float | None, memory: int) -> tuple[int
     return running.wait(), peak >> 20
 
 
+def quarters(peaks: list[int]) -> list[list[int]]:
+    """The peaks in four parts, in the order of time; with fewer runs, fewer parts.
+
+    >>> quarters([1, 2, 3, 4, 5])
+    [[1, 2], [3, 4], [5]]
+    """
+    size = -(-len(peaks) // 4)
+    return [peaks[start : start + size] for start in range(0, len(peaks), size)]
+
+
+def slope(peaks: list[int]) -> float:
+    """How much a later run takes more than the one before, in MB: near 0 when memory is flat."""
+    return float(np.polyfit(np.arange(len(peaks)), peaks, 1)[0]) if len(peaks) > 1 else 0.0
+
+
+def _range(peaks: list[int]) -> str:
+    return f"{min(peaks)} to {max(peaks)}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
@@ -74,7 +94,9 @@ def main() -> int:
             whole = whole if peaks else time.monotonic() - start
             digests.add(digest(out))
             peaks.append(peak)
+            print(f"{time.monotonic() - began:6.0f} s: run {len(peaks)}, {kills} kills, {peak} MB", flush=True)
     print(f"{len(peaks)} runs, {kills} kills, {len(digests)} result(s), peak memory {min(peaks)} to {max(peaks)} MB")
+    print(f"peaks by quarter: {', '.join(map(_range, quarters(peaks)))} MB; least squares {slope(peaks):+.2f} MB a run")
     return 0 if len(digests) == 1 else 1
 
 
