@@ -1,7 +1,7 @@
 """Reads the JSON Lines of datatrove and Data-Juicer: what they know of a document is in objects, which become columns.
 
-datatrove (Penedo et al. 2024) has `metadata`; Data-Juicer (Chen et al. 2024) `meta` and `__dj__stats__`, the latter also in
-a file NAME_stats.jsonl, line by line with NAME.jsonl.
+datatrove (Penedo et al. 2024) has `metadata`; Data-Juicer (Chen et al. 2024) `meta` and `__dj__stats__`, or the stats
+in a file NAME_stats.jsonl, line by line with NAME.jsonl.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:
     """The columns that the first records show: their fields, and those of the objects, that are of one simple type."""
     records = first_records(source, shard)
     stats = _first_stats(shard, source, len(records)) if _has_stats(shard) else []
-    both = [record | beside for record, beside in zip_longest(records, stats, fillvalue={})]
+    nothing: Record = {}
+    both = [record | beside for record, beside in zip_longest(records, stats, fillvalue=nothing)]
     return schema_of(source, shard, [lifted(record, OBJECTS[shard.format]) for record in both])
 
 
