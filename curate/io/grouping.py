@@ -41,7 +41,8 @@ def shards_of(source: Source, walked: Walked) -> list[Part]:
     for path in paths:
         files, is_folder = files_at(path, accept, walked)
         (listed if is_folder else chosen).update({file.path: file for file in files})
-    everything = named(listed | chosen)
+    everything, is_chosen = named(listed | chosen), set(chosen)
+    listed.clear()
     if source.format == "files":
         parts = _documents([file for file in everything if file.bytes <= source.max_file_bytes])
     elif source.format == "code":
@@ -51,7 +52,7 @@ def shards_of(source: Source, walked: Walked) -> list[Part]:
     elif source.format in LAYOUTS:
         parts = _annotated(everything, source.format)
     else:
-        parts = _data(everything, set(chosen), source)
+        parts = _data(everything, is_chosen, source)
     if not parts:
         raise _nothing(paths, source, everything)
     return parts

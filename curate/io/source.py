@@ -185,7 +185,11 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
         stamps = tuple(file.stamp if file and is_local(file.path) else "" for file in found)
         return Shard(name, name_of_part, root, paths, format, other, size, key, stamps)
 
-    return sorted((shard(part.name, part.format, part.files) for part in parts), key=lambda shard: shard.name)
+    shards = []
+    while parts:  # of a million files not both what was found and the shards are held
+        part = parts.pop()
+        shards.append(shard(part.name, part.format, part.files))
+    return sorted(shards, key=lambda shard: shard.name)
 
 
 def schema(source: Source, shards: list[Shard], corrupt: Literal["error", "quarantine"] = "error") -> pa.Schema:
