@@ -94,7 +94,8 @@ def main() -> int:
             whole = whole if peaks else time.monotonic() - start
             digests.add(digest(out))
             peaks.append(peak)
-            print(f"{time.monotonic() - began:6.0f} s: run {len(peaks)}, {kills} kills, {peak} MB", flush=True)
+            so_far = f"{len(peaks)} runs, {kills} kills, {len(digests)} result(s), the last {peak} MB"
+            print(f"{time.monotonic() - began:6.0f} s: {so_far}", flush=True)
     print(f"{len(peaks)} runs, {kills} kills, {len(digests)} result(s), peak memory {min(peaks)} to {max(peaks)} MB")
     print(f"peaks by quarter: {', '.join(map(_range, quarters(peaks)))} MB; least squares {slope(peaks):+.2f} MB a run")
     return 0 if len(digests) == 1 else 1
