@@ -6,6 +6,7 @@ python -m benchmarks.soak RECIPE [--minutes N] [--memory MB] [--workers N] [--se
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -16,11 +17,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 
 
 def digest(folder: Path) -> str:
@@ -33,20 +34,21 @@ def digest(folder: Path) -> str:
 
 
 def attempt(command: list[str], seconds: float | None, memory: int) -> tuple[int, int]:
-    """Run once, killed after so many seconds; the exit status, and the most memory that one process had."""
+    """Run once, killed after so many seconds; the exit status, and the most memory (MB) that one process had."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))  # noqa: E731
     running = subprocess.Popen(command, start_new_session=True, preexec_fn=limit, stdout=subprocess.DEVNULL)
-    began, peak = time.monotonic(), 0
-    while running.poll() is None:
-        try:
-            here = psutil.Process(running.pid)
-            peak = max([peak, *(each.memory_info().rss for each in [here, *here.children(recursive=True)])])
-        except psutil.Error:
-            pass
-        if seconds is not None and time.monotonic() - began > seconds:
-            os.killpg(running.pid, signal.SIGKILL)
-        time.sleep(0.05)
-    return running.wait(), peak >> 20
+    end = threading.Timer(seconds or 0, _kill, [running.pid])
+    if seconds is not None:
+        end.start()
+    _, status, used = os.wait4(running.pid, 0)
+    end.cancel()
+    running.returncode = os.waitstatus_to_exitcode(status)
+    return running.returncode, used.ru_maxrss >> 10
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it was done just then
+        os.killpg(group, signal.SIGKILL)
 
 
 def quarters(peaks: list[int]) -> list[list[int]]:
