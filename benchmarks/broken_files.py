@@ -619,10 +619,10 @@ def redpajama(chance: random.Random, folder: Path) -> Case:
 
 def _layout(chance: random.Random, folder: Path, parts: dict[str, list[str]], format: str, count: int) -> Case:
     how, records, target = "as it is", (count, count), chance.choice([*parts])
-    is_documents = target.startswith("documents")
+    is_documents = target.startswith("documents") and "_stats" not in target
     for name, lines in parts.items():
         path = folder / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if name == target and chance.random() < 0.6:
             at = chance.randrange(len(lines))
             lines[at] = odd_line(lines[at], chance)
@@ -655,6 +655,28 @@ def files(chance: random.Random, folder: Path) -> Case:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(chance.choice(contents))
     return _case("odd files", folder, "files", records=(len(chosen), len(chosen)))
+
+
+def code(chance: random.Random, folder: Path) -> Case:
+    """The same as source code, with a .gitignore that is odd now and then."""
+    case = files(chance, folder)
+    if chance.random() < 0.5:
+        return case._replace(format="code")
+    ignored = chance.choice((b"*.md\n", b"sub/\n!sub/x.md", b"\xff", b"[", b"\\", b"!", b"**", b"/\n\0", b"a" * 9_999))
+    (folder / ".gitignore").write_bytes(ignored)
+    return case._replace(format="code", how=f"odd files, .gitignore {ignored[:20]!r}", records=None)
+
+
+def stats(chance: random.Random, folder: Path) -> Case:
+    """JSON Lines with objects that become columns; the stats of Data-Juicer in them or beside them."""
+    if chance.random() < 0.6:
+        case = jsonl(chance, folder)
+        return case._replace(format=chance.choice(("datatrove", "data-juicer")))
+    records = documents(chance)
+    lines = [json.dumps({"text": r["text"], "meta": {"src": r["id"], "text": "x"}}) for r in records]
+    told = [json.dumps({"__dj__stats__": {"num_words": r["count"], "score": r["score"], "top": [1]}}) for r in records]
+    parts = {"documents/x.jsonl.gz": lines, "documents/x_stats.jsonl.gz": told}
+    return _layout(chance, folder, parts, "data-juicer", len(records))
 
 
 def bomb(chance: random.Random, folder: Path) -> Case:
@@ -691,4 +713,6 @@ FORMATS: dict[str, Callable[[random.Random, Path], Case]] = {
     "bomb": bomb,
     "csv": table,
     "chat": chat,
+    "code": code,
+    "stats": stats,
 }

@@ -6,6 +6,7 @@ python -m benchmarks.soak RECIPE [--minutes N] [--memory MB] [--workers N] [--se
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -16,10 +17,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import numpy as np
 
 
 def digest(folder: Path) -> str:
@@ -32,20 +34,40 @@ def digest(folder: Path) -> str:
 
 
 def attempt(command: list[str], seconds: float | None, memory: int) -> tuple[int, int]:
-    """Run once, killed after so many seconds; the exit status, and the most memory that one process had."""
+    """Run once, killed after so many seconds; the exit status, and the most memory (MB) that one process had."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))  # noqa: E731
     running = subprocess.Popen(command, start_new_session=True, preexec_fn=limit, stdout=subprocess.DEVNULL)
-    began, peak = time.monotonic(), 0
-    while running.poll() is None:
-        try:
-            here = psutil.Process(running.pid)
-            peak = max([peak, *(each.memory_info().rss for each in [here, *here.children(recursive=True)])])
-        except psutil.Error:
-            pass
-        if seconds is not None and time.monotonic() - began > seconds:
-            os.killpg(running.pid, signal.SIGKILL)
-        time.sleep(0.05)
-    return running.wait(), peak >> 20
+    end = threading.Timer(seconds or 0, _kill, [running.pid])
+    if seconds is not None:
+        end.start()
+    _, status, used = os.wait4(running.pid, 0)
+    end.cancel()
+    running.returncode = os.waitstatus_to_exitcode(status)
+    return running.returncode, used.ru_maxrss >> 10
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it was done just then
+        os.killpg(group, signal.SIGKILL)
+
+
+def quarters(peaks: list[int]) -> list[list[int]]:
+    """The peaks in four parts, in the order of time; with fewer runs, fewer parts.
+
+    >>> quarters([1, 2, 3, 4, 5])
+    [[1, 2], [3, 4], [5]]
+    """
+    size = -(-len(peaks) // 4)
+    return [peaks[start : start + size] for start in range(0, len(peaks), size)]
+
+
+def slope(peaks: list[int]) -> float:
+    """How much a later run takes more than the one before, in MB: near 0 when memory is flat."""
+    return float(np.polyfit(np.arange(len(peaks)), peaks, 1)[0]) if len(peaks) > 1 else 0.0
+
+
+def _range(peaks: list[int]) -> str:
+    return f"{min(peaks)} to {max(peaks)}"
 
 
 def main() -> int:
@@ -74,7 +96,10 @@ def main() -> int:
             whole = whole if peaks else time.monotonic() - start
             digests.add(digest(out))
             peaks.append(peak)
+            so_far = f"{len(peaks)} runs, {kills} kills, {len(digests)} result(s), the last {peak} MB"
+            print(f"{time.monotonic() - began:6.0f} s: {so_far}", flush=True)
     print(f"{len(peaks)} runs, {kills} kills, {len(digests)} result(s), peak memory {min(peaks)} to {max(peaks)} MB")
+    print(f"peaks by quarter: {', '.join(map(_range, quarters(peaks)))} MB; least squares {slope(peaks):+.2f} MB a run")
     return 0 if len(digests) == 1 else 1
 
 

@@ -33,6 +33,7 @@ class Document:
     def __init__(self, text: str, file: str, variables: Mapping[str, Any] | None = None):
         self.file = file
         self.inside: tuple[Path, ...] = ()  # this file and those that include it
+        self.code: Path | None = Path.cwd()  # the folder whose Python files `uses:` may name; None: any
         self.variables: dict[str, str | None] = {}
         self._given = {key: _plain(value) for key, value in (variables or {}).items()}
         self._lines: dict[Place, int] = {}

@@ -98,7 +98,7 @@ class _Side:
     def __init__(self, run: str | Path | Result, recipe: Recipe | None = None):
         self.result = run if isinstance(run, Result) else open_run(run)
         self.store = self.result.store
-        recipe = recipe or Recipe.load(self.store.path("recipe.yaml"))
+        recipe = recipe or Recipe.load(self.store.path("recipe.yaml"), allow_code=True)
         self.steps = [step for step in recipe.steps if isinstance(step.operator, Deduplicator)]
         try:
             stored = json.loads(self.store.work("stored.json").read_text())

@@ -100,10 +100,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @staticmethod
     def load(
-        path: str | Path, variables: Mapping[str, Any] | None = None, sets: Mapping[str, str] | None = None
+        path: str | Path,
+        variables: Mapping[str, Any] | None = None,
+        sets: Mapping[str, str] | None = None,
+        allow_code: bool = False,
     ) -> Recipe:
-        """Read a recipe file, or a shipped recipe by its name. `sets` are `--set key=value` overrides."""
-        return _load(locate(path), dict(variables or {}), dict(sets or {}))
+        """Read a recipe file, or a shipped recipe by its name. `sets` are `--set key=value` overrides.
+
+        `uses:` of Python files outside the recipe's folder is a RecipeError unless `allow_code`: they would be run.
+        """
+        return _load(locate(path), dict(variables or {}), dict(sets or {}), allow_code)
 
     @staticmethod
     def parse(text: str, variables: Mapping[str, Any] | None = None) -> Recipe:
@@ -154,7 +160,7 @@ def load_policy(rules: str | Path | Mapping[str, Any]) -> tuple[Step, ...]:
     else:
         path = locate(rule_set_file(str(rules)))
         document, folder = read_document(path, builtin_variables()), path.parent
-        document.inside = (path.resolve(),)
+        document.inside, document.code = (path.resolve(),), path.parent
     if isinstance(document.data, list):
         document.nest("steps")
     elif isinstance(document.data, dict) and "rules" in document.data:
@@ -225,10 +231,10 @@ def builtin_variables() -> dict[str, str]:
     return {"site_packages": sysconfig.get_paths()["purelib"]}
 
 
-def _load(path: Path, variables: dict[str, Any], sets: dict[str, str]) -> Recipe:
+def _load(path: Path, variables: dict[str, Any], sets: dict[str, str], allow_code: bool) -> Recipe:
     plain_sets = {key: value for key, value in sets.items() if "." not in key}
     document = read_document(path, {**builtin_variables(), **variables, **plain_sets})
-    document.inside = (path.resolve(),)
+    document.inside, document.code = (path.resolve(),), None if allow_code else path.parent
     return _recipe(document, path.parent, {**variables, **plain_sets}, sets)
 
 
@@ -275,10 +281,16 @@ def _catalogue(uses: list[str], document: Document, folder: Path) -> tuple[Catal
     groups, files = [registry.builtin()], []
     for at, name in enumerate(uses):
         path = folder / name if (folder / name).is_file() else Path(name)
+        fail = at_line(document, ("uses", at))
+        if path.is_file() and document.code and not path.resolve().is_relative_to(document.code.resolve()):
+            raise fail(
+                f"uses: {name} is outside the recipe's folder, and would be run as it is; read it, then put it beside "
+                "the recipe, or say --allow-code (in Python `Recipe.load(..., allow_code=True)`)"
+            )
         try:
             groups.append(registry.load_file(path))
         except RecipeError as error:
-            raise at_line(document, ("uses", at))(str(error)) from error
+            raise fail(str(error)) from error
         files.append(str(path))
     try:
         return registry.merge(*groups), tuple(files)
@@ -332,7 +344,7 @@ def _included(body: Any, reading: _Reading, place: Place) -> Iterator[Step]:
         raise at_line(document, place)(f"recipes include each other: {' -> '.join(file.name for file in circle)}")
     values = {**builtin_variables(), **reading.given, **include.with_}
     inner = read_document(path, values)
-    inner.inside = (*document.inside, path.resolve())
+    inner.inside, inner.code = (*document.inside, path.resolve()), document.code
     unknown = set(include.with_) - set(inner.variables)
     if unknown:
         word = sorted(unknown)[0]

@@ -35,7 +35,7 @@ class Result:
         """The recipe as it ran; of a run of another process that in the folder."""
         from curate.recipe import Recipe
 
-        return self._recipe or Recipe.load(self.store.path("recipe.yaml"))
+        return self._recipe or Recipe.load(self.store.path("recipe.yaml"), allow_code=True)
 
     def scan(self, part: str = "data") -> pl.LazyFrame:
         """The kept documents (`data`) or every document without text (`annotations`), lazily, in Polars."""

@@ -17,6 +17,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--output", metavar="FOLDER", help="Where the result goes (default: the recipe's output.path)."
     )(command)
+    command = code_option(command)
     command = click.option(
         "--set",
         "sets",
@@ -27,7 +28,13 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("recipe")(command)
 
 
-def load_recipe(name: str, sets: tuple[str, ...], output: str | None) -> Any:
+def code_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flag without which a recipe may name no code but that which lies beside it."""
+    help = "Run Python files that the recipe names under `uses:` outside its own folder."
+    return click.option("--allow-code", is_flag=True, help=help)(command)
+
+
+def load_recipe(name: str, sets: tuple[str, ...], output: str | None, allow_code: bool) -> Any:
     """The recipe a command names, with its changes."""
     from curate.recipe import Recipe
 
@@ -38,7 +45,8 @@ def load_recipe(name: str, sets: tuple[str, ...], output: str | None) -> Any:
             raise RecipeError(f"--set {item}: write --set key=value")
         pairs[key] = value
     # Quoted, because values of --set are YAML: a folder may be called 2024, or hold a colon.
-    return Recipe.load(name, sets=pairs | ({"output.path": json.dumps(output)} if output else {}))
+    pairs |= {"output.path": json.dumps(output)} if output else {}
+    return Recipe.load(name, sets=pairs, allow_code=allow_code)
 
 
 def shown(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.options import shown
+from curate.cli.options import code_option, shown
 
 if TYPE_CHECKING:
     from curate.release.publish import Change
@@ -129,7 +129,8 @@ def card() -> None:
 
 @card.command("check")
 @click.argument("folder", metavar="DIR")
-def card_check(folder: str) -> None:
+@code_option
+def card_check(folder: str, allow_code: bool) -> None:
     """Compare every number of a release's card with its data.
 
     \b
@@ -138,7 +139,7 @@ def card_check(folder: str) -> None:
     """
     from curate.release.check import check
 
-    found = check(folder)
+    found = check(folder, allow_code)
     for problem in found.problems:
         click.echo(f"differs  {problem}")
     click.echo(f"{found.compared:,} facts compared with the data, {len(found.problems):,} differ")
@@ -151,7 +152,8 @@ def card_check(folder: str) -> None:
 @click.option("--sources", multiple=True, metavar="NAME=PATH", help="Where a source of the recipe is on this machine.")
 @click.option("--work", metavar="FOLDER", help="Keep the run and the new release here (default: a temporary folder).")
 @click.option("--workers", type=click.IntRange(min=0), help="Parallel tasks; 0 is one per core.")
-def reproduce(folder: str, sources: tuple[str, ...], work: str | None, workers: int | None) -> None:
+@code_option
+def reproduce(folder: str, sources: tuple[str, ...], work: str | None, workers: int | None, allow_code: bool) -> None:
     """Run the recipe of a release again and compare the files, byte for byte.
 
     \b
@@ -162,7 +164,7 @@ def reproduce(folder: str, sources: tuple[str, ...], work: str | None, workers: 
     from curate.release.reproduce import reproduce as again
     from curate.release.settings import pairs
 
-    found = again(folder, pairs(sources, "--sources"), work, load_config(None, workers=workers))
+    found = again(folder, pairs(sources, "--sources"), work, load_config(None, workers=workers), allow_code)
     for name, verdict in found.items():
         click.echo(f"{verdict}  {name}")
     same = sum(verdict == "same" for verdict in found.values())

@@ -22,7 +22,13 @@ from curate.errors import RecipeError
 @click.option("--address", help="Address of the Ray cluster.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def run(
-    recipe: str, sets: tuple[str, ...], output: str | None, config_file: str | None, quiet: bool, **flags: Any
+    recipe: str,
+    sets: tuple[str, ...],
+    output: str | None,
+    allow_code: bool,
+    config_file: str | None,
+    quiet: bool,
+    **flags: Any,
 ) -> None:
     """Run a recipe, or continue a run that was stopped.
 
@@ -35,7 +41,7 @@ def run(
     from curate.execute.warm import postpone_pandas
     from curate.progress import Progress
 
-    progress, loaded = Progress("quiet" if quiet else "auto"), load_recipe(recipe, sets, output)
+    progress, loaded = Progress("quiet" if quiet else "auto"), load_recipe(recipe, sets, output, allow_code)
     postpone_pandas(step.operator for step in loaded.steps)
     result = engine.run(loaded, load_config(config_file, **flags), progress)
     if not quiet:
@@ -60,7 +66,7 @@ def run(
     "--bytes", "text_size", metavar="SIZE", help="Text, e.g. 30TB (default: what the sources hold, unpacked)."
 )
 @click.option("--kept", type=click.FloatRange(0, 1), default=1.0, help="Share of the text that is written at the end.")
-def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool, **sizes: Any) -> None:
+def plan(recipe: str, sets: tuple[str, ...], output: str | None, allow_code: bool, mermaid: bool, **sizes: Any) -> None:
     """Say what a run would do: passes, columns, and what an earlier run already did. Touches no data.
 
     With --nodes, --documents or --bytes also what it costs: CPU and wall time, memory, shuffle, storage.
@@ -74,7 +80,7 @@ def plan(recipe: str, sets: tuple[str, ...], output: str | None, mermaid: bool, 
     from curate.flow import mermaid as as_mermaid
     from curate.store import Store, located
 
-    loaded = load_recipe(recipe, sets, output)
+    loaded = load_recipe(recipe, sets, output, allow_code)
     if mermaid:
         click.echo(as_mermaid(loaded))
         return

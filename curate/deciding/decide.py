@@ -77,7 +77,7 @@ def decide(
         name = Path(data.title).stem.strip("*") or "decided"
         recipe = Recipe(name=name, sources=sources, steps=tuple(steps), annotate="all")
         return _decided(data, policy(data, steps), recipe, output)
-    old = Recipe.load(data.result.path / "recipe.yaml")
+    old = Recipe.load(data.result.path / "recipe.yaml", allow_code=True)
     new = with_rules(old, steps)
     reason = why_not(data, old, new)
     if not reason:

@@ -59,7 +59,7 @@ def build_index(run: str | Path, to: str | Path | None = None, step: str | None 
 
     run, folder = Path(run), Path(to) if to else Path(run, "similar")
     result = open_run(run)
-    found = _step(Recipe.load(result.path / "recipe.yaml"), run, step)
+    found = _step(Recipe.load(result.path / "recipe.yaml", allow_code=True), run, step)
     operator = cast(Deduplicator, found.operator)
     about = operator.described()
     parts = _parts(run, about)

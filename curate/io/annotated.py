@@ -64,20 +64,20 @@ def rows(
 
 
 def _fields(shard: Shard, source: Source) -> tuple[pa.Schema, bool]:
-    lines = [line for _, line in islice(_lines(shard.paths[0], source), FIRST_LINES)]
+    lines = [line for _, line in islice(numbered_lines(shard.paths[0], source), FIRST_LINES)]
     first = next((record for line in lines if isinstance(record := _plain(line), dict)), None)
     if first is not None and TEXT[shard.format] not in first:
         raise missing_text(shard.paths[0], Source(path=shard.paths[0], columns={"text": TEXT[shard.format]}), first)
     fields = {"id": STRING, "text": STRING, **DOCUMENT[shard.format], "metadata": STRING}
     if shard.format == "dolma":
         for path in shard.paths[1:]:
-            for _, line in islice(_lines(path, source), FIRST_LINES):
+            for _, line in islice(numbered_lines(path, source), FIRST_LINES):
                 found = _attributes(_plain(line))
                 fields |= {name: _kind(found[name]) for name in sorted(found.keys() - fields.keys())}
         return pa.schema(list(fields.items())), bool(lines)
     signals, minhash, duplicates = shard.paths[1:]
     if signals:
-        for _, line in islice(_lines(signals, source), 1):
+        for _, line in islice(numbered_lines(signals, source), 1):
             for name in _signal_names(_plain(line)):
                 fields[name] = FLOAT if name.startswith(DOC_SIGNALS) else pa.list_(FLOAT)
         fields |= {"rps_lines_start": pa.list_(INT), "rps_lines_end": pa.list_(INT)}
@@ -121,7 +121,7 @@ def _rows(shard: Shard, source: Source, fields: pa.Schema, quarantine: Callable[
     is_dolma = shard.format == "dolma"
     annotate = Dolma(shard, source, fields).of if is_dolma else RedPajama(shard, source).of
     known = DOCUMENT[shard.format]
-    for number, line in _lines(shard.paths[0], source):
+    for number, line in numbered_lines(shard.paths[0], source):
         try:
             document = _document(line, TEXT[shard.format], known, source.max_record_bytes)
         except ValueError as error:
@@ -190,7 +190,7 @@ def _row_of(id: Any, path: str) -> int:
 
 def _signals(path: str, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     """Of each line its document's row and signals. A signal of the document is one number, of its lines a list."""
-    for number, line in _lines(path, source):
+    for number, line in numbered_lines(path, source):
         record = _plain(line)
         try:
             signals = record["quality_signals"]
@@ -262,7 +262,7 @@ class Dolma:
 
 
 def _attribute_lines(path: str, source: Source, types: dict[str, pa.DataType]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in _lines(path, source):
+    for number, line in numbered_lines(path, source):
         record = _plain(line)
         try:
             named = {name: _value(name, value, types) for name, value in _flat(record["attributes"]).items()}
@@ -294,7 +294,7 @@ def _flat(attributes: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _lines(path: str, source: Source) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: str, source: Source) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not blank, with their numbers. Raises DamagedFile at its end when it is damaged."""
     stream = Stream(path, source.max_expansion)
     blocks = Blocks(stream, MB, source.max_record_bytes)

@@ -1,6 +1,7 @@
 """Reads instruction data: ShareGPT, Alpaca, and the messages of OpenAI and Tulu, as one form with a view as text.
 
-`text` is the conversation as Tulu writes it: `<|role|>` on a line of its own before each turn.
+`text` is the conversation as Tulu writes it: `<|role|>` on a line of its own before each turn. `user_text` and
+its like are what one role says, so that any signal can be measured of each role.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from curate.io.stream import Blocks, Stream
 
 STRING = pa.string()
 MESSAGE = pa.struct([("role", STRING), ("content", STRING), ("extra", STRING)])
+SPEAKERS = ("system", "user", "assistant", "tool")
 FIELDS = pa.schema(
-    [("id", STRING), ("text", STRING), ("messages", pa.list_(MESSAGE)), ("dialect", STRING), ("metadata", STRING)]
+    [("id", STRING), ("text", STRING), ("messages", pa.list_(MESSAGE)), ("dialect", STRING)]
+    + [(f"{role}_text", STRING) for role in SPEAKERS]
+    + [(f"{role}_turn_count", pa.int32()) for role in SPEAKERS]
+    + [("last_role", STRING), ("metadata", STRING)]
 )
 ROLES = {"human": "user", "gpt": "assistant", "function_call": "assistant", "observation": "tool"}
 WORDS = {"user": "human", "assistant": "gpt"}
@@ -95,7 +100,10 @@ def _values(line: bytes, limit: int) -> tuple[Any, ...]:
         raise ValueError(f"field 'id' is {type(id).__name__}, expected string or integer")
     text = "\n".join(f"<|{message['role']}|>\n{message['content']}" for message in messages)
     metadata = msgspec.json.encode(rest).decode() if rest else None
-    return None if id is None else str(id), text, messages, dialect, metadata
+    said = [[message["content"] for message in messages if message["role"] == role] for role in SPEAKERS]
+    texts = ["\n\n".join(turns) if turns else None for turns in said]
+    known = [None if id is None else str(id), text, messages, dialect]
+    return (*known, *texts, *map(len, said), messages[-1]["role"], metadata)
 
 
 # ---------------------------------------------------------------- forms

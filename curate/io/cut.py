@@ -41,7 +41,8 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
     if _is_variable(kind):
-        return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
+        lengths = pc.binary_length(array)
+        return np.asarray(pc.fill_null(lengths, 0) if array.null_count else lengths, np.int64)
     return np.full(len(array), max(1, kind.bit_width // 8), np.int64)
 
 

@@ -25,6 +25,8 @@ FIELDS = pa.schema(
     ]
 )
 FILES_AT_ONCE = 256
+File = tuple[str, bytes]  # name and content
+Makers = dict[str, Callable[[pa.StringArray], pa.Array]]  # column -> how it is made of the names of files
 
 
 def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:
@@ -42,30 +44,45 @@ def rows(
     skip: np.ndarray | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The documents that are valid UTF-8, as they are but for a byte order mark at the start."""
-    out = wanted(schema, needed)
-    columns = fields_to_read(source, shard, FIELDS, out, checked=skip is None)
+    yield from documents(FIELDS, shard.paths, {}, shard, source, wanted(schema, needed), batch_bytes, quarantine, skip)
+
+
+def documents(
+    fields: pa.Schema,
+    paths: tuple[str, ...],
+    more: Makers,
+    shard: Shard,
+    source: Source,
+    out: pa.Schema,
+    batch_bytes: int,
+    quarantine: Callable[[BadRecord], None],
+    skip: np.ndarray | None,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the files at `paths`; `more` makes columns of their own from the names of files."""
+    columns = fields_to_read(source, shard, fields, out, checked=skip is None)
+    schema = pa.schema([fields.field(name) for name in columns])
 
     def name_it(bad: BadRecord) -> None:
-        name, reason = name_of(shard.paths[bad.position], shard.root), bad.error.removeprefix("field 'text' is ")
+        name, reason = name_of(paths[bad.position], shard.root), bad.error.removeprefix("field 'text' is ")
         quarantine(msgspec.structs.replace(bad, error=f"{name}: {reason}"))
 
-    raw = _batches(shard, columns, batch_bytes)
+    raw = (_batch(held, schema, more) for held in _groups(shard, paths, columns, batch_bytes))
     yield from cut(typed_rows(raw, shard, source, out, name_it, skip), batch_bytes)
 
 
-def _batches(shard: Shard, columns: list[str], batch_bytes: int) -> Iterator[pa.RecordBatch]:
+def _groups(shard: Shard, paths: tuple[str, ...], columns: list[str], batch_bytes: int) -> Iterator[list[File]]:
     """A few files at a time, fewer where they are large."""
-    held: list[tuple[str, bytes]] = []
+    held: list[File] = []
     size = 0
-    for path in shard.paths:
+    for path in paths:
         content = _content(path) if {"text", "bytes"} & set(columns) else b""
         held.append((name_of(path, shard.root), content))
         size += len(content)
         if size > batch_bytes // 8 or len(held) == FILES_AT_ONCE:
-            yield _batch(held, columns)
+            yield held
             held, size = [], 0
     if held:
-        yield _batch(held, columns)
+        yield held
 
 
 def _content(path: str) -> bytes:
@@ -76,16 +93,16 @@ def _content(path: str) -> bytes:
             raise unreadable(path, error) from error
 
 
-def _batch(files: list[tuple[str, bytes]], columns: list[str]) -> pa.RecordBatch:
+def _batch(files: list[File], schema: pa.Schema, more: Makers) -> pa.RecordBatch:
     names = pa.array([name for name, _ in files], pa.string())
-    made = {
-        "id": lambda: names,
-        "text": lambda: pa.array([content.removeprefix(BOM) for _, content in files], pa.binary()),
-        "path": lambda: names,
-        "extension": lambda: pa.array([os.path.splitext(name)[1][1:] for name, _ in files], pa.string()),
-        "bytes": lambda: pa.array([len(content) for _, content in files], pa.int64()),
+    made: Makers = {
+        "id": lambda _: names,
+        "text": lambda _: pa.array([content.removeprefix(BOM) for _, content in files], pa.binary()),
+        "path": lambda _: names,
+        "extension": lambda _: pa.array([os.path.splitext(name)[1][1:] for name, _ in files], pa.string()),
+        "bytes": lambda _: pa.array([len(content) for _, content in files], pa.int64()),
+        **more,
     }
-    schema = pa.schema([FIELDS.field(name) for name in columns])
-    if not columns:
+    if not schema.names:
         return pa.RecordBatch.from_struct_array(pa.array([{}] * len(files), pa.struct([])))
-    return pa.RecordBatch.from_arrays([made[name]() for name in columns], schema=schema)
+    return pa.RecordBatch.from_arrays([made[name](names) for name in schema.names], schema=schema)

@@ -19,7 +19,11 @@ TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool"
 
 def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:
     """The schema that a shard's first records show, and whether it has any."""
-    records = _first_records(source, shard)
+    return schema_of(source, shard, first_records(source, shard))
+
+
+def schema_of(source: Source, shard: Shard, records: list[dict[str, Any]]) -> tuple[pa.Schema, bool]:
+    """The schema that records show, and whether there are any."""
     kinds: dict[str, set[str]] = {}
     for record in records:
         for field, value in record.items():
@@ -67,7 +71,7 @@ def _check_fields(source: Source, shard: Shard, kinds: dict[str, set[str]]) -> N
             )
 
 
-def _first_records(source: Source, shard: Shard) -> list[dict[str, Any]]:
+def first_records(source: Source, shard: Shard) -> list[dict[str, Any]]:
     """The objects among the first lines. Raises DataError when there are lines but no objects among them."""
     found: list[dict[str, Any]] = []
     seen, first = 0, b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from curate.io.stream import COMPRESSED, is_local
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = (".parquet", ".pq")
 VALUES = (".csv", ".tsv", ".tab")
+STATS_FILE = re.compile(r"(\.(?:jsonl|ndjson|json)(?:\.[a-z]+)?)$", re.IGNORECASE)
 BOOKS = (".pdf", ".epub", ".docx", ".doc", ".mobi", ".djvu")
 SHARD_BYTES, SHARD_FILES = 16 * MB, 2_000
 SMALL_FOLDER = 1 * MB  # folders of documents below this size share shards, by a hash of their names
@@ -39,13 +41,18 @@ def shards_of(source: Source, walked: Walked) -> list[Part]:
     for path in paths:
         files, is_folder = files_at(path, accept, walked)
         (listed if is_folder else chosen).update({file.path: file for file in files})
-    everything = named(listed | chosen)
+    everything, is_chosen = named(listed | chosen), set(chosen)
+    listed.clear()
     if source.format == "files":
         parts = _documents([file for file in everything if file.bytes <= source.max_file_bytes])
+    elif source.format == "code":
+        parts = _source_code([file for file in everything if file.bytes <= source.max_file_bytes], source)
+    elif source.format == "data-juicer":
+        parts = _beside_stats(everything)
     elif source.format in LAYOUTS:
         parts = _annotated(everything, source.format)
     else:
-        parts = _data(everything, set(chosen), source)
+        parts = _data(everything, is_chosen, source)
     if not parts:
         raise _nothing(paths, source, everything)
     return parts
@@ -64,7 +71,7 @@ def _data(files: list[Found], chosen: set[str], source: Source) -> list[Part]:
     if any(known[file.path] and not file.name.endswith(".json") for file in listed):
         listed = [file for file in listed if not file.name.endswith(".json")]
     listed = [file for file in listed if known[file.path] and source.format in ("auto", known[file.path])]
-    if source.format == "chat":
+    if source.format in ("chat", "datatrove"):
         listed = [file for file in rest if file.path not in chosen and known[file.path] == "jsonl"]
     for file in [*listed, *(file for file in rest if file.path in chosen)]:
         format = known[file.path] if source.format == "auto" else source.format
@@ -148,6 +155,16 @@ def _annotated(files: list[Found], format: str) -> list[Part]:
     return parts
 
 
+def _beside_stats(files: list[Found]) -> list[Part]:
+    """A shard for each .jsonl, with the NAME_stats.jsonl that Data-Juicer writes beside NAME.jsonl."""
+    lines = {file.name: file for file in files if format_of(file.name) == "jsonl" and not _is_private(file.name)}
+    beside = {name: STATS_FILE.sub(r"_stats\1", name, count=1) for name in lines}
+    taken = {stats for name, stats in beside.items() if stats in lines}
+    return [
+        Part(name, "data-juicer", [file, lines.get(beside[name])]) for name, file in lines.items() if name not in taken
+    ]
+
+
 def _documents(files: list[Found]) -> list[Part]:
     """Documents grouped by the folder they are in below the root, so that a new folder changes one shard at most."""
     folders: dict[str, list[Found]] = {}
@@ -164,6 +181,14 @@ def _documents(files: list[Found]) -> list[Part]:
         for name, members in groups.items()
         for number, piece in enumerate(_pieces(members))
     ]
+
+
+def _source_code(files: list[Found], source: Source) -> list[Part]:
+    """The documents of source trees; behind them, after None, the files with their licences."""
+    from curate.io.checkout import documents, with_licences
+
+    parts = _documents(documents(files, bool(source.include)))
+    return [Part(part.name, "code", with_licences(file for file in part.files if file)) for part in parts]
 
 
 def _top(file: Found) -> str:
@@ -199,6 +224,11 @@ def _nothing(paths: list[str], source: Source, files: list[Found]) -> DataError:
         return DataError(missing(place, os.path.abspath(os.path.expanduser(where)) if where else "", patterns))
     if source.format == "dataset":
         return DataError(f"{place}: is not a folder that `Dataset.save_to_disk` wrote (it has no state.json)")
+    if source.format == "code":
+        return DataError(
+            f"{place}: none of the {len(files)} files has a name that tells a language, or .gitignore names all that "
+            "have; say by `include` which files are documents"
+        )
     if source.format in LAYOUTS:
         return DataError(f"{place}: has no .json.gz below a folder `documents`, as {source.format} has them")
     book = next((file.path for file in files if file.name.lower().endswith(BOOKS)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import zlib
 from typing import NamedTuple
@@ -51,6 +52,7 @@ def parse(block: bytes, limit: int) -> Message:
     return Message(int(match[1] or match[2]), type, charset, body)
 
 
+@functools.lru_cache(maxsize=1_000)
 def media_type(value: str) -> tuple[str, str]:
     """A Content-Type's media type in lower case, and its charset.
 

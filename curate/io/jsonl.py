@@ -107,7 +107,7 @@ class Records:
             if not line.strip(b" \t\r"):
                 continue
             try:
-                values = self._values(line)
+                values = self._values(line, number)
             except (BadValue, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 reason = str(error) if isinstance(error, BadValue) else _why_not_json(line, error)
                 self.quarantine(BadRecord(self.shard.name, number, reason, excerpt(line)))
@@ -120,12 +120,17 @@ class Records:
         places = np.array(positions, np.int64)
         return arrange(arrays, places, self.shard, self.out), places
 
-    def _values(self, line: bytes) -> dict[str, Any]:
+    def record(self, line: bytes, number: int) -> dict[str, Any]:
+        """The object of a line. Raises BadValue."""
         if len(line) > self.limit:
             raise BadValue(f"the record is longer than {self.limit} bytes (max_record_bytes)")
         record = msgspec.json.decode(line)
         if not isinstance(record, dict):
             raise BadValue(f"the record is {NAMES[type(record)]}, expected object")
+        return record
+
+    def _values(self, line: bytes, number: int) -> dict[str, Any]:
+        record = self.record(line, number)
         values = {name: self._value(name, field, record) for name, field in self.fields.items()}
         rest = {field: value for field, value in record.items() if field not in self.known}
         if rest and not self.has_rest:

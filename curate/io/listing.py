@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from curate.errors import DataError, nearest
+from curate.io.remote import pages, stamp_in
 from curate.io.source import Source
 from curate.io.stream import is_local, name_of, stamp_of
 
@@ -71,7 +73,7 @@ def _folder(
     fs: Any, path: str, folder: str, root: str, accept: Callable[[str], bool], walked: Walked
 ) -> Iterator[Found]:
     if "file" not in _protocols(fs):
-        for place, info in fs.find(folder, detail=True).items():
+        for place, info in pages(fs, folder):
             name = _relative(place, root)
             if info.get("type", "file") == "file" and not _is_hidden(name) and accept(name):
                 yield _found(fs, path, place, root, info)
@@ -117,7 +119,7 @@ def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> F
     if not name.isprintable() and any("\ud800" <= c <= "\udfff" for c in name):
         raise DataError(f"{place!r}: the name is not valid UTF-8; rename the file, or leave it out with `exclude`")
     if not is_local(url):
-        return Found(url, name, url[: url.rindex(name)], int(info.get("size") or 0), _stamp(info))
+        return Found(url, name, sys.intern(url[: url.rindex(name)]), int(info.get("size") or 0), stamp_in(info))
     try:
         status = os.stat(place)
     except OSError as error:
@@ -127,11 +129,6 @@ def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> F
     if not os.access(place, os.R_OK):
         raise DataError(f"{place}: cannot be read (permission denied)")
     return Found(place, name, root, status.st_size, stamp_of(status))
-
-
-def _stamp(info: dict[str, Any]) -> str:
-    known = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
-    return next((str(info[key]) for key in known if info.get(key)), "")
 
 
 def _url(fs: Any, path: str, place: str) -> str:

@@ -76,12 +76,8 @@ class Records:
     def _record(self, number: int, found: Any, is_wanted: bool) -> Record | None:
         """A record that FastWARC found; None where it is not whole, or has swallowed the header of the next."""
         length = found.content_length
-        headers: dict[str, str] = {}
-        lengths = 0
-        for name, value in found.headers.items():
-            headers.setdefault(name.lower(), value)
-            lengths += name.lower() == "content-length"
-        if lengths != 1 or headers["content-length"] != str(length):
+        headers = _first_of(found.headers.items())
+        if headers.get("content-length") != str(length):
             return None
         if length > self.limit:
             return Record(number, headers, b"", f"the record is longer than {self.limit} bytes (max_record_bytes)")
@@ -104,6 +100,20 @@ class Records:
         with open_bytes(self.path) as raw:
             raw.seek(start)
             return raw.read(len(GZIP)) == GZIP
+
+
+def _first_of(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Headers by their names in lower case; of several of one name the first, but no length that is stated twice.
+
+    >>> _first_of((("WARC-Type", "a"), ("warc-type", "b"), ("Content-Length", "1"), ("content-length", "1")))
+    {'warc-type': 'a'}
+    """
+    headers = {name.lower(): value for name, value in pairs}
+    if len(headers) == len(pairs):
+        return headers
+    names = [name.lower() for name, _ in pairs]
+    first = {name: value for name, (_, value) in zip(reversed(names), reversed(pairs), strict=True)}
+    return {name: first[name] for name in headers if name != "content-length" or names.count(name) == 1}
 
 
 def _has_fastwarc() -> bool:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Format = Literal[
-    "auto", "jsonl", "parquet", "csv", "chat", "files", "dataset", "warc", "wet", "wat", "arc", "redpajama-v2", "dolma"
-]
+    "auto", "jsonl", "parquet", "csv", "chat", "files", "code", "dataset", "warc", "wet", "wat", "arc",
+    "redpajama-v2", "dolma", "datatrove", "data-juicer",
+]  # fmt: skip
 ARCHIVES = ("warc", "wet", "wat", "arc")
 LAYOUTS = ("redpajama-v2", "dolma")
+STATS = ("datatrove", "data-juicer")
 MB = 1 << 20
 
 
@@ -46,10 +48,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     path            a file, a folder, a glob, or a list of them; local, or any URL that fsspec opens
     format          `auto` goes by the suffix: .jsonl .ndjson .json .csv .tsv (plain, .gz, .zst, .xz), .parquet, and
-                    folders that
-                    `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain or compressed;
-                    `.warc.wet.gz` is a WET); `files` makes a document of each file; `chat` is instruction data, as
-                    ShareGPT, Alpaca, OpenAI and Tulu have it, in JSON Lines or one JSON array;
+                    folders that `datasets.Dataset.save_to_disk` wrote; web archives .warc, .wet, .wat and .arc (plain
+                    or compressed; `.warc.wet.gz` is a WET); `files` makes a document of each file; `code` of each file
+                    of a source tree whose name tells a language and that no .gitignore names; `chat` is instruction
+                    data, as ShareGPT, Alpaca, OpenAI and Tulu have it, in JSON Lines or one JSON array; `datatrove`
+                    and `data-juicer` are their JSON Lines, whose metadata and stats become columns;
                     `redpajama-v2` and `dolma` are folders in the layout of those data sets: `documents` and, where
                     they are there, `quality_signals`, `minhash`, `duplicates` or `attributes`, joined by row
     columns         our column -> the field of the data it is read from; `id`, `text` and `source` need no mention
@@ -60,7 +63,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     what is left goes to `metadata`, so that nothing is lost
     include         only files whose path below the folder matches one of these globs; a glob without `/` matches names
     exclude         and none of these
-    max_file_bytes  for `files`: larger files are not documents
+    max_file_bytes  for `files` and `code`: larger files are not documents
     records         for web archives: kinds of records that are documents; by default `response` and `resource` of a
                     WARC, `conversion` of a WET, `metadata` of a WAT
     mime            for web archives: media types that are documents, as globs; by default text/html,
@@ -183,7 +186,11 @@ def discover(name: str, source: Source, walked: dict[str, list[str]] | None = No
         stamps = tuple(file.stamp if file and is_local(file.path) else "" for file in found)
         return Shard(name, name_of_part, root, paths, format, other, size, key, stamps)
 
-    return sorted((shard(part.name, part.format, part.files) for part in parts), key=lambda shard: shard.name)
+    shards = []
+    while parts:  # of a million files not both what was found and the shards are held
+        part = parts.pop()
+        shards.append(shard(part.name, part.format, part.files))
+    return sorted(shards, key=lambda shard: shard.name)
 
 
 def schema(source: Source, shards: list[Shard], corrupt: Literal["error", "quarantine"] = "error") -> pa.Schema:
@@ -309,6 +316,14 @@ def _reader(format: str):  # type: ignore[no-untyped-def]  # a module with shard
         from curate.io import files
 
         return files
+    if format == "code":
+        from curate.io import code
+
+        return code
+    if format in STATS:
+        from curate.io import stats
+
+        return stats
     if format in LAYOUTS:
         from curate.io import annotated
 

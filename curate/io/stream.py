@@ -58,11 +58,9 @@ def open_bytes(url: str, seekable: bool = False) -> Iterator[IO[bytes]]:
 def _open(url: str, seekable: bool) -> AbstractContextManager[IO[bytes]]:
     if is_local(url):
         return Path(url).open("rb")
-    import fsspec
+    from curate.io.remote import Remote
 
-    # Block size 0 means plain streaming over HTTP, which needs no server that can send parts of a file.
-    options = {"block_size": 0} if url.startswith(("http://", "https://")) and not seekable else {}
-    return fsspec.open(url, "rb", **options)
+    return Remote(url, seekable)  # type: ignore[return-value]
 
 
 def unreadable(url: str, error: Exception) -> DataError:

@@ -30,7 +30,7 @@ from curate.io.source import BadRecord, DamagedFile, Shard, Source
 from curate.io.stream import open_bytes, unreadable
 
 # How many pieces a batch is read in: rows differ in size, and a piece is read before its size is known.
-PIECES = 8
+PIECES = 4
 MAX_ROWS = 65_536
 BUFFER = 1 << 20
 
@@ -225,7 +225,7 @@ def rows_per_piece(rows: int, size: int, batch_bytes: int) -> int:
     """How many rows to read at once where `rows` of them have `size` bytes, so that PIECES reads make a batch.
 
     >>> rows_per_piece(1000, 8_000_000, batch_bytes=800_000)
-    12
+    25
     """
     return int(min(max(rows * batch_bytes // PIECES // max(size, 1), 1), MAX_ROWS))
 

@@ -44,7 +44,7 @@ def export(
     """
     chosen = msgspec.convert(settings, Settings)
     result = run if isinstance(run, Result) else open_run(run)
-    recipe = published(carded(Recipe.load(result.path / "recipe.yaml"), card))
+    recipe = published(carded(Recipe.load(result.path / "recipe.yaml", allow_code=True), card))
     to = Path(to)
     _check_place(to, result.path)
     files = {part: [result.path / file["path"] for file in result.manifest[part]] for part in ("data", "annotations")}

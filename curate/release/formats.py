@@ -1,4 +1,4 @@
-"""The documents a run kept as other tools read them: JSON Lines, Dolma, RedPajama-V2, WebDataset, datasets.
+"""The documents a run kept as other tools read them: JSON Lines, Dolma, RedPajama-V2, WebDataset, MDS, datasets.
 
 Dolma is of Soldaini et al. 2024, RedPajama-V2 of Weber et al. 2024. Files are numbered, never named by an id: what a
 document says can't lead out of the folder.
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from curate.convert import size
 from curate.errors import PlanError, nearest
+from curate.release.mds import write_shards
 from curate.result import Result, open_run
 from curate.store import replace_folder
 
@@ -34,7 +35,7 @@ def write_as(run: str | Path | Result, to: str | Path, format: str, file_size: s
 
     run        the run, or its folder
     to         the folder, which must be empty or not be there
-    format     jsonl, dolma, redpajama-v2, webdataset or dataset
+    format     jsonl, dolma, redpajama-v2, webdataset, mds or dataset
     file_size  text in a file, before compression
 
     Raises PlanError for another format or folder, and DataError where no run has finished.
@@ -151,6 +152,11 @@ def _webdataset(result: Result, folder: Path, limit: int) -> None:
                 count += 1
 
 
+def _mds(result: Result, folder: Path, limit: int) -> None:
+    """What MosaicML's `StreamingDataset` opens: `id`, `text`, `source`, and the other columns in `metadata`."""
+    write_shards(_groups(result, limit), folder, limit)
+
+
 def _dataset(result: Result, folder: Path, limit: int) -> None:
     """What `datasets.load_from_disk` opens."""
     import datasets
@@ -184,5 +190,6 @@ FORMATS: dict[str, Callable[[Result, Path, int], None]] = {
     "dolma": _dolma,
     "redpajama-v2": _redpajama,
     "webdataset": _webdataset,
+    "mds": _mds,
     "dataset": _dataset,
 }

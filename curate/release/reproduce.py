@@ -17,18 +17,23 @@ from curate.release.check import open_release
 
 
 def reproduce(
-    folder: str | Path, sources: Mapping[str, str], work: str | None = None, config: Config | None = None
+    folder: str | Path,
+    sources: Mapping[str, str],
+    work: str | None = None,
+    config: Config | None = None,
+    allow_code: bool = False,
 ) -> dict[str, str]:
     """Run the recipe of a release and export it as it was: each file, and whether it is `same`, `differs` or `missing`.
 
     folder   the release
     sources  source of the recipe -> where it is on this machine
     work     where the run and the new release stay; else they go when it is done
+    allow_code  run Python files that the recipe `uses:` from outside the folder
 
     Raises RecipeError for a source without a place, or a name that the recipe has not.
     """
     told = open_release(folder)
-    recipe = placed(Recipe.load(Path(folder, "recipe.yaml")), sources)
+    recipe = placed(Recipe.load(Path(folder, "recipe.yaml"), allow_code=allow_code), sources)
     if work is not None:
         return _compared(told, recipe, Path(work), config)
     with tempfile.TemporaryDirectory() as temporary:

@@ -156,6 +156,11 @@ CASES = {
     "source without a path": Case("name: bad\nsources:\n  docs: {format: jsonl}\nsteps:\n  - gopher\n"),
     "source that is plain text": Case("name: bad\nsources:\n  docs: docs.jsonl\nsteps:\n  - gopher\n"),
     "uses a missing file": Case(GOPHER.replace("name: bad", "name: bad\nuses:\n  - nowhere.py")),
+    "uses a file outside the recipe's folder": Case(
+        GOPHER,
+        {"deep/recipe.yaml": GOPHER.replace("name: bad", "name: bad\nuses: [../empty.py]")},
+        ("plan", "deep/recipe.yaml"),
+    ),
     "uses a file with an import error": Case(GOPHER.replace("name: bad", "name: bad\nuses:\n  - import_error.py")),
     "uses a file with a syntax error": Case(GOPHER.replace("name: bad", "name: bad\nuses:\n  - syntax_error.py")),
     "uses a file without operators": Case(GOPHER.replace("name: bad", "name: bad\nuses:\n  - empty.py")),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from curate.engine import run
 from curate.io.chat import conversation, record_of
 
 Load = Callable[..., Any]
@@ -44,6 +45,35 @@ def test_rows(tmp_path: Path, load: Load) -> None:
     (tmp_path / "a.jsonl").unlink()
     (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=1))
     assert load(tmp_path, format="chat").column("text") == loaded.column("text")
+
+
+def test_what_each_role_says(tmp_path: Path, load: Load) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    loaded = load(tmp_path, format="chat")
+    assert loaded.column("user_text")[7] == "a\n\nc\n\nGo on."
+    assert loaded.column("assistant_text")[7] == "b\n\nd\n\n2"
+    assert (loaded.column("system_text")[7], loaded.column("tool_text")[7]) == ("You add.", None)
+    assert [loaded.column(f"{role}_turn_count")[7] for role in ("system", "user", "assistant", "tool")] == [1, 3, 3, 0]
+    assert loaded.column("last_role") == ["user", "user", "assistant", "assistant", "tool", *["assistant"] * 3]
+
+
+def test_any_signal_of_each_role(tmp_path: Path) -> None:
+    from curate import Recipe
+
+    turns = [{"role": "user", "content": "Count to four."}, {"role": "assistant", "content": "one two three four five"}]
+    records = [{"id": "a", "messages": turns}, {"id": "b", "messages": turns[:1]}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    recipe = Recipe.parse(f"""
+name: roles
+sources: {{chats: {{path: {tmp_path}/a.jsonl, format: chat}}}}
+steps:
+  - gopher: {{as: asked, columns: {{text: user_text}}, signals: [gopher_word_count]}}
+  - gopher: {{as: answered, columns: {{text: assistant_text}}, signals: [gopher_word_count]}}
+output: {{path: {tmp_path}/out}}
+""")
+    found = run(recipe).arrow()
+    assert found["asked_gopher_word_count"].to_pylist() == [3, 3]
+    assert found["answered_gopher_word_count"].to_pylist() == [5, None]
 
 
 @pytest.mark.parametrize(

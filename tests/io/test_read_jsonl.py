@@ -532,3 +532,18 @@ def test_real_text_both_ways(load: Load, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (len(fast.bad), len(slow.bad)) == (0, 0)
     lines = zstandard.ZstdDecompressor().stream_reader(MIX.open("rb")).read().splitlines()
     assert fast.column("text") == [json.loads(line)["text"] for line in lines]
+
+
+def test_what_cc_net_writes(tmp_path: Path, load: Load) -> None:
+    """Its shards of JSON Lines: the text is `raw_content`, and what it measured becomes typed columns."""
+    record = {
+        "url": "http://a.example/", "date_download": "2019-02-18T00:36:58Z", "digest": "sha1:AB", "length": 9,
+        "nlines": 2, "source_domain": "a.example", "title": "A", "raw_content": "one\ntwo", "original_nlines": 3,
+        "original_length": 12, "line_ids": [0, 2], "language": "en", "language_score": 0.93, "perplexity": 351.7,
+        "bucket": "head",
+    }  # fmt: skip
+    (tmp_path / "en_head_0000.json.gz").write_bytes(gzip.compress(json.dumps(record).encode() + b"\n"))
+    got = load(tmp_path, columns={"text": "raw_content"}, other="columns")
+    (row,) = got.table.to_pylist()
+    assert (row["text"], row["perplexity"], row["nlines"], row["bucket"]) == ("one\ntwo", 351.7, 2, "head")
+    assert json.loads(row["metadata"]) == {"line_ids": [0, 2]}

@@ -14,8 +14,12 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.http import HTTPStreamFile
+from fsspec.implementations.memory import MemoryFile
 
 from curate.errors import DataError
+from curate.io import remote
+from curate.io.source import Source, discover
 
 Load = Callable[..., Any]
 LINES = b"".join(b'{"id": "%d", "text": "%s"}\n' % (n, b"word " * n) for n in range(200))
@@ -106,7 +110,10 @@ def test_parquet_over_http(server: str, tmp_path: Path, load: Load) -> None:
         load(f"{server}/b.parquet")
 
 
-def test_a_connection_that_breaks_is_an_error_even_under_quarantine(server: str, tmp_path: Path, load: Load) -> None:
+def test_a_connection_that_breaks_is_an_error_even_under_quarantine(
+    server: str, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "WAITS", (0.0, 0.0))
     (tmp_path / "served/broken.jsonl").write_bytes(LINES)
     with pytest.raises(DataError, match=r"broken\.jsonl: cannot be read"):
         load(f"{server}/broken.jsonl", corrupt="quarantine")
@@ -128,3 +135,104 @@ def test_inside_an_archive(tmp_path: Path, load: Load) -> None:
 def test_a_missing_address(memory: Any, load: Load) -> None:
     with pytest.raises(DataError, match=r"memory://nowhere/a\.jsonl: there is nothing; check the address"):
         load("memory://nowhere/a.jsonl")
+
+
+@pytest.fixture
+def flaky(memory: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every third read of a remote file fails; the list counts failures."""
+    failures = [0]
+    calls = [0]
+    read = MemoryFile.read
+
+    def failing(self: Any, size: int = -1) -> bytes:
+        calls[0] += 1
+        if calls[0] % 3 == 0:
+            failures[0] += 1
+            raise ConnectionResetError("the peer is gone")
+        return read(self, size)
+
+    monkeypatch.setattr(MemoryFile, "read", failing, raising=False)
+    monkeypatch.setattr(remote, "WAITS", (0.0, 0.0))
+    return failures
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
+def test_a_read_that_fails_is_tried_again_from_where_it_was(
+    memory: Any, load: Load, name: str, flaky: list[int]
+) -> None:
+    lines = b"".join(b'{"id": "%d", "text": "%s"}\n' % (n, b"word " * (n % 97)) for n in range(30_000))
+    table = pa.table({"id": [str(n) for n in range(3_000)], "text": [f"text {n}" for n in range(3_000)]})
+    with memory.open(f"/data/{name}", "wb") as file:
+        if name.endswith("parquet"):
+            pq.write_table(table, file, row_group_size=100)
+        else:
+            file.write(gzip.compress(lines) if name.endswith("gz") else lines)
+    got = load(f"memory://data/{name}")
+    assert got.column("id") == [str(n) for n in range(len(got.table))]
+    assert len(got.table) in (3_000, 30_000)
+    assert flaky[0] > 0
+
+
+def test_a_stream_is_read_again_up_to_where_it_was(
+    server: str, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without ranges: what was read is passed over."""
+    lines = b"".join(b'{"id": "%d", "text": "%s"}\n' % (n, b"word " * 50) for n in range(20_000))
+    (tmp_path / "served/a.jsonl").write_bytes(lines)
+    monkeypatch.setattr(remote, "WAITS", (0.0,))
+    read, broken = HTTPStreamFile.read, [0]
+
+    def failing(self: Any, size: int = -1) -> bytes:
+        broken[0] += 1
+        if broken[0] == 3:
+            raise ConnectionResetError("the peer is gone")
+        return read(self, size)
+
+    monkeypatch.setattr(HTTPStreamFile, "read", failing)
+    assert load(f"{server}/a.jsonl").column("id") == [str(n) for n in range(20_000)]
+    assert broken[0] > 3
+
+
+def test_a_file_that_is_another_one_by_then(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.pipe("/data/a.txt", b"x" * 100)
+    monkeypatch.setattr(remote, "WAITS", (0.0,))
+    file = remote.Remote("memory://data/a.txt", seekable=False)
+    file._stamp = "an earlier version"
+    assert file.read(10) == b"x" * 10
+    monkeypatch.setattr(MemoryFile, "read", lambda self, size=-1: 1 / 0, raising=False)
+    monkeypatch.setattr(MemoryFile, "details", {"ETag": "a later version"}, raising=False)
+    with pytest.raises(DataError, match="has changed while it was read"):
+        file.read(10)
+
+
+def test_what_waiting_does_not_mend_is_told_at_once(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    with pytest.raises(FileNotFoundError):
+        remote.Remote("memory://data/none.txt", seekable=False)
+
+
+def test_objects_of_s3_are_listed_page_by_page() -> None:
+    class Store(fsspec.AbstractFileSystem):
+        protocol = "paged"
+
+        def isdir(self, path: str) -> bool:
+            return True
+
+        def isfile(self, path: str) -> bool:
+            return False
+
+        def split_path(self, path: str) -> tuple[str, str, None]:
+            bucket, _, key = path.partition("/")
+            return bucket, key, None
+
+        def call_s3(self, method: str, Bucket: str, Prefix: str, ContinuationToken: str = "0") -> dict[str, Any]:
+            assert (method, Bucket, Prefix) == ("list_objects_v2", "bucket", "crawl/")
+            first = int(ContinuationToken)
+            keys = [f"crawl/{n % 7}/{n:05d}.jsonl" for n in range(first, min(first + 1_000, 2_500))]
+            found = [{"Key": key, "ETag": key, "Size": 1} for key in ["crawl/", *keys]]
+            return {"Contents": found, "IsTruncated": first < 2_000, "NextContinuationToken": str(first + 1_000)}
+
+    fsspec.register_implementation("paged", Store, clobber=True)
+    shards = discover("web", Source(path="paged://bucket/crawl"))
+    assert sorted(shard.name for shard in shards) == sorted(f"{n % 7}/{n:05d}.jsonl" for n in range(2_500))
+    assert shards[0].paths[0].startswith("paged://bucket/crawl/0/")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -77,6 +82,48 @@ def test_webdataset(run: Any, written: Callable[[str], Path]) -> None:
     assert [sample["json"] for sample in found] == rows
 
 
+MOSAIC = """
+import json, sys
+from streaming import StreamingDataset
+found = StreamingDataset(local=sys.argv[1], shuffle=False, batch_size=1)
+print(json.dumps([found[at] for at in range(len(found))]))
+"""
+
+
+def test_mosaic(run: Any, written: Callable[[str], Path]) -> None:
+    """Read by MosaicML's library, in an environment of its own: it wants other versions of what curate uses."""
+    python = os.environ.get("CURATE_MOSAIC_PYTHON", sys.executable)
+    if subprocess.run([python, "-c", "import streaming"], capture_output=True, check=False).returncode:
+        pytest.skip("mosaicml-streaming is not here (CURATE_MOSAIC_PYTHON names a Python that has it)")
+    folder = written("mds")
+    assert len([*folder.glob("*.mds")]) > 1
+    done = subprocess.run([python, "-c", MOSAIC, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = run.arrow().to_pylist()
+    top = ("id", "text", "source")
+    wanted = [{**{name: row.pop(name) for name in top}, "metadata": row} for row in rows]
+    assert json.loads(done.stdout.splitlines()[-1]) == wanted
+
+
+def test_the_bytes_of_mds(run: Any, written: Callable[[str], Path]) -> None:
+    """As the format is described: also where MosaicML's library is not here."""
+    folder = written("mds")
+    index = json.loads((folder / "index.json").read_text())
+    texts = []
+    for shard in index["shards"]:
+        data = (folder / shard["raw_data"]["basename"]).read_bytes()
+        assert len(data) == shard["raw_data"]["bytes"]
+        count = int.from_bytes(data[:4], "little")
+        ends = np.frombuffer(data, np.uint32, count + 1, 4)
+        about = json.loads(data[4 + 4 * (count + 1) : ends[0]])
+        assert (count, about["column_names"]) == (shard["samples"], sorted(about["column_names"]))
+        for start, end in pairwise(ends.tolist()):
+            sizes = np.frombuffer(data, np.uint32, len(about["column_names"]), start)
+            assert start + sizes.nbytes + sizes.sum() == end
+            texts.append(data[end - sizes[-1] : end].decode())
+    assert texts == run.arrow()["text"].to_pylist()
+
+
 def test_datasets(run: Any, written: Callable[[str], Path]) -> None:
     import datasets
 
@@ -91,7 +138,7 @@ def test_nothing_leaves_the_folder(run: Any, tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_again(run: Any, tmp_path: Path) -> None:
-    for format in ("jsonl", "dolma", "redpajama-v2", "webdataset"):
+    for format in ("jsonl", "dolma", "redpajama-v2", "webdataset", "mds"):
         one, two = (write_as(run, tmp_path / f"{format}{n}", format) for n in (1, 2))
         files = sorted(path for path in one.rglob("*") if path.is_file())
         assert [path.read_bytes() for path in files] == [(two / path.relative_to(one)).read_bytes() for path in files]
