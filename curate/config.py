@@ -36,7 +36,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retries           times a task is tried again after its worker died, ran out of memory or was stuck
     task_timeout      seconds after which a task counts as stuck: its worker is ended and it is tried again; 0: never
     runtime_env       what workers need beyond the cluster's image (env_vars, pip, working_dir, ...), as Ray has it
-    scratch           folder of each node for what is on its way to or from an object store; none: the temporary one
     """
 
     executor: Literal["local", "ray"] = "local"
@@ -53,7 +52,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retries: Annotated[int, msgspec.Meta(ge=0)] = 2
     task_timeout: Annotated[float, msgspec.Meta(ge=0)] = 0
     runtime_env: dict[str, Any] = {}
-    scratch: str | None = None
 
     def __hash__(self) -> int:
         return hash(msgspec.json.encode(self))

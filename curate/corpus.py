@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from curate.result import Result
 
 
-def read(data: Any, name: str = "documents", **settings: Any) -> Corpus:
+def read(data: Any, name: str = "documents", folder: str | Path | None = None, **settings: Any) -> Corpus:
     """Documents from a path, glob or URL, or from a Hugging Face or Ray dataset, Arrow, Polars or pandas table.
 
     `settings` are the fields of a source: `columns={"text": "content"}`, `format=`, `other=`, ...
+    What is no file becomes one in `folder` (default: a temporary folder of this machine), so that workers can read it:
+    on a cluster give one that all nodes see.
     """
-    source = Source(path=data, **settings) if isinstance(data, str | list) else _spilled(data, **settings)
+    source = Source(path=data, **settings) if isinstance(data, str | list) else _spilled(data, folder, settings)
     return Corpus(recipe=Recipe(name=name, sources={name: source}), on=(name,))
 
 
@@ -158,29 +160,37 @@ def _differs_in_source(one: Step, other: Step) -> bool:
     return both_have_sources and bare[0] == bare[1]
 
 
-def _spilled(data: Any, **settings: Any) -> Source:
+def _spilled(data: Any, folder: str | Path | None, settings: dict[str, Any]) -> Source:
     """What is in memory as a Parquet source, so that workers can read it; the same rows give the same file."""
     from curate.io.parquet import from_dataset, write_table
 
-    folder = _inputs_folder()
-    if type(data).__module__.startswith("datasets."):
-        source = from_dataset(data, folder / str(getattr(data, "_fingerprint", id(data))))
+    kind = type(data).__module__
+    if kind.startswith("ray.data"):
+        return msgspec.structs.replace(_from_ray(data, folder), **settings)
+    place = Path(folder or _inputs_folder()).resolve()
+    if kind.startswith("datasets."):
+        source = from_dataset(data, place / str(getattr(data, "_fingerprint", id(data))))
         return msgspec.structs.replace(source, **settings)
-    if type(data).__module__.startswith("ray.data"):
-        return _from_ray(data, **settings)
-    written = write_table(folder / f"{os.getpid()}.parquet", _table(data))
-    path = folder / f"{written.sha256[:20]}.parquet"
+    place.mkdir(parents=True, exist_ok=True)
+    written = write_table(place / f"{os.getpid()}.parquet", _table(data))
+    path = place / f"{written.sha256[:20]}.parquet"
     if not path.exists():
         os.replace(written.path, path)
     return Source(path=str(path), **settings)
 
 
-def _from_ray(data: Any, **settings: Any) -> Source:
-    """A Ray Dataset as Parquet, which its blocks write: none of them comes to the driver."""
-    folder = _inputs_folder() / f"ray-{data.schema().names}-{id(data)}-{os.getpid()}".replace("/", "_")[:100]
-    settings = {"format": "parquet", **settings}
-    data.write_parquet(str(folder))
-    return Source(path=str(folder), **settings)
+def _from_ray(data: Any, folder: str | Path | None) -> Source:
+    import ray
+
+    from curate.io.ray_data import from_ray
+
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    if folder is None and nodes > 1:
+        raise PlanError(
+            f"a Ray Dataset on {nodes} nodes is written by them: give read(..., folder=) on storage that all of them"
+            " share, or write it to an object store (`data.write_parquet`) and read that"
+        )
+    return from_ray(data, Path(folder or _inputs_folder()).resolve())
 
 
 def _table(data: Any) -> pa.Table:

@@ -136,6 +136,17 @@ def _matching(operator: Operator, result: Mapping[str, pa.Array], types: Types, 
 # ---------------------------------------------------------------- calling an operator outside a recipe
 
 
+def actor(operator: Operator) -> type:
+    """A class whose objects apply an operator. Its own class is none to make actors of: structs take no `__init__`."""
+
+    class Actor:
+        def __call__(self, value: Any) -> Any:
+            return operator(value)
+
+    Actor.__name__ = Actor.__qualname__ = type(operator).__name__
+    return Actor
+
+
 def call(operator: Operator, value: Any) -> Any:
     """`operator(value)`: see `Operator.__call__`."""
     if isinstance(value, str):

@@ -113,6 +113,15 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         return call(self, value)
 
+    def actor(self) -> type:
+        """This operator as a class of which Ray Data makes actors; each loads the operator's models once.
+
+        `data.map_batches(operator.actor(), concurrency=2, batch_format="pyarrow")`
+        """
+        from curate.evaluate import actor
+
+        return actor(self)
+
 
 class Signal(Operator, frozen=True):
     """Adds columns. Never edits a column, never drops a row."""

@@ -2,6 +2,7 @@
 
 A sum over the plan: every byte is read once per pass, every step costs its nanoseconds per byte, every value and
 key its place on disk. The figures are of one core of benchmarks/RESULTS.md; `speed` says how one of yours compares.
+`python -m benchmarks.cost` shows estimates beside runs.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ READ = {"jsonl": 2.9, "parquet": 2.1, "wet": 9.6, "warc": 5.4, "arc": 5.4}
 LEX = 3.8  # once per pass, for all steps that look at words
 WRITE = 5.2  # text of kept documents, as Parquet
 SKETCH = 1.4  # a MinHash signature, of words that are lexed already
+EVIDENCE = 4.9  # the text is read again for pairs in doubt, and their shingles are compared
 STEP = 2.0  # of a step that was not measured by itself
 # Nanoseconds per document, per value, per key of a deduplicator.
 DOCUMENT, VALUE, KEY = 8_000, 20, 90
 PACKED = 0.46  # bytes of Parquet for a byte of text
-WORKER = 650e6  # bytes of memory of a process, in batches of 8 MB
-BATCHES = 8  # bytes of memory for each further byte of a batch
+PACKED_VALUES, PACKED_LISTS = 0.5, 0.24  # for a byte of columns: of plain values, of lists
+INDEX = 60  # bytes of the work folder for a document, whatever the steps
+LINE = 75  # bytes of text in a line; columns of lists have a value for each
+WORKER = 550e6  # bytes of memory of a process, in batches of 8 MB
+GROUP, ROWS, ROOM = 64e6, 100_000, 5  # bytes and rows of annotations that it gathers to be written; room for a byte
 START = 1.8  # seconds of a worker: imports, compiled kernels
-TASK = 0.002  # seconds of the driver for a task, on Ray
+TASK = 0.0012  # seconds of the driver for a task, on Ray
 DISK = 200e6  # bytes per second that a task reads or writes of shared storage
 ITEMS = 1 << 32  # documents that one deduplication takes
 SELECTED = 40  # bytes of memory for each document that a selector sees
@@ -81,9 +86,10 @@ def estimate(
     clock = _clock(plan, documents, size, kept)
     shard = min(shard, max(size, 1))
     shards = -(-size // shard)
-    shuffle, work, tasks = _corpus_wide(plan, documents, memory, shards)
+    shuffle, work, tasks = _corpus_wide(plan, documents, size / documents, memory, shards)
     tasks += shards * len(plan.passes) + max(1, int(size * kept / _file_size(plan)))
     cpu = (sum(clock.values()) + START * cluster.slots) / cluster.speed
+    group = sum(_width(plan.schema, size / documents)) * min(documents, ROWS)
     moved = size * (len(plan.passes) + 1) * PACKED + shuffle + 2 * work
     longest = shard * sum(clock.values()) / size / cluster.speed
     barriers = longest * len(plan.passes)  # at the end of a pass cores wait for the last shards
@@ -92,11 +98,11 @@ def estimate(
     return Estimate(
         cpu_hours=cpu / 3600,
         hours=wall / 3600,
-        task_bytes=WORKER,
+        task_bytes=WORKER + ROOM * min(GROUP, group),
         memory=float(memory),
         shuffle=shuffle,
-        work=work + documents * 30,
-        output=size * kept * PACKED + documents * _width(plan.schema) * 0.5,
+        work=work + documents * INDEX,
+        output=size * kept * PACKED + documents * (1 + kept) * _packed(plan.schema, size / documents),
         tasks=tasks,
         parts=clock,
         limits=_limits(plan, documents, tasks, wall),
@@ -128,7 +134,7 @@ def _clock(plan: Plan, documents: int, size: int, kept: float) -> dict[str, floa
     read = READ.get(max(set(formats), key=formats.count), READ["jsonl"]) if formats else READ["jsonl"]
     reading = sum(_reads_text(plan, this) for this in plan.passes) + 1  # the export reads it too
     clock = {"read": reading * read * size, "write": WRITE * size * kept, "engine": DOCUMENT * documents}
-    clock["write"] += documents * VALUE * len(plan.schema)
+    clock["write"] += documents * VALUE * sum(_values(field.type, size / documents) for field in plan.schema)
     lexed = [step for step in plan.steps if isinstance(step.operator, Signal | Deduplicator | Trainer)]
     clock["lexing"] = LEX * size if lexed else 0.0
     for step in plan.steps:
@@ -142,7 +148,7 @@ def _step(step: PlannedStep, costs: Mapping[str, float]) -> float:
     if isinstance(operator, Filter | Selector):
         return 0.0
     if isinstance(operator, Deduplicator):
-        return SKETCH
+        return SKETCH + (EVIDENCE if operator.evidences() else 0.0)
     known = [costs[name] for name in operator.writes() if name in costs]
     return sum(known) if known else STEP
 
@@ -161,16 +167,16 @@ def _reads_text(plan: Plan, this: Pass) -> bool:
     return any("text" in step.inputs.values() for step in (*steps, *ends))
 
 
-def _corpus_wide(plan: Plan, documents: int, memory: int, shards: int) -> tuple[float, float, int]:
+def _corpus_wide(plan: Plan, documents: int, length: float, memory: int, shards: int) -> tuple[float, float, int]:
     """Shuffled bytes, bytes of the work folder, and tasks of the corpus-wide steps."""
     shuffle, work, tasks = 0.0, 0.0, 0
     for step in plan.steps:
         operator = step.operator
         if isinstance(operator, Deduplicator | Selector):
-            width = sum(_bytes(kind) for kind in operator.sketches().values())
+            width = sum(_bytes(kind, length) for kind in operator.sketches().values())
             work += documents * width
         elif not isinstance(operator, Filter):
-            work += documents * sum(_bytes(kind) for kind in operator.writes().values())
+            work += documents * sum(_bytes(kind, length) for kind in operator.writes().values())
         if isinstance(operator, Deduplicator):
             moved = documents * (12.0 * _keys(step) + 24)
             shuffle, work = shuffle + moved, work + moved
@@ -199,15 +205,36 @@ def _file_size(plan: Plan) -> int:
     return size(plan.recipe.output.file_size)
 
 
-def _width(schema: pa.Schema) -> float:
-    return sum(_bytes(field.type) for field in schema if field.name != "text")
+def _width(schema: pa.Schema, length: float) -> tuple[float, float]:
+    """Bytes of a document's plain values, and of its lists."""
+    fields = [field for field in schema if field.name != "text"]
+    lists = sum(_bytes(field.type, length) for field in fields if _is_by_line(field.type))
+    return sum(_bytes(field.type, length) for field in fields) - lists, lists
 
 
-def _bytes(kind: pa.DataType) -> float:
+def _packed(schema: pa.Schema, length: float) -> float:
+    """The same as Parquet."""
+    values, lists = _width(schema, length)
+    return values * PACKED_VALUES + lists * PACKED_LISTS
+
+
+def _bytes(kind: pa.DataType, length: float) -> float:
+    """Of a column's value, for documents of so many bytes."""
+    if _is_by_line(kind):
+        return kind.value_type.bit_width / 8 * _values(kind, length)
     try:
         return max(1.0, kind.bit_width / 8)
     except ValueError:
-        return 24.0  # strings and lists, as they are on average
+        return 24.0  # strings and their lists, as they are on average
+
+
+def _values(kind: pa.DataType, length: float) -> float:
+    return 1 + length / LINE if _is_by_line(kind) else 1.0
+
+
+def _is_by_line(kind: pa.DataType) -> bool:
+    """Whether it is a list of numbers: they have one for each line."""
+    return pa.types.is_list(kind) and pa.types.is_primitive(kind.value_type)
 
 
 def _costs() -> dict[str, float]:

@@ -132,7 +132,7 @@ def test_hugging_face_datasets_through_the_card(result: Result, config: str, par
 def ray_data() -> Iterator[object]:
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield ray.data
     ray.shutdown()
@@ -140,7 +140,7 @@ def ray_data() -> Iterator[object]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_ray_data(result: Result, part: str, ray_data) -> None:
-    found = ray_data.read_parquet(files(result, part))
+    found = result.ray(part)
     assert found.count() == rows(result, part)
     assert arrow_types(found.schema().base_schema) == types(result, part)
 
@@ -165,6 +165,51 @@ def assert_same(found: pa.Table, expected: pa.Table) -> None:
 def test_an_operator_in_ray_data(texts: pa.Table, ray_data) -> None:
     mapped = ray_data.from_arrow(texts).map_batches(ops.Gopher(), batch_format="pyarrow", batch_size=50)
     assert_same(pa.concat_tables(mapped.iter_batches(batch_format="pyarrow")), ops.Gopher()(texts))
+
+
+def test_an_operator_with_a_model_as_actors_that_load_it_once(texts: pa.Table, ray_data) -> None:
+    model = str(Path(__file__).resolve().parent / "data/classifier.bin")
+    operator = ops.FasttextScore(model=model, label="positive")
+
+    class Told(operator.actor()):  # type: ignore[misc]
+        """Says in which process it is and how often that has loaded a model."""
+
+        def __call__(self, value: pa.Table) -> pa.Table:
+            from curate.fast_text import load
+
+            found = super().__call__(value)
+            for name, number in (("loads", load.cache_info().misses), ("process", os.getpid())):
+                found = found.append_column(name, pa.array([number] * len(found)))
+            return found
+
+    mapped = ray_data.from_arrow(texts).map_batches(Told, concurrency=1, batch_format="pyarrow", batch_size=20)
+    found = pa.concat_tables(mapped.iter_batches(batch_format="pyarrow"))
+    assert pc.unique(found["loads"]).to_pylist() == [1]
+    assert len(pc.unique(found["process"])) == 1 and os.getpid() not in found["process"].to_pylist()
+    assert_same(found.drop_columns(["loads", "process"]), operator(texts))
+
+
+def test_a_ray_dataset_as_a_source(texts: pa.Table, ray_data, tmp_path: Path) -> None:
+    """Its rows come in their order, whatever makes them; and once more they are the same files, so nothing is done."""
+    texts = texts.slice(0, 60)
+
+    def run(source: curate.Corpus) -> Result:
+        return (source | ops.Gopher()).named("documents").run(str(tmp_path / "out"), Config(workers=1))
+
+    dataset = ray_data.from_arrow([texts.slice(start, 20) for start in (0, 20, 40)]).map_batches(
+        lambda batch: batch, batch_format="pyarrow"
+    )
+    found = run(read(dataset, folder=tmp_path / "inputs"))
+    assert found.arrow()["id"].to_pylist() == texts["id"].to_pylist()
+    assert_same(found.arrow().select(ops.Gopher()(texts).column_names), ops.Gopher()(texts))
+    again = run(read(dataset, folder=tmp_path / "inputs"))
+    assert again.manifest == found.manifest
+    assert len([*(tmp_path / "inputs").iterdir()]) == 1
+
+
+def test_an_empty_ray_dataset(ray_data) -> None:
+    with pytest.raises(curate.CurateError, match="the Ray Dataset has no rows"):
+        read(ray_data.from_arrow(pa.table({"text": pa.array([], pa.string())})))
 
 
 def test_an_operator_in_hugging_face_datasets(texts: pa.Table) -> None:

@@ -18,7 +18,7 @@ LAYERS = """
 errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
 io:        io.*                                 | io errors msgspec numpy pyarrow | kernels fsspec zstandard datasets \
-                                                  polars brotli fastwarc resiliparse pathspec
+                                                  polars brotli fastwarc resiliparse pathspec ray
 sql:       sql                                  | errors pyarrow | polars
 operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against
 family:    family                               | operator evaluate errors pyarrow |
@@ -68,7 +68,7 @@ deciding:  deciding.*                           | deciding execute plan planner 
                                                   config convert io operators operator evaluate sql errors curate \
                                                   msgspec numpy polars pyarrow | engine card
 notebook:  corpus sampling starter              | recipe operator evaluate io config execute sampling errors msgspec \
-                                                  numpy pyarrow yaml | engine explain flow store
+                                                  numpy pyarrow yaml | engine explain flow store ray
 generated: catalogue schema signals             | assets registry operator evaluate recipe config result io msgspec \
                                                   pyarrow |
 release:   release.*                            | release card signals operators operator evaluate recipe config \

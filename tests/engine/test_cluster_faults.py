@@ -57,7 +57,8 @@ class Stuck(Signal, frozen=True):
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Cluster]:
+def machines(probe: Any) -> Iterator[Cluster]:
+    """Started after a local run has compiled the kernels, which may take minutes: faults come while there is work."""
     with joined(Cluster()) as machines:
         yield machines
 
@@ -97,7 +98,7 @@ class Run:
     def finished_shards(self) -> int:
         return sum(event["event"] == "shard" for event in self.events())
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 90) -> Any:
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 300) -> Any:
         end = time.monotonic() + seconds
         while not (found := condition()):
             if time.monotonic() > end or self.process.poll() is not None:
@@ -108,7 +109,7 @@ class Run:
 
     def ends_as_alone(self) -> None:
         """It ends well, with the bytes of a local run of the same command."""
-        _, errors = self.process.communicate(timeout=120)
+        _, errors = self.process.communicate(timeout=300)
         assert self.process.returncode == 0, errors
         contents = self.lab.contents()
         shutil.rmtree(self.lab.root())
