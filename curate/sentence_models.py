@@ -15,6 +15,7 @@ from curate.errors import PlanError
 ROWS, STEP = 16, 32  # an ONNX model is always given so many texts, of a multiple of so many tokens: the shape of a
 # matrix decides in which order its products are added up, and results shall not depend on batches
 LONGEST = 512  # tokens, where a model does not say
+LARGEST = 64 << 30  # bytes of all files of a model
 PACKAGES = {"onnx": ("onnxruntime", "tokenizers"), "torch": ("sentence_transformers",)}
 
 
@@ -32,8 +33,11 @@ def network(folder: Path) -> Path | None:
 
 
 def check(files: tuple[str, ...]) -> None:
-    """PlanError when the folder is no model, when something in it is a pickle, or what runs it is not installed."""
+    """PlanError when the folder is no model or too large, when it is a pickle, or what runs it is not installed."""
     folder = root(files)
+    size = sum(Path(file).stat().st_size for file in files)
+    if size > LARGEST:
+        raise PlanError(f"{folder} has {size / 1e9:,.1f} GB: sentence models of over {LARGEST >> 30} GiB are not read")
     kind = "onnx" if network(folder) else "torch"
     pickles = [file for file in files if Path(file).suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt")]
     if kind == "torch" and not [file for file in files if file.endswith(".safetensors")]:

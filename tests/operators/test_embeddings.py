@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from curate import Config, Recipe, engine
 from curate.errors import PlanError
 from curate.evaluate import arrays, fitted
 from curate.operators.embeddings import Cluster, DedupSemantic, Embed, SelectDiverse, TrainEmbed
+from curate.sentence_models import LARGEST, check
 
 MODEL = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
 TOPICS = {
@@ -118,6 +120,14 @@ def test_a_folder_that_is_no_sentence_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no network")
     with pytest.raises(PlanError, match="is no ONNX model that can be run"):
         Embed(model=str(tmp_path)).check({})
+
+
+def test_a_sentence_model_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    for name in ("modules.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    os.truncate(tmp_path / "model.safetensors", LARGEST + 1)  # a file of holes: it takes no room
+    with pytest.raises(PlanError, match="sentence models of over 64 GiB are not read"):
+        check(tuple(str(path) for path in tmp_path.iterdir()))
 
 
 def test_topics_are_found_by_vectors_that_are_trained() -> None:
