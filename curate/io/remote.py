@@ -25,6 +25,12 @@ class Remote(io.RawIOBase):
     """A remote file open for reading. A read that fails is tried again, from where it was, a few times.
 
     Raises DataError when the file is another one by then, else the filesystem's own errors.
+
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe("/notes/a.txt", b"one two")
+    >>> with Remote("memory://notes/a.txt", seekable=True) as file:
+    ...     file.seek(4), file.read()
+    (4, b'two')
     """
 
     def __init__(self, url: str, seekable: bool) -> None:
@@ -107,7 +113,14 @@ class Remote(io.RawIOBase):
 
 
 def pages(fs: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The files below a remote folder with what is known of each; S3's as they come, never all answers at once."""
+    """The files below a remote folder with what is known of each; S3's as they come, never all answers at once.
+
+    >>> import fsspec
+    >>> store = fsspec.filesystem("memory")
+    >>> store.pipe("/listed/deep/b.txt", b"two")
+    >>> [(name, found["size"]) for name, found in pages(store, "/listed")]
+    [('/listed/deep/b.txt', 3)]
+    """
     if not hasattr(fs, "call_s3"):
         yield from fs.find(folder, detail=True).items()
         return

@@ -24,6 +24,12 @@ def write_shards(shards: Iterable[Iterator[list[dict[str, Any]]]], folder: Path,
     """Write each group of documents as a shard: `id`, `text`, `source` are strings, `metadata` is all other columns.
 
     Raises DataError for a shard of 4 GB and more, which the format cannot have.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_shards([iter([[{"id": "a", "text": "one", "source": "web", "n": 1}]])], folder, limit=1 << 26)
+    >>> json.loads((folder / "index.json").read_text())["shards"][0]["samples"]
+    1
     """
     about = _about(limit)
     index = []
