@@ -114,14 +114,14 @@ class Ray:
 
         remote: Any = self._ray.remote
         ask = remote(max_retries=0, num_cpus=0, **self._environment)(probe)
-        asked = {
-            node["NodeManagerAddress"]: ask.options(
+        nodes = [node for node in self._alive() if node["Resources"].get("CPU")]
+        asked = [
+            ask.options(
                 name="check node", scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote()
-            for node in self._alive()
-            if node["Resources"].get("CPU")
-        }
-        for address, reference in asked.items():
+            for node in nodes
+        ]
+        for address, reference in zip((node["NodeManagerAddress"] for node in nodes), asked, strict=True):
             found = self.result(reference)
             if isinstance(found, dict):
                 msgspec.convert(found, Identity).refuse_others(self.identity, address)

@@ -81,10 +81,10 @@ def is_as_alone(lab: Any, step: str) -> bool:
 class Run:
     """`curate run --executor ray` in a process of its own."""
 
-    def __init__(self, lab: Any, machines: Cluster):
+    def __init__(self, lab: Any, machines: Cluster, address: str = ""):
         self.lab = lab
         lab.write("recipe.yaml", recipe_of(lab, "slow").replace("${shards}", lab.variables["shards"]))
-        lab.write("config.yaml", f"executor: ray\naddress: {machines.address}\nbatch_size: 10kB\n")
+        lab.write("config.yaml", f"executor: ray\naddress: {address or machines.address}\nbatch_size: 10kB\n")
         self.process = self.start()
 
     def start(self) -> Any:
@@ -187,6 +187,34 @@ def test_or_named_when_it_is_stuck_again(lab: Any, machines: Cluster) -> None:
         lab.run(recipe_of(lab, "stuck: {note: ''}"), executor="ray", task_timeout=6, retries=0)
 
 
+def test_a_run_through_a_client(lab: Any, machines: Cluster) -> None:
+    """`ray://`: the driver is outside the cluster."""
+    Run(lab, machines, f"ray://127.0.0.1:{machines.client}").ends_as_alone()
+
+
+def test_metrics_are_exported(lab: Any, machines: Cluster) -> None:
+    """Where Prometheus looks for them: at every node's port."""
+    import ray
+
+    lab.run(executor="ray")
+    ports = [
+        f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in ray.nodes() if node["Alive"]
+    ]
+    wanted = {f"ray_curate_{name}_total{{" for name in ("documents", "bytes", "fates")}
+    wanted |= {'fate="kept"', 'fate="dedup_minhash"', 'stage="pass 1"', 'stage="export"', 'recipe="probe"'}
+    end = time.monotonic() + 60
+    while any(name not in (found := "".join(map(_metrics, ports))) for name in wanted):
+        assert time.monotonic() < end, sorted(line for line in found.splitlines() if "curate" in line)
+        time.sleep(1)
+
+
+def _metrics(url: str) -> str:
+    from urllib.request import urlopen
+
+    with urlopen(f"{url}/metrics", timeout=10) as page:
+        return str(page.read().decode())
+
+
 def test_a_node_of_another_version_is_refused(lab: Any, machines: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     from curate.execute import node
 
@@ -194,6 +222,19 @@ def test_a_node_of_another_version_is_refused(lab: Any, machines: Cluster, monke
     monkeypatch.setattr("curate.execute.ray.identity", lambda: node.Identity(tuple(mine.items())))
     with pytest.raises(PlanError, match=r"Ray node \S+ has pyarrow \S+, the driver has 9\.0: .* one image"):
         lab.run(executor="ray")
+
+
+def test_a_node_that_joins_with_another_package_is_refused(lab: Any, machines: Cluster) -> None:
+    """One of three at the same address, whose environment has a package of another version."""
+    lab.write("other/zstandard-9.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: zstandard\nVersion: 9.0\n")
+    node = machines.add_node({"PYTHONPATH": str(lab.folder / "other")})
+    try:
+        with pytest.raises(PlanError, match=r"Ray node \S+ has zstandard 9\.0, the driver has 0\.\S+: .*not mix"):
+            lab.run(executor="ray")
+    finally:
+        machines.kill(node)
+        machines.nodes.remove(node)
+    assert not (lab.folder / "out/data").exists()
 
 
 ODD = """
