@@ -173,6 +173,7 @@ def prepare(driver: int) -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
+    gc.set_threshold(50_000)  # what is loaded from here on makes many objects and no garbage
     gc.freeze()
     threading.Thread(target=end_with, args=(driver,), daemon=True).start()
 
