@@ -45,23 +45,19 @@ def parts(found: WhatIf) -> list[Part]:
 def sliders(found: WhatIf, rules: list[Law], measured: Measured, of: list[Part]) -> list[dict[str, Any]]:
     """Of each rule the stops of its sliders, and what is kept at each: of all documents, and of each part."""
     made = []
-    curves = found.curves.partition_by("rule", "side", "by", "value", as_dict=True)
+    of_one = ("rule", "side", "by", "value")
+    ascending = found.curves.sort("bound").group_by(of_one, maintain_order=True).agg("bound", *COUNTS)
+    curves = {row[:4]: row[4:] for row in ascending.iter_rows()}
     for law in rules:
         stops = measured.distributions[law.column].edges
         sides = {}
         for side, bound in law.bounds.items():
-            every = _counts(curves[law.reason, side, "all", None], stops, COUNTS)
-            some = [_counts(curves[law.reason, side, *part], stops, COUNTS[:2]) for part in of]
+            bounds, *every = curves[law.reason, side, "all", None]
+            assert bounds == stops
+            some = [curves[law.reason, side, *part][1:3] for part in of]
             sides[side] = {"now": stops.index(bound), "counts": every, "parts": some}
         made.append({"rule": law.reason, "column": law.column, "stops": stops, "sides": sides})
     return made
-
-
-def _counts(curve: pl.DataFrame, stops: list[float], names: tuple[str, ...]) -> list[list[int]]:
-    """Counts by ascending bounds."""
-    curve = curve.sort("bound")
-    assert curve["bound"].to_list() == stops
-    return [curve[name].to_list() for name in names]
 
 
 def sample(policy: Policy, rules: list[Law], measured: Measured) -> dict[str, Any]:
