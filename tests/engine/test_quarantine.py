@@ -285,7 +285,7 @@ def test_an_operator_that_fails_on_everything_stops_soon(lab: Any) -> None:
     texts = "".join(json.dumps({"id": str(n), "text": f"some words {n}"}) + "\n" for n in range(5000))
     lab.write("d/a.jsonl", texts)
     with pytest.raises(
-        OperatorError, match=r"step picky, shard a\.jsonl: .*many documents.*ValueError: cannot take words"
+        OperatorError, match=r"step picky, shard [ab]\.jsonl: .*many documents.*ValueError: cannot take words"
     ):
         lab.run(recipe_for(lab.folder / "d", "[{picky: {word: words}}]", "uses: [ops.py]\n"))
     calls = (lab.folder / "calls").read_text().count("x")
