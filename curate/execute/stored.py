@@ -65,7 +65,7 @@ def texts(store: Store, wanted: Mapping[int, str], key: str | None = None, most:
     found: dict[int, str] = {}
     near = sorted(row for row in wanted if row >= 0 and row & 0xFFFFFFFF < most)
     for number, rows in groupby(near, key=lambda row: row >> 32):
-        with suppress(DataError, OSError, StopIteration):
+        with suppress(DataError, OSError):
             for row, batch in _as_read(plan, store, number, [*rows]):
                 if batch["id"][0].as_py() == wanted[row] and batch["text"][0].is_valid:
                     found[row] = batch["text"][0].as_py()
@@ -91,7 +91,7 @@ def _files(plan: Plan, shard: Shard, bad: np.ndarray, rows: list[int]) -> Iterat
     batches = read(
         msgspec.structs.replace(shard, **wanted), source, schema, MB, lambda record: None, skip=np.zeros(0, np.int64)
     )
-    yield from zip(rows, (batch.slice(row, 1) for batch in batches for row in range(len(batch))), strict=True)
+    yield from zip(rows, (batch.slice(row, 1) for batch in batches for row in range(len(batch))), strict=False)
 
 
 def _plan(store: Store, key: str | None = None) -> Plan:

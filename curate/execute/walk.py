@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from curate.config import Config
 from curate.convert import size
+from curate.errors import DataError
 from curate.evaluate import plain
 from curate.execute.batch import Batch
 from curate.execute.batches import BatchFile, BatchWriter, read_chunks, read_table
@@ -173,7 +174,10 @@ class SourceRows:
         if self._batches is None:
             self._batches = self._open()
         while self._at + sum(map(len, self._held)) < start + rows:
-            self._held.append(next(self._batches))
+            batch = next(self._batches, None)
+            if batch is None:
+                raise DataError("a shard has fewer rows than when it was read first: has its source changed? run again")
+            self._held.append(batch)
             while self._held and self._at + len(self._held[0]) <= start:
                 self._at += len(self._held.pop(0))
         if self._held[0].num_rows == rows and self._at == start:

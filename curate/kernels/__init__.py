@@ -16,5 +16,7 @@ landmarks   line breaks, phrases, links, sentence ends lines     lines as `str.s
 segment     words by a declared rule                   sharing   what operators derive from a batch, kept
 c4, fineweb, dolma, refinedweb, datajuicer, code       what the rules of these systems look at
 repetition  n-grams, lines, paragraphs that repeat     characters, statistics, shares   counts, entropy, ratios
-editing     texts made of some of their lines
+editing     texts made of some of their lines           cutting   texts with some stretches cut out
+units, runs, repeats   lines, sentences and runs of tokens that repeat across a corpus
+pii, pii_rules, pii_addresses, pii_keys, pii_numbers   personal data and secrets
 """
