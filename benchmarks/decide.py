@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import curate
-from curate.evaluate import evaluate, plain, selection
+from curate.evaluate import evaluate, plain, selected
 from curate.operators.mixture import SampleMixture
 from curate.operators.quantile import Quantile
 from curate.operators.select import SelectBudget
@@ -73,7 +73,7 @@ def chosen(cls: Any, parameters: dict[str, Any], rows: pa.Table) -> Any:
     """A selector on rows in memory, sketch and choice."""
     operator = msgspec.convert(parameters, cls)
     columns = {name: plain(rows[name]) for name in operator.reads()}
-    return selection(operator, pa.table({**evaluate(operator, columns), "id": rows["id"]}))
+    return selected(operator, pa.table(evaluate(operator, columns)))
 
 
 def timed(title: str, work: Callable[[], Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from curate.operator import (
     Types,
 )
 
+if TYPE_CHECKING:
+    from curate.ranking import Ranking, Rows
+
 
 def evaluate(operator: Operator, columns: Mapping[str, pa.Array], work: Callable[..., Any] | None = None) -> Columns:
     """Run a row-aligned work method on arrays. Rows with a null in a column it reads come back as nulls.
@@ -41,15 +44,27 @@ def evaluate(operator: Operator, columns: Mapping[str, pa.Array], work: Callable
     return {name: scatter(array, present.to_numpy(zero_copy_only=False)) for name, array in result.items()}
 
 
-def selection(operator: Selector, sketch: pa.Table) -> Selection:
+def selection(operator: Selector, rows: Rows, ranking: Ranking) -> Selection:
     """What a selector decides, in one form. Raises OperatorError when it is not what the operator declares."""
-    made = operator.select(sketch)
+    made = operator.select(rows, ranking)
     made = made if isinstance(made, Selection) else Selection(keep=np.asarray(made))
+    count = len(rows.group)
     if (made.keep is None) != (not operator.reasons()):
         raise OperatorError(f"{operator.name()}: select() keeps rows if, and only if, the operator has a reason")
-    if made.keep is not None and (made.keep.dtype != bool or len(made.keep) != len(sketch)):
+    if made.keep is not None and (made.keep.dtype != bool or len(made.keep) != count):
         raise OperatorError(f"{operator.name()}: select() must return one true or false per row")
-    return made._replace(columns=_matching(operator, made.columns, operator.writes(), len(sketch)))
+    return made._replace(columns=_matching(operator, made.columns, operator.writes(), count))
+
+
+def selected(operator: Selector, *sketches: pa.Table) -> Selection:
+    """What a selector decides on a corpus in shards that are all at hand."""
+    from curate.ranking import in_memory
+
+    ranking, shards = in_memory(*sketches)
+    made = [selection(operator, rows, ranking) for rows in shards]
+    keep = None if made[0].keep is None else np.concatenate([one.keep for one in made])
+    columns = {name: pa.concat_arrays([one.columns[name] for one in made]) for name in operator.writes()}
+    return Selection(keep, columns, made[0].facts)
 
 
 def scatter(array: pa.Array, mask: np.ndarray) -> pa.Array:
@@ -168,11 +183,7 @@ def arrays(operator: Operator, table: pa.Table) -> Columns:
         raise PlanError(
             f"{operator.name()} reads {missing[0]!r}, which is not in this table: {', '.join(table.column_names)}"
         )
-    wanted = [*operator.reads(), *(["id"] if isinstance(operator, Selector) and "id" in table.column_names else [])]
-    found = {name: plain(table[name]) for name in wanted}
-    if isinstance(operator, Selector) and "id" not in found:
-        found["id"] = pa.array(range(len(table)), pa.int64()).cast(pa.string())
-    return found
+    return {name: plain(table[name]) for name in operator.reads()}
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -205,7 +216,7 @@ def _outcome(operator: Operator, columns: Columns) -> Columns:
 
         return in_memory(operator, columns)
     if isinstance(operator, Selector):
-        found = selection(operator, pa.table({**evaluate(operator, columns), "id": columns["id"]}))
+        found = selected(operator, pa.table(evaluate(operator, columns)))
         if found.keep is None:
             return found.columns
         reason = pc.if_else(pa.array(found.keep), pa.scalar(None, pa.string()), operator.name())

@@ -24,11 +24,14 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from curate.ranking import Ranking, Rows
 
 Columns = dict[str, pa.Array]
 Types = dict[str, pa.DataType]
@@ -281,9 +284,10 @@ class Evidence(Signal, frozen=True):
 
 
 class Selection(NamedTuple):
-    """What a selector says of all rows: those to keep (None: all), the columns it writes, and facts for the manifest.
+    """What a selector says of some rows: those to keep (None: all), the columns it writes; and facts of the corpus.
 
-    Facts are plain values by name; `groups` is a list of rows, which the card and the terminal show as a table.
+    Facts, for the manifest, are plain values by name; `groups` is a list of rows, which the card and the terminal show
+    as a table.
     """
 
     keep: np.ndarray | None = None
@@ -292,9 +296,17 @@ class Selection(NamedTuple):
 
 
 class Selector(Operator, frozen=True):
-    """Chooses a subset of the corpus: `sketch` makes small row-aligned columns, `select` sees them for all rows.
+    """Chooses a subset of the corpus, by where each row stands among all others.
 
-    One that only writes columns has no reasons.
+    sketch(columns)        per batch -> small row-aligned columns (declared by `sketches()`), stored once
+    select(rows, ranking)  per shard -> true for the rows to keep, or a Selection
+
+    Columns of these names make the ranking, all optional: `group` (string); `score` (float64, highest first), `tie`
+    (uint64) and the row's address, by which rows stand within their group; `size` (float64). Rows without a score or a
+    size take no part. What a selector must know of the other rows it asks the `ranking` (`curate.ranking.Ranking`): for
+    sums of groups, and where one passes a limit. Answers are exact, and made by counting rows of each shard in bins:
+    memory is that of groups, however many rows there are. `select` is called once without rows, for its facts, and then
+    for each shard; it must ask the same questions every time. One that only writes columns has no reasons.
     """
 
     kind: ClassVar[str] = "Selector"
@@ -307,8 +319,8 @@ class Selector(Operator, frozen=True):
     def sketches(self) -> Types:
         raise NotImplementedError
 
-    def select(self, sketch: pa.Table) -> np.ndarray | Selection:
-        """True for the rows to keep, or a Selection. `sketch` holds all rows in corpus order and their ids (`id`)."""
+    def select(self, rows: Rows, ranking: Ranking) -> np.ndarray | Selection:
+        """True for the rows to keep, or a Selection."""
         raise NotImplementedError
 
 

@@ -37,7 +37,7 @@ START = 1.8  # seconds of a worker: imports, compiled kernels
 TASK = 0.0012  # seconds of the driver for a task, on Ray
 DISK = 200e6  # bytes per second that a task reads or writes of shared storage
 ITEMS = 1 << 32  # documents that one deduplication takes
-SELECTED = 40  # bytes of memory for each document that a selector sees
+LOOK, LOOKS, LOOKERS = 60, 16, 1024  # nanoseconds of a selector for a document, times it looks, tasks at most
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -138,7 +138,8 @@ def _clock(plan: Plan, documents: int, size: int, kept: float) -> dict[str, floa
     lexed = [step for step in plan.steps if isinstance(step.operator, Signal | Deduplicator | Trainer)]
     clock["lexing"] = LEX * size if lexed else 0.0
     for step in plan.steps:
-        clock[step.step.name] = _step(step, costs) * size + KEY * documents * _keys(step)
+        looks = LOOK * LOOKS if isinstance(step.operator, Selector) else 0
+        clock[step.step.name] = _step(step, costs) * size + (KEY * _keys(step) + looks) * documents
     return {name: nanoseconds / 1e9 for name, nanoseconds in clock.items()}
 
 
@@ -175,6 +176,8 @@ def _corpus_wide(plan: Plan, documents: int, length: float, memory: int, shards:
         if isinstance(operator, Deduplicator | Selector):
             width = sum(_bytes(kind, length) for kind in operator.sketches().values())
             work += documents * width
+            if isinstance(operator, Selector):
+                shuffle, tasks = shuffle + LOOKS * documents * width, tasks + LOOKS * min(shards, LOOKERS)
         elif not isinstance(operator, Filter):
             work += documents * sum(_bytes(kind, length) for kind in operator.writes().values())
         if isinstance(operator, Deduplicator):
@@ -189,10 +192,6 @@ def _limits(plan: Plan, documents: int, tasks: int, wall: float) -> tuple[str, .
     if documents > ITEMS and any(isinstance(step.operator, Deduplicator) for step in plan.steps):
         found.append(
             f"a deduplication takes {ITEMS:,} documents: split the corpus, as by snapshot, and chain it (`against:`)"
-        )
-    if any(isinstance(step.operator, Selector) for step in plan.steps):
-        found.append(
-            f"a selector holds {SELECTED} bytes per document on one node: {documents * SELECTED / 1e9:,.0f} GB"
         )
     if tasks * TASK > wall / 2:
         found.append("the driver is busy for more than half of the time: make shards larger")

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.errors import PlanError
 from curate.operator import Selection, Selector
+from curate.ranking import Ranking, Rows
 
 MOST_EPOCHS = 100_000
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -59,6 +60,7 @@ class SelectForCompute(Selector, frozen=True):
     [None, None, None]
     """
 
+    version = 2
     sees_nulls = True
     example: ClassVar[dict[str, Any]] = {
         "seen": 1000,
@@ -88,7 +90,7 @@ class SelectForCompute(Selector, frozen=True):
                 raise PlanError(f"select_for_compute needs numbers, but {name} is {types[name]}")
 
     def sketches(self) -> dict[str, pa.DataType]:
-        return {"bucket": pa.int32(), "size": pa.float64()}
+        return {"group": pa.string(), "size": pa.float64()}
 
     def sketch(self, **given: pa.Array) -> dict[str, pa.Array]:
         """The bucket of each document, from 0; null for none."""
@@ -97,12 +99,11 @@ class SelectForCompute(Selector, frozen=True):
         rising = [-math.inf if bucket.min is None else bucket.min for bucket in reversed(self.buckets)]
         at = len(self.buckets) - np.searchsorted(rising, score, side="right")
         outside = (at >= len(self.buckets)) | np.isnan(score) | size.is_null().to_numpy(zero_copy_only=False)
-        return {"bucket": pa.array(at.astype(np.int32), mask=outside), "size": size}
+        return {"group": pa.array(at, mask=outside).cast(pa.string()), "size": size}
 
-    def select(self, sketch: pa.Table) -> Selection:
-        bucket = sketch["bucket"].fill_null(len(self.buckets)).to_numpy()
-        size = np.maximum(np.nan_to_num(sketch["size"].to_numpy()), 0.0)
-        tokens = np.bincount(bucket, size, len(self.buckets) + 1)[:-1]
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        bucket = np.array([len(self.buckets) if name is None else int(name) for name in ranking.names], np.int64)
+        tokens = np.bincount(bucket, ranking.size, len(self.buckets) + 1)[:-1]
         worth = [utility(self.buckets[: upto + 1], tokens[: upto + 1], self.seen) for upto in range(len(self.buckets))]
         best = int(np.argmax(np.round(worth, 12)))
         pools = [
@@ -116,7 +117,7 @@ class SelectForCompute(Selector, frozen=True):
             for upto in range(len(self.buckets))
         ]
         facts = {"seen": self.seen, "buckets_kept": best + 1, "tokens": pools[best]["tokens"], "groups": pools}
-        return Selection((bucket <= best) & (bucket < len(self.buckets)), {}, facts)
+        return Selection((bucket <= best)[rows.group], {}, facts)
 
 
 def utility(buckets: tuple[Bucket, ...], tokens: np.ndarray, seen: int) -> float:

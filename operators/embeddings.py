@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from curate import assets, fast_text, sentence_models
 from curate.errors import OperatorError, PlanError
 from curate.operator import ROW, Columns, Selection, Selector, Signal, Trainer
+from curate.ranking import Ranking, Rows
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Precision = Literal["float16", "float32"]
@@ -529,6 +530,7 @@ class SelectDiverse(Selector, frozen=True):
     [None, 'select_diverse', 'select_diverse', None]
     """
 
+    version = 2
     sees_nulls = True
     example: ClassVar[dict[str, Any]] = {"share": 0.5}
 
@@ -563,31 +565,46 @@ class SelectDiverse(Selector, frozen=True):
             raise PlanError(f"select_diverse ranks by numbers, but {rank} is {types[rank]}")
 
     def sketches(self) -> dict[str, pa.DataType]:
-        return {"group": pa.string(), "tie": pa.uint64(), "rank": pa.float64()}
+        return {"group": pa.string(), "tie": pa.uint64(), "score": pa.float64()}
 
     def sketch(self, **given: pa.Array) -> dict[str, pa.Array]:
         from curate.kernels.quotas import ties
 
         rank = self._rank()
-        values = given[rank].cast(pa.float64()) if rank else pa.repeat(0.0, len(given["id"]))
+        group = given[self.cluster].cast(pa.string())
+        values = given[rank].cast(pa.float64()) if rank else pa.repeat(0.0, len(group))
         best = pc.negate(values) if self.method == "prototypes" else values
-        return {"group": given[self.cluster].cast(pa.string()), "tie": ties(given["id"], self.seed), "rank": best}
+        score = pc.if_else(pc.is_valid(group), best, None)
+        return {"group": group, "tie": ties(given["id"], self.seed), "score": score}
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups, ranked, running
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        there = ranking.documents
+        total = self.count if self.count is not None else round((self.share or 0) * int(there.sum()))
+        if self.method == "prototypes":
+            cut = ranking.cut(total, "documents", whole=True)
+            keep, kept = rows.before(cut), ranking.sums(cut.place).documents
+        else:
+            depth = level(there, total)
+            cut = ranking.cut(depth, "documents")
+            kept = np.minimum(there, depth)
+            last = np.flatnonzero(cut.found)
+            last = last[cut.place.take(last).order()][
+                : total - int(kept.sum())
+            ]  # one more of the clusters with the best
+            is_last = np.isin(np.arange(len(there)), last)
+            keep, kept = rows.before(cut) | (rows.at(cut) & is_last[rows.group]), kept + is_last
+        return Selection(keep, {}, {"clusters": int((there > 0).sum()), "clusters_kept": int((kept > 0).sum())})
 
-        group = sketch["group"].combine_chunks() if isinstance(sketch["group"], pa.ChunkedArray) else sketch["group"]
-        rank = sketch["rank"].to_numpy()
-        known = group.is_valid().to_numpy(zero_copy_only=False) & ~np.isnan(rank)
-        total = self.count if self.count is not None else round((self.share or 0) * int(known.sum()))
-        order = ranked(sketch["tie"].to_numpy(), np.where(known, rank, -np.inf))
-        names, at = groups(group)
-        sizes = np.bincount(at[known], minlength=len(names))
-        if self.method == "balanced":
-            place = running(known.astype(float), at, order)
-            order = np.lexsort((np.argsort(order), place))  # the first of each cluster, then the second of each, ...
-        order = order[known[order]]
-        keep = np.zeros(len(rank), bool)
-        keep[order[:total]] = True
-        kept = np.bincount(at[keep], minlength=len(names))
-        return Selection(keep, {}, {"clusters": int((sizes > 0).sum()), "clusters_kept": int((kept > 0).sum())})
+
+def level(sizes: np.ndarray, total: int) -> int:
+    """The most that may be taken of each group so that no more than `total` are taken in all.
+
+    >>> level(np.array([10, 2, 10]), 13)
+    5
+    """
+    rising = np.sort(sizes)
+    upto = np.concatenate([[0], np.cumsum(rising)])[:-1] + rising * (len(rising) - np.arange(len(rising)))
+    whole = int(np.searchsorted(upto, total, "right"))  # groups that are taken whole
+    if whole == len(rising):
+        return int(rising.max(initial=0))
+    return int((total - rising[:whole].sum()) // (len(rising) - whole))

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from curate import assets
 from curate.errors import OperatorError, PlanError
-from curate.operator import Columns, Selection, Selector, Signal, Trainer
+from curate.operator import Columns, Selector, Signal, Trainer
+from curate.ranking import Ranking, Rows
 
 if TYPE_CHECKING:
     from curate.kernels.dsir import Grams
@@ -247,6 +248,7 @@ class Resample(Selector, frozen=True):
     ['resample', None, 'resample']
     """
 
+    version = 2
     sees_nulls = True
     example: ClassVar[dict[str, Any]] = {"by": "score", "share": 0.5}
 
@@ -269,7 +271,7 @@ class Resample(Selector, frozen=True):
             raise PlanError(f"resample draws by numbers, but {self.by} is {types[self.by]}")
 
     def sketches(self) -> dict[str, pa.DataType]:
-        return {"noisy": pa.float64(), "tie": pa.uint64(), **({"group": pa.string()} if self.per else {})}
+        return {"score": pa.float64(), "tie": pa.uint64(), **({"group": pa.string()} if self.per else {})}
 
     def sketch(self, **given: pa.Array) -> dict[str, pa.Array]:
         from curate.kernels.quotas import ties
@@ -278,16 +280,8 @@ class Resample(Selector, frozen=True):
         chance = ((tie.to_numpy() >> np.uint64(11)) + 0.5) / 2.0**53
         score = given[self.by].cast(pa.float64())
         noisy = pc.add(pc.divide(score, self.temperature), pa.array(-np.log(-np.log(chance))))
-        return {"noisy": noisy, "tie": tie, **({"group": given[self.per]} if self.per else {})}
+        return {"score": noisy, "tie": tie, **({"group": given[self.per]} if self.per else {})}
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups, running, sums
-
-        noisy = sketch["noisy"].to_numpy()
-        known = ~np.isnan(noisy)
-        names, at = groups(sketch["group"] if self.per else pa.nulls(len(sketch), pa.string()))
-        order = np.lexsort((sketch["tie"].to_numpy(), -np.where(known, noisy, -np.inf)))
-        rank = running(np.ones(len(noisy)), at, order)
-        there = sums(np.ones(len(noisy)), at, len(names))
-        wanted = np.round((self.share or 0) * there) if self.count is None else np.full(len(names), self.count)
-        return Selection((rank <= wanted[at]) & known)
+    def select(self, rows: Rows, ranking: Ranking) -> np.ndarray:
+        wanted = np.round((self.share or 0) * ranking.rows) if self.count is None else self.count
+        return rows.before(ranking.cut(wanted, "documents"))

@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.errors import OperatorError, PlanError
 from curate.operator import Selection, Selector
+from curate.ranking import Ranking, Rows
 
 
 class SampleMixture(Selector, frozen=True):
@@ -68,20 +70,19 @@ class SampleMixture(Selector, frozen=True):
         size = given[self.size].cast(pa.float64())
         return {"tie": ties(given["id"], self.seed), "size": size, "group": given[self.per]}
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups, ranked, running, sums
-
-        names, at = groups(sketch["group"])
-        size = sizes(sketch)
-        there = sums(size, at, len(names))
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        names, there = ranking.names, ranking.size
         weights = self._weights(names, there)
         target, held = self._targets(weights, there)
         passes = np.divide(target, there, out=np.zeros(len(names)), where=there > 0)
         whole = np.minimum(np.floor(passes + 1e-12), self.epochs)
-        middle = running(size, at, ranked(sketch["tie"].to_numpy())) - size / 2
-        once_more = (middle < ((passes - whole) * there)[at]) & (whole[at] < self.epochs) & (size > 0)
-        repeats = (whole[at] + once_more).astype(np.int32) * (size > 0)
-        seen = sums(size * repeats, at, len(names))
+        more = (passes - whole) * there  # tokens of documents that are seen once more: those whose middle is before it
+        cut = ranking.cut(more)
+        is_in = cut.found & (cut.before.size + cut.own.size / 2 < more)
+        may = (whole < self.epochs)[rows.group] & (rows.size > 0)
+        once_more = (rows.before(cut) | (rows.at(cut) & is_in[rows.group])) & may
+        repeats = (whole[rows.group] + once_more).astype(np.int32) * (rows.size > 0)
+        seen = whole * there + (cut.before.size + cut.own.size * is_in) * (whole < self.epochs)
         facts: dict[str, Any] = {"tokens": round(float(seen.sum()))}
         facts |= {"budget": self.tokens} if self.tokens is not None else {}
         told = [str(name) for name, is_held in zip(names, held, strict=True) if is_held]
@@ -139,6 +140,7 @@ class Balance(Selector, frozen=True):
     [None, None, 'balance']
     """
 
+    version = 2
     sees_nulls = True
     example: ClassVar[dict[str, Any]] = {"per": "language", "size": "words"}
 
@@ -159,29 +161,24 @@ class Balance(Selector, frozen=True):
     def sketch(self, **given: pa.Array) -> dict[str, pa.Array]:
         from curate.kernels.quotas import ties
 
-        size = {"size": given[self.size].cast(pa.float64())} if self.size else {}
-        return {"tie": ties(given["id"], self.seed), "group": given[self.per], **size}
+        found = {"tie": ties(given["id"], self.seed), "group": given[self.per]}
+        if not self.size:
+            return found
+        size = given[self.size].cast(pa.float64())
+        return found | {
+            "size": pc.if_else(pc.is_finite(size), size, 0.0).fill_null(0.0)
+        }  # an unknown size counts as none
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups, ranked, running, sums
-
-        names, at = groups(sketch["group"])
-        size = sizes(sketch) if self.size else np.ones(len(sketch))
-        there = sums(size, at, len(names))
-        most = self.most if self.most is not None else float(there.min()) if names else 0.0
-        keep = running(size, at, ranked(sketch["tie"].to_numpy())) <= most
-        got, documents = sums(size * keep, at, len(names)), sums(keep, at, len(names))
-        unit = "tokens" if self.size else "documents"
-        rows = [
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        there = ranking.size if self.size else ranking.documents
+        most = self.most if self.most is not None else float(there.min()) if len(there) else 0.0
+        cut = ranking.cut(most, "size" if self.size else "documents")
+        unit, got = ("tokens", cut.before.size) if self.size else ("documents", cut.before.documents)
+        told = [
             {self.per: name, "available": round(float(a)), unit: round(float(g)), "documents": int(d)}
-            for name, a, g, d in zip(names, there, got, documents, strict=True)
+            for name, a, g, d in zip(ranking.names, there, got, cut.before.documents, strict=True)
         ]
-        return Selection(keep, {}, {"most": round(most), "groups": rows})
-
-
-def sizes(sketch: pa.Table) -> np.ndarray:
-    """Sizes of documents; an unknown or negative one is 0."""
-    return np.maximum(np.nan_to_num(sketch["size"].to_numpy()), 0.0)
+        return Selection(rows.before(cut), {}, {"most": round(most), "groups": told})
 
 
 def sized(operator: Selector, types: Mapping[str, pa.DataType], *names: str) -> None:

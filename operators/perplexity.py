@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -19,6 +18,7 @@ from curate import assets, pieces
 from curate.cut_offs import bucket_names
 from curate.errors import PlanError
 from curate.operator import Columns, Selection, Selector, Signal
+from curate.ranking import Ranking, Rows
 
 MODELS = (".arpa.bin", ".arpa", ".binary", ".bin")  # what a KenLM file may end with, the best first
 PIECES = ".sp.model"
@@ -208,8 +208,7 @@ def _check_size(path: str, most: float) -> None:
 class PerplexityBuckets(Selector, frozen=True):
     """Head, middle and tail by quantiles of the perplexities at hand, as CCNet cut an older crawl. Drops nothing.
 
-    Quantiles are exact (linear interpolation between neighbours, as NumPy has it); a document takes some 30 bytes of
-    memory. The manifest has the cut-offs.
+    Quantiles are exact (linear interpolation between neighbours, as NumPy has it). The manifest has the cut-offs.
 
     of         column of numbers, lower is better
     quantiles  where the middle and the tail begin, 0..1; CCNet took 0.3 and 0.6
@@ -222,6 +221,7 @@ class PerplexityBuckets(Selector, frozen=True):
     ['middle', 'tail', 'head', None]
     """
 
+    version = 2
     sees_nulls = True
 
     of: str = "perplexity"
@@ -246,27 +246,31 @@ class PerplexityBuckets(Selector, frozen=True):
             raise PlanError(f"perplexity_buckets is about numbers, but {self.of} is {types[self.of]}")
 
     def sketches(self) -> dict[str, pa.DataType]:
-        return {"value": pa.float64(), **({"group": pa.string()} if self.per else {})}
+        return {"score": pa.float64(), **({"group": pa.string()} if self.per else {})}
 
     def sketch(self, **given: pa.Array) -> Columns:
-        return {"value": given[self.of].cast(pa.float64()), **({"group": given[self.per]} if self.per else {})}
+        value = pc.negate(given[self.of].cast(pa.float64()))  # the lowest come first
+        return {"score": value, **({"group": given[self.per]} if self.per else {})}
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups
-
-        value = sketch["value"].to_numpy()
-        names, at = groups(sketch["group"] if self.per else pa.nulls(len(sketch), pa.string()))
-        order = np.argsort(at, kind="stable")
-        bounds = np.searchsorted(at[order], np.arange(len(names) + 1))
-        bucket, told = np.full(len(value), -1), []
-        for name, (low, high) in zip(names, itertools.pairwise(bounds), strict=True):
-            rows = order[low:high]
-            rows = rows[~np.isnan(value[rows])]
-            if not len(rows):
-                continue
-            cuts = np.quantile(value[rows], self.quantiles)
-            bucket[rows] = np.searchsorted(cuts, value[rows], side="right")
-            group = {self.per: name} if self.per else {}
-            told.append({**group, "documents": len(rows), "middle_from": cuts[0].item(), "tail_from": cuts[1].item()})
-        made = pa.array(NAMES).take(pa.array(bucket, mask=bucket < 0))
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        ends = [self._quantiles(ranking, quantile) for quantile in self.quantiles]
+        value = 0.0 - rows.place.number
+        bucket = sum((value >= end[rows.group]).astype(np.int8) for end in ends)
+        made = pa.array(NAMES).take(pa.array(bucket, mask=~rows.ranked))
+        told = []
+        for at in np.flatnonzero(ranking.documents):
+            group = {self.per: ranking.names[at]} if self.per else {}
+            cuts = [end[at].item() for end in ends]
+            told.append(
+                {**group, "documents": int(ranking.documents[at]), "middle_from": cuts[0], "tail_from": cuts[1]}
+            )
         return Selection(columns={"perplexity_bucket": made}, facts={"groups": told})
+
+    def _quantiles(self, ranking: Ranking, quantile: float) -> np.ndarray:
+        """The quantile of each group, between the two values that are next to it."""
+        last = np.maximum(ranking.documents - 1, 0)
+        at = last * quantile
+        below = np.floor(at)
+        sides = [ranking.cut(place, "documents").place.number for place in (below, np.minimum(below + 1, last))]
+        pairs = zip(*sides, at - below, strict=True)
+        return np.array([np.quantile([0.0 - low, 0.0 - high], between) for low, high, between in pairs])

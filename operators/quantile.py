@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from curate.errors import PlanError
 from curate.operator import Columns, Trainer
+from curate.ranking import ordered
 
 BITS = (16, 26, 42)  # of a number's 64 that a bin of each round goes by; 42 are nine digits
 SCHEMA = pa.schema(
@@ -105,17 +106,6 @@ class Bins(NamedTuple):
     group: np.ndarray
     low: np.ndarray
     quantile: np.ndarray
-
-
-def ordered(value: np.ndarray) -> np.ndarray:
-    """Numbers as whole ones without sign, in the same order.
-
-    >>> np.diff(ordered(np.array([-np.inf, -1.5, 0.0, 1e-300, 2.0]))) > 0
-    array([ True,  True,  True,  True])
-    """
-    bits = np.ascontiguousarray(value).view(np.uint64)
-    is_negative = bits >> np.uint64(63) == 1
-    return np.where(is_negative, ~bits, bits | np.uint64(1 << 63))
 
 
 def located(code: np.ndarray, group: np.ndarray, split: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.errors import OperatorError, PlanError
 from curate.operator import Selection, Selector
+from curate.ranking import Cut, Ranking, Rows
 
 REST = "*"
 
@@ -29,6 +31,7 @@ class SelectTop(Selector, frozen=True):
     ['select_top', None]
     """
 
+    version = 2
     sees_nulls = True
 
     by: str
@@ -55,18 +58,11 @@ class SelectTop(Selector, frozen=True):
         from curate.kernels.quotas import ties
 
         group = {"group": given[self.per]} if self.per else {}
-        return {"score": given[self.by].cast(pa.float64()), "tie": ties(given["id"], self.seed), **group}
+        return {"score": scores(given[self.by], self.lowest), "tie": ties(given["id"], self.seed), **group}
 
-    def select(self, sketch: pa.Table) -> np.ndarray:
-        from curate.kernels.quotas import groups, ranked, running, sums
-
-        score, ones = sketch["score"].to_numpy(), np.ones(len(sketch))
-        names, at = groups(sketch["group"] if self.per else pa.nulls(len(sketch), pa.string()))
-        rank = running(ones, at, ranked(sketch["tie"].to_numpy(), score, self.lowest))
-        wanted = np.round((self.share or 0) * sums(ones, at, len(names)))
-        if self.count is not None:
-            wanted = np.full(len(names), self.count)
-        return (rank <= wanted[at]) & ~np.isnan(score)
+    def select(self, rows: Rows, ranking: Ranking) -> np.ndarray:
+        wanted = np.round((self.share or 0) * ranking.rows) if self.count is None else self.count
+        return rows.before(ranking.cut(wanted, "documents"))
 
 
 class SelectPerplexityBand(Selector, frozen=True):
@@ -87,6 +83,7 @@ class SelectPerplexityBand(Selector, frozen=True):
     ['select_perplexity_band', None, 'select_perplexity_band']
     """
 
+    version = 2
     sees_nulls = True
     example: ClassVar[dict[str, Any]] = {"by": "score"}
 
@@ -106,30 +103,48 @@ class SelectPerplexityBand(Selector, frozen=True):
         numeric(self, types, self.by)
 
     def sketches(self) -> dict[str, pa.DataType]:
-        return {"value": pa.float64(), **({"group": pa.string()} if self.per else {})}
+        return {"score": pa.float64(), **({"group": pa.string()} if self.per else {})}
 
     def sketch(self, **given: pa.Array) -> dict[str, pa.Array]:
-        return {"value": given[self.by].cast(pa.float64()), **({"group": given[self.per]} if self.per else {})}
+        group = {"group": given[self.per]} if self.per else {}
+        return {"score": scores(given[self.by], lowest=True), **group}
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups
-
-        value = sketch["value"].to_numpy()
-        names, at = groups(sketch["group"] if self.per else pa.array([""] * len(sketch), pa.string()))
-        keep, facts = np.zeros(len(value), bool), []
-        for number, name in enumerate(names):
-            rows = np.flatnonzero((at == number) & ~np.isnan(value))
-            if name is None or not len(rows):
-                continue
-            inside = np.sort(value[rows])
-            ends = [np.searchsorted(inside, value[rows], side=side) for side in ("left", "right")]
-            place = (ends[0] + ends[1]) / 2 / len(rows)
-            kept = rows[(place >= self.low) & (place <= self.high)]
-            keep[kept] = True
-            band = [float(value[kept].min()), float(value[kept].max())] if len(kept) else [None, None]
-            facts.append({**({self.per: name} if self.per else {}), "available": len(rows), "documents": len(kept)})
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        first, last = self._first(ranking), self._last(ranking)
+        is_group = np.array([name is not None or self.per is None for name in ranking.names], bool)
+        count = last.before.documents + last.own.documents - first.before.documents
+        count = np.where(is_group & (_middle(last, ranking) <= self.high), count, 0)
+        keep = (rows.before(last) | rows.at(last)) & ~rows.before(first) & (count > 0)[rows.group]
+        facts = []
+        for at in np.flatnonzero(is_group & (ranking.documents > 0)):
+            band = [0.0 - float(cut.place.number[at]) if count[at] > 0 else None for cut in (first, last)]
+            told: dict[str, Any] = {"available": int(ranking.documents[at]), "documents": int(max(count[at], 0))}
+            facts.append({**({self.per: ranking.names[at]} if self.per else {}), **told})
             facts[-1] |= {"lowest": band[0], "highest": band[1]}
         return Selection(keep, {}, {"groups": facts})
+
+    def _first(self, ranking: Ranking) -> Cut:
+        """The first value of each group that is in the band; one past the last if none is."""
+        cut = ranking.cut(np.maximum(np.floor(self.low * ranking.documents) - 1, 0), "documents")
+        while (is_below := cut.found & (_middle(cut, ranking) < self.low)).any():
+            upto = cut.before.documents + np.where(is_below, cut.own.documents, 0)
+            cut = ranking.cut(upto, "documents")
+        return cut
+
+    def _last(self, ranking: Ranking) -> Cut:
+        """The last one."""
+        end = ranking.documents - 1
+        cut = ranking.cut(np.minimum(np.floor(self.high * ranking.documents) + 1, end), "documents")
+        while (is_above := (_middle(cut, ranking) > self.high) & (cut.before.documents > 0)).any():
+            cut = ranking.cut(cut.before.documents - np.where(is_above, 1, 0), "documents")
+        return cut
+
+
+def _middle(cut: Cut, ranking: Ranking) -> np.ndarray:
+    """The share of documents below a value, and half of those at it."""
+    ends = 2 * cut.before.documents + cut.own.documents
+    found: np.ndarray = ends / 2 / np.maximum(ranking.documents, 1)
+    return found
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,6 +180,7 @@ class SelectBudget(Selector, frozen=True):
     [None, 'select_budget', None]
     """
 
+    version = 2
     sees_nulls = True
     example: ClassVar[dict[str, Any]] = {
         "tokens": 300,
@@ -204,39 +220,37 @@ class SelectBudget(Selector, frozen=True):
         from curate.kernels.quotas import ties
 
         found = {"tie": ties(given["id"], self.seed), "size": given[self.size].cast(pa.float64())}
-        found |= {"score": given[self.by].cast(pa.float64())} if self.by else {}
+        found |= {"score": scores(given[self.by], self.lowest)} if self.by else {}
         return found | ({"group": given[self.per]} if self.per else {})
 
-    def select(self, sketch: pa.Table) -> Selection:
-        from curate.kernels.quotas import groups, ranked, running, sums
-
-        score = sketch["score"].to_numpy() if self.by else None
-        known = ~np.isnan(sketch["size"].to_numpy()) & (True if score is None else ~np.isnan(score))
-        size = np.where(known, np.maximum(np.nan_to_num(sketch["size"].to_numpy()), 0), 0.0)
-        names, at = groups(sketch["group"] if self.per else pa.nulls(len(sketch), pa.string()))
-        order = ranked(sketch["tie"].to_numpy(), score, self.lowest)
-        upto = running(size, at, order)
-        there = sums(size, at, len(names))
-        quotas = [self.quotas.get(name or "", self.quotas.get(REST, Quota())) for name in names]
-        least, most = (np.array([self._whole(getattr(q, side)) for q in quotas]) for side in ("min", "max"))
-        self._refuse_impossible(names, there, least)
-        allowed = known & (upto <= most[at])
-        reserved = allowed & (upto <= least[at])
-        begun = allowed & ~reserved & (upto - size < least[at])  # its share would be met by this one
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        queue = np.lexsort((rank, np.where(reserved, 0, np.where(begun, 1, 2))))
-        queue = queue[allowed[queue]]
-        fits = np.cumsum(size[queue]) <= self.tokens
-        keep = np.zeros(len(size), bool)
-        keep[queue[fits]] = True
-        end = len(order) if fits.all() else rank[queue[~fits][0]]  # the best document that did not fit
-        floor = keep & (reserved | begun) & (rank > end)
-        bound = {
-            "min": sums(floor, at, len(names)),
-            "max": sums(known & (upto > most[at]) & (rank < end), at, len(names)),
-        }
-        return Selection(keep, {}, self._facts(names, at, size, keep, there, least, most, bound))
+    def select(self, rows: Rows, ranking: Ranking) -> Selection:
+        """Before `least` is what the least shares reserve, at it what each group would meet its share with; behind it,
+        up to `most`, the rest: the best of all groups until `end`, the first document that does not fit."""
+        quotas = [self.quotas.get(name or "", self.quotas.get(REST, Quota())) for name in ranking.names]
+        shares = [np.array([self._whole(getattr(q, side)) for q in quotas]) for side in ("min", "max")]
+        self._refuse_impossible(ranking.names, ranking.size, shares[0])
+        least, most = (ranking.cut(share) for share in shares)
+        begun = least.found & (least.before.size < shares[0]) & (least.before.size + least.own.size <= shares[1])
+        since = least.place.next().where(begun, least.place)
+        queue = np.flatnonzero(begun)[least.place.take(begun).order()]
+        fits = np.cumsum(least.own.size[queue]) <= self.tokens - least.before.size.sum()
+        taken = np.isin(np.arange(len(begun)), queue[fits])
+        if fits.all():
+            left = self.tokens - least.before.size.sum() - least.own.size[taken].sum()
+            end = ranking.cut(left, since=since, until=most.place, whole=True).place
+            until = end.first(most.place)
+        else:
+            end, until = least.place.take(np.full(len(begun), queue[~fits][0])), since
+        is_rest = ~rows.place.before(since.take(rows.group)) & rows.place.before(until.take(rows.group))
+        keep = rows.before(least) | (rows.at(least) & taken[rows.group]) | (rows.ranked & is_rest)
+        ahead, upto = ranking.sums(end), ranking.sums(until)
+        documents, size = (
+            first + own * taken + np.maximum(last - first - own * begun, 0)
+            for first, own, last in zip(least.before, least.own, upto, strict=True)
+        )
+        floor = (least.before.documents > ahead.documents) | (taken & end.before(least.place))
+        bound = {"min": floor, "max": most.found & most.place.before(end)}
+        return Selection(keep, {}, self._facts(ranking, documents, size, shares[0], shares[1], bound))
 
     def _whole(self, share: float) -> float:
         """The tokens of a share of the budget."""
@@ -257,28 +271,23 @@ class SelectBudget(Selector, frozen=True):
 
     def _facts(
         self,
-        names: list[str | None],
-        at: np.ndarray,
-        size: np.ndarray,
-        keep: np.ndarray,
-        there: np.ndarray,
+        ranking: Ranking,
+        documents: np.ndarray,
+        got: np.ndarray,
         least: np.ndarray,
         most: np.ndarray,
         bound: dict[str, np.ndarray],
     ) -> dict[str, Any]:
-        from curate.kernels.quotas import sums
-
-        got, documents = sums(size * keep, at, len(names)), sums(keep, at, len(names))
-        binding = [[side for side in bound if bound[side][group]] for group in range(len(names))]
+        binding = [[side for side in bound if bound[side][group]] for group in range(len(got))]
         facts: dict[str, Any] = {"budget": self.tokens, "tokens": whole(got.sum())}
         if self.per is None:
             return facts
-        told = [f"{' and '.join(sides)} of {names[group]}" for group, sides in enumerate(binding) if sides]
+        told = [f"{' and '.join(sides)} of {ranking.names[group]}" for group, sides in enumerate(binding) if sides]
         facts["binding_quotas"] = ", ".join(told) or "none"
         facts["groups"] = [
             {
                 self.per: name,
-                "available": whole(there[group]),
+                "available": whole(ranking.size[group]),
                 "min": whole(least[group]),
                 "max": whole(most[group]),
                 "tokens": whole(got[group]),
@@ -286,9 +295,15 @@ class SelectBudget(Selector, frozen=True):
                 "documents": int(documents[group]),
                 "binds": " and ".join(binding[group]),
             }
-            for group, name in enumerate(names)
+            for group, name in enumerate(ranking.names)
         ]
         return facts
+
+
+def scores(column: pa.Array, lowest: bool) -> pa.Array:
+    """A column as scores, of which the highest are first."""
+    values = column.cast(pa.float64())
+    return pc.negate(values) if lowest else values
 
 
 def numeric(operator: Selector, types: Mapping[str, pa.DataType], *names: str) -> None:

@@ -20,7 +20,9 @@ kernels:   kernels.*                            | kernels numpy pyarrow numba ll
 io:        io.*                                 | io errors msgspec numpy pyarrow | kernels fsspec zstandard datasets \
                                                   polars brotli fastwarc resiliparse pathspec ray
 sql:       sql                                  | errors pyarrow | polars
-operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against
+ranking:   ranking                              | numpy pyarrow |
+operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against \
+                                                  ranking
 family:    family                               | operator evaluate errors pyarrow |
 cluster:   cluster against settle               | settle errors numpy pyarrow | operator evaluate kernels
 addresses: addresses                            | pyarrow | kernels
@@ -35,7 +37,7 @@ fast_text: fast_text sentence_models            | errors msgspec numpy | fasttex
                                                   sentence_transformers
 operators: operators.*                          | addresses assets chat extraction fast_text languages \
                                                   sentence_models pieces language_model cut_offs family lsh operator \
-                                                  evaluate sql errors kernels msgspec numpy pyarrow \
+                                                  evaluate sql errors kernels ranking msgspec numpy pyarrow \
                                                   | kenlm_files fasttext kenlm phonenumbers publicsuffixlist \
                                                   tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle
@@ -46,8 +48,8 @@ recipe:    recipe rules                         | recipe family registry operato
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
-execute:   execute.*                            | execute plan operator evaluate cluster settle against sql io store \
-                                                  shared config convert errors curate msgspec numpy pyarrow \
+execute:   execute.*                            | execute plan operator evaluate cluster settle against ranking sql io \
+                                                  store shared config convert errors curate msgspec numpy pyarrow \
                                                   xxhash | kernels loky ray by_value
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
 report:    report.*                             | report deciding operators recipe plan flow result store errors \

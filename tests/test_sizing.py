@@ -54,12 +54,22 @@ def test_twice_the_documents_cost_twice_as_much(source: Path) -> None:
 
 
 def test_it_says_what_breaks(source: Path) -> None:
-    chosen = corpus(source) | ops.SelectTop(by="gopher_word_count", share=0.5)
-    found = sizing.estimate(plan_recipe(chosen.recipe), sizing.Cluster(1000, 64), 113 * 10**9, 565 * 10**12)
-    dedup, selector, driver = found.limits
+    found = sizing.estimate(plan_recipe(corpus(source).recipe), sizing.Cluster(1000, 64), 113 * 10**9, 565 * 10**12)
+    dedup, driver = found.limits
     assert "a deduplication takes 4,294,967,296 documents: split the corpus" in dedup
-    assert "a selector holds 40 bytes per document on one node: 4,520 GB" in selector
     assert "the driver is busy for more than half of the time: make shards larger" in driver
+
+
+def test_a_selection_costs_looks_and_no_memory_of_a_node(source: Path) -> None:
+    chosen = corpus(source) | ops.SelectTop(by="gopher_word_count", share=0.5)
+    plain, more = (
+        sizing.estimate(plan_recipe(one.recipe), sizing.Cluster(10, 64), 3 * 10**9, 15 * 10**12)
+        for one in (corpus(source), chosen)
+    )
+    assert more.limits == plain.limits
+    assert plain.cpu_hours < more.cpu_hours < 1.1 * plain.cpu_hours
+    assert more.tasks > plain.tasks
+    assert more.shuffle > plain.shuffle
 
 
 def test_the_command_line(source: Path, tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ class Grouping:
 
     @property
     def room(self) -> int:
-        """Bytes that the arrays of a task may take; the rest is for code and for what is on its way to disk."""
-        return max(self.memory // 4, (self.memory - BASE) // 2)
+        """Bytes that the arrays of a task may take."""
+        return room(self.memory)
 
     def room_for(self, width: int) -> int:
         """How many items of so many bytes a task may hold."""
@@ -109,6 +109,11 @@ class Grouping:
     def look(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table = self.rows(items, lambda part: part.documents, ["digest", "tag"])
         return table["digest"].to_numpy(), table["tag"].to_numpy()
+
+
+def room(memory: int) -> int:
+    """Bytes that the arrays of a task may take; the rest is for code and for what is on its way to disk."""
+    return max(memory // 4, (memory - BASE) // 2)
 
 
 @functools.lru_cache(maxsize=2)

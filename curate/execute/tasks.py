@@ -63,15 +63,15 @@ def run_task(task: Task) -> dict[str, Any]:
 
 
 def _work(task: Task) -> dict[str, Any]:
-    from curate.execute import corpus, dedup, export, train
+    from curate.execute import dedup, export, select, train
 
     plan = load_plan(task.plan)
     if task.kind == "pass":
         return shard_pass(task, plan, plan.passes[task.at])
     if task.kind.startswith(dedup.KIND):
         return dedup.dedup_task(task, plan)
-    if task.kind == "select":
-        return corpus.select_task(task, plan)
+    if task.kind.startswith(select.KIND):
+        return select.select_task(task, plan)
     if task.kind == "fit":
         return train.fit_task(task, plan)
     if task.kind == "export":

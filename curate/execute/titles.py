@@ -48,4 +48,4 @@ def _stage(task: Task, plan: Plan) -> str:
         return f"pass {task.at + 1} of {len(plan.passes)}: shards"
     end = plan.passes[task.at].end
     step = plan.steps[end].step.name if end is not None else "corpus"
-    return f"{step}: {task.kind.removeprefix('dedup.')}"
+    return f"{step}: {task.kind.split('.')[-1]}"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.evaluate import declared, evaluate, first_reason, fitted, selection
+from curate.evaluate import declared, evaluate, first_reason, fitted, selected
 from curate.operator import Columns, Deduplicator, Expander, Filter, Operator, Selector, Trainer, Types
 from curate.testing.examples import example_columns
 
@@ -50,11 +50,10 @@ def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = F
     if isinstance(operator, Trainer):
         return _applied(operator, shards, joined(shards), backwards)
     sketches = _by_shard(shards, lambda shard: pa.table(evaluate(operator, shard)), backwards)
-    corpus = pa.concat_tables(sketches).combine_chunks()
     if isinstance(operator, Selector):
-        ids = pa.array([f"{row:06d}" for row in range(len(corpus))])
-        made = selection(operator, corpus.append_column("id", ids))
+        made = selected(operator, *sketches)
         return {**made.columns, **({} if made.keep is None else {"keep": pa.array(made.keep)})}
+    corpus = pa.concat_tables(sketches).combine_chunks()
     assert isinstance(operator, Deduplicator), f"{operator.name()} decides nothing about the corpus"
     keyed = _by_shard(sketches, operator.keys, backwards)
     starts = np.cumsum([0, *map(len, sketches)])

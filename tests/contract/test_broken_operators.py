@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pytest
 
 from curate.operator import Deduplicator, Expander, Filter, Mapper, Operator, Selector, Signal, Trainer, Types
+from curate.ranking import Ranking, Rows
 from curate.testing import CHECKS, Check, checks, checks_for, parametrize
 
 # ---------------------------------------------------------------- sound: one of each kind
@@ -132,14 +133,13 @@ class Longest(Selector, frozen=True):
     count: int = 10
 
     def sketches(self) -> Types:
-        return {"size": pa.int32()}
+        return {"score": pa.float64(), "tie": pa.uint64()}
 
     def sketch(self, text: pa.StringArray) -> dict[str, pa.Array]:
-        return {"size": lengths(text)}
+        return {"score": lengths(text).cast(pa.float64()), "tie": pa.array(np.zeros(len(text), np.uint64))}
 
-    def select(self, sketch: pa.Table) -> np.ndarray:
-        rank = np.argsort(-sketch["size"].to_numpy(), kind="stable")
-        return np.isin(np.arange(len(sketch)), rank[: self.count])
+    def select(self, rows: Rows, ranking: Ranking) -> np.ndarray:
+        return rows.before(ranking.cut(self.count, "documents"))
 
 
 class Share(Trainer, frozen=True):

@@ -107,7 +107,7 @@ def objects(s3: Any, folder: str) -> dict[str, bytes]:
 
 
 def test_a_run_on_s3_has_the_bytes_of_a_local_one(lab: Any, run: Any, s3: Any, executor: str) -> None:
-    result = run(f"s3://bucket/{executor}/run", steps=CORPUS_WIDE)
+    result = run(f"s3://bucket/{executor}/run", steps=CORPUS_WIDE, memory="1kB")
     here = run(str(lab.folder / "here"), steps=CORPUS_WIDE)
     expected = {
         str(path.relative_to(lab.folder / "here")): path.read_bytes()

@@ -213,7 +213,7 @@ class BadSame(Deduplicator, frozen=True):
 class BadSelect(Selector, frozen=True):
     def sketches(self): return {"h": pa.uint64()}
     def sketch(self, text: pa.StringArray): return {"h": pa.array([1] * len(text), pa.uint64())}
-    def select(self, sketch): raise ValueError("cannot choose")
+    def select(self, rows, ranking): raise ValueError("cannot choose")
 
 class BadFit(Trainer, frozen=True):
     def writes(self): return {"fit": pa.int32()}

@@ -603,6 +603,20 @@ def test_selectors_and_trainers_in_any_order_and_in_small_batches(lab: Any, shuf
     assert lab.contents() == lab.contents("two")
 
 
+SELECTORS = """  - select_top: {by: gopher_word_count, share: 0.8, per: language}
+  - select_budget: {tokens: 9000, size: gopher_word_count, per: language, quotas: {en: {min: 0.2}, "*": {max: 0.3}}}
+  - perplexity_buckets: {of: gopher_mean_word_length}
+"""
+
+
+def test_a_selection_in_many_tasks_has_the_bytes_of_one(lab: Any) -> None:
+    recipe = lab.probe_with({"  - dedup_exact\n  - dedup_minhash\n": SELECTORS})
+    at_once, in_parts = lab.run(recipe), lab.run(recipe, "two", memory="1kB")
+    assert lab.contents() == lab.contents("two")
+    assert 0 < at_once.manifest["corpus"]["select_budget"]["kept"] < at_once.manifest["corpus"]["select_top"]["kept"]
+    assert at_once.manifest["corpus"] == in_parts.manifest["corpus"]
+
+
 def test_expanders_in_any_order_and_in_small_batches(lab: Any, shuffle: Callable[[int], None]) -> None:
     recipe = lab.probe_with({"  - normalize\n": "  - normalize\n  - split: {by: paragraphs}\n"})
     assert lab.run(recipe).manifest["kept"] > 379

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import curate
 from curate import Config, Recipe
 from curate.errors import CurateError, OperatorError, PlanError, RecipeError
-from curate.evaluate import evaluate, selection
+from curate.evaluate import evaluate, selected
 from curate.operator import Selection, Selector
 from curate.operators.compute import Bucket, SelectForCompute, utility
 from curate.operators.mixture import Balance, SampleMixture
@@ -39,7 +39,7 @@ def table(rows: Rows) -> pa.Table:
 
 def chosen(operator: Selector, rows: pa.Table) -> Selection:
     columns = {name: rows[name].combine_chunks() for name in operator.reads()}
-    return selection(operator, pa.table({**evaluate(operator, columns), "id": rows["id"]}))
+    return selected(operator, pa.table(evaluate(operator, columns)))
 
 
 def kept(operator: Selector, rows: pa.Table) -> list[bool]:
@@ -359,10 +359,11 @@ def test_buckets_go_from_the_best_down(least: tuple[float | None, ...]) -> None:
 # ---------------------------------------------------------------- in runs
 
 
-def run(folder: Path, name: str, shards: int, steps: str) -> curate.Result:
+def run(folder: Path, name: str, shards: int, steps: str, **config: Any) -> curate.Result:
     chance = np.random.default_rng(0)
     source = folder / name / "source"
-    source.mkdir(parents=True)
+    source.mkdir(parents=True, exist_ok=True)
+    is_new = not any(source.iterdir())
     rows = pa.table(
         {
             "id": [f"doc-{at}" for at in range(300)],
@@ -371,11 +372,11 @@ def run(folder: Path, name: str, shards: int, steps: str) -> curate.Result:
             "score": chance.random(300),
         }
     )
-    for at in range(shards):
+    for at in range(shards if is_new else 0):
         low, high = 300 * at // shards, 300 * (at + 1) // shards
         pq.write_table(rows.slice(low, high - low), source / f"{at}.parquet")
     text = f"name: x\nsources: {{s: {{path: {source}}}}}\nsteps: {steps}\noutput: {{path: {folder / name / 'out'}}}"
-    return curate.run(Recipe.parse(text), Config(workers=1))
+    return curate.run(Recipe.parse(text), Config(**{"workers": 1, **config}))
 
 
 STEPS = (
@@ -384,10 +385,12 @@ STEPS = (
 )
 
 
-def test_a_run_does_not_depend_on_shards(tmp_path: Path) -> None:
-    results = [run(tmp_path, f"s{shards}", shards, STEPS) for shards in (1, 7)]
-    one, seven = (result.arrow("annotations").drop(["row", "source"]).to_pylist() for result in results)
-    assert one == seven
+@pytest.mark.parametrize(("shards", "workers", "memory"), [(7, 1, "1GB"), (1, 1, "1kB"), (2, 2, "1kB"), (7, 7, "1kB")])
+def test_a_run_does_not_depend_on_shards_or_memory(tmp_path: Path, shards: int, workers: int, memory: str) -> None:
+    how = {"workers": workers, "memory": memory}
+    results = [run(tmp_path, "one", 1, STEPS), run(tmp_path, "two", shards, STEPS, **how)]
+    one, two = (result.arrow("annotations").drop(["row", "source"]).to_pylist() for result in results)
+    assert one == two
     assert results[0].manifest["corpus"] == results[1].manifest["corpus"]
     facts = results[0].manifest["corpus"]
     assert facts["select_budget"]["tokens"] <= 1500
@@ -402,10 +405,38 @@ def test_a_run_does_not_depend_on_shards(tmp_path: Path) -> None:
     assert "select_budget" in results[0].choices
 
 
-def test_an_impossible_quota_stops_the_run(tmp_path: Path) -> None:
+def test_a_selection_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from curate.execute import select
+
+    whole = run(tmp_path, "whole", 3, STEPS)
+    looks: list[Any] = []
+    asked, looked = select.ask_task, select.look_task
+
+    def ask(selecting: Any, part: int, parts: int, round: int) -> dict[str, Any]:
+        if round == 2 and not looks.count("stopped"):
+            looks.append("stopped")
+            raise RuntimeError("the machine is gone")
+        return asked(selecting, part, parts, round)
+
+    def look(selecting: Any, part: int, parts: int, round: int) -> dict[str, Any]:
+        looks.append((selecting.step.step.name, part, round))
+        return looked(selecting, part, parts, round)
+
+    monkeypatch.setattr(select, "ask_task", ask)
+    monkeypatch.setattr(select, "look_task", look)
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        run(tmp_path, "two", 3, STEPS, memory="1kB")
+    result = run(tmp_path, "two", 3, STEPS, memory="1kB")
+    assert len(looks) == len(set(looks)), "what had been counted was counted again"
+    assert result.arrow("annotations").drop(["source"]).equals(whole.arrow("annotations").drop(["source"]))
+    assert not [*(tmp_path / "two/out/.work/corpus").glob("*/ranking")]
+
+
+@pytest.mark.parametrize("memory", ["1GB", "1kB"])
+def test_an_impossible_quota_stops_the_run(tmp_path: Path, memory: str) -> None:
     steps = "[tokens, {select_budget: {tokens: 1000000, per: kind, quotas: {x: {min: 0.9}}}}]"
     with pytest.raises(CurateError, match="step select_budget, corpus-wide: kind 'x' must have at least 900,000 of"):
-        run(tmp_path, "x", 1, steps)
+        run(tmp_path, "x", 1, steps, memory=memory)
 
 
 def test_columns_of_the_wrong_type_are_refused(tmp_path: Path) -> None:
