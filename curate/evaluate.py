@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,19 +82,29 @@ def scatter(array: pa.Array, mask: np.ndarray) -> pa.Array:
 def fitted(trainer: Trainer, shards: Sequence[Columns], ranges: int = 1, backwards: bool = False) -> pa.Table:
     """The model of a Trainer, fitted in memory; if it has a key, in so many ranges of it.
 
-    `backwards`: shards are worked on last to first; their sketches come in the order of the corpus all the same.
+    `backwards`: shards are worked on last to first, and their sketches combined one after the other.
     """
     step = -1 if backwards else 1
     model: pa.Table | None = None
     for _ in range(trainer.rounds):
         before = {"model": model} if trainer.rounds > 1 else {}
         tables = [trainer.sketch(**columns, **before) for columns in shards[::step]]  # type: ignore[attr-defined]
-        sketches = pa.concat_tables(tables[::step]).combine_chunks()
+        sketches = folded(trainer, tables[::step]) if backwards else pa.concat_tables(tables).combine_chunks()
         held = _ranges(sketches[trainer.key], ranges) if trainer.key else [np.ones(len(sketches), bool)]
         parts = [sketches.filter(pa.array(rows)).combine_chunks() for rows in held]
         model = pa.concat_tables([trainer.fit(part) for part in parts])
     assert model is not None
     return model
+
+
+def folded(trainer: Trainer, tables: Iterable[pa.Table]) -> pa.Table:
+    """Some sketches of a Trainer, combined one after the other."""
+    found: pa.Table | None = None
+    for table in tables:
+        both = table if found is None else pa.concat_tables([found, table], promote_options="default")
+        found = trainer.combine(both.combine_chunks())
+    assert found is not None
+    return found
 
 
 def _ranges(keys: pa.ChunkedArray, count: int) -> list[np.ndarray]:

@@ -334,6 +334,9 @@ class Trainer(Operator, frozen=True):
     `source`, the recipe's name of the source that each row of a sketch is of; its `sketch` may read that column too.
     One that drops has `reasons` and decides from what `apply` has made.
 
+    combine(table)  sketches of several batches as those of one: what `fit` makes of them is the same, and they are of a
+                    size that does not grow with the corpus. By default they are left as they are, and `fit` has all
+
     key     a uint64 column of the sketch, for models of any size: `fit` is called for one range of keys after the
             other, with all rows of the range; the model is what it returns, in that order, a chunk per range
     chunks  true when `fit` copes with a table in chunks, which then stay on disk until they are used
@@ -358,6 +361,10 @@ class Trainer(Operator, frozen=True):
 
     def sketch_schema(self) -> pa.Schema:
         raise NotImplementedError
+
+    def combine(self, sketches: pa.Table) -> pa.Table:
+        """Some sketches in few rows. Columns that it leaves out are null in the table that `fit` is given."""
+        return sketches
 
     def fit(self, sketches: pa.Table) -> pa.Table:
         raise NotImplementedError

@@ -227,6 +227,19 @@ class TrainFasttext(Trainer, frozen=True):
         is_labelled = pc.or_(is_positive, pc.is_in(given["source"], pa.array(self.negatives)))
         return pc.if_else(is_labelled, is_positive, pa.scalar(None, pa.bool_()))
 
+    def combine(self, sketches: pa.Table) -> pa.Table:
+        """The lowest hashes of each class and source: no more of a source can be chosen."""
+        if sketches["text"].null_count < len(sketches):
+            return sketches
+        from curate.kernels.quotas import lowest_ties
+
+        kept = [sketches.schema.empty_table()]
+        for side in (False, True):
+            mine = sketches.filter(pc.equal(sketches["is_positive"], side))
+            for name in pc.unique(mine["of"]):
+                kept.append(lowest_ties(mine.filter(pc.equal(mine["of"], name)), self.settings.samples))
+        return pa.concat_tables(kept)
+
     def fit(self, sketches: pa.Table) -> pa.Table:
         if sketches["text"].null_count == len(sketches):
             return self._limits(sketches)

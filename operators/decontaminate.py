@@ -44,7 +44,7 @@ class Decontaminate(Trainer, frozen=True):
     lower-cased, NFD, without ASCII punctuation. A document is contaminated if more of it than `max_coverage`, or more
     of one item than `max_item_coverage`, is in common n-grams. An item shorter than an n-gram must be there as a whole.
 
-    against            sources whose documents are the items
+    against            sources whose documents are the items; each worker has them in memory, 8 bytes a word and more
     preset             values for what follows. gpt-3: 13-grams, any in common, margin of 200; dolma: any 13-gram;
                        tulu-3: 8-grams, more than half of an item
     action             mark: only the columns; drop: contaminated documents get the reason; cut: they lose their spans,

@@ -115,7 +115,7 @@ class TrainEmbed(Trainer, frozen=True):
     one thread.
 
     on         sources to train on (default: the documents it is applied to)
-    samples    texts to train on at most
+    samples    texts to train on at most, which the task that trains holds (and all copies of the last of them)
     method     skipgram or cbow
     dim        length of the vectors
     epoch      times that each text is seen
@@ -175,6 +175,11 @@ class TrainEmbed(Trainer, frozen=True):
         drawn = pc.less_equal(tie, pa.scalar(model["limit"][0].as_py(), pa.uint64()))
         return pa.table([tie.filter(drawn), text.filter(drawn)], schema=self.sketch_schema())
 
+    def combine(self, sketches: pa.Table) -> pa.Table:
+        from curate.kernels.quotas import lowest_ties
+
+        return sketches if sketches["text"].null_count < len(sketches) else lowest_ties(sketches, self.samples)
+
     def fit(self, sketches: pa.Table) -> pa.Table:
         if sketches["text"].null_count == len(sketches):
             return lowest(sketches["tie"].to_numpy(), self.samples)
@@ -230,13 +235,15 @@ def lowest(tie: np.ndarray, count: int) -> pa.Table:
         raise OperatorError("there are no documents to learn from")
     last = min(count, len(tie)) - 1
     limit = [int(np.partition(tie, last)[last])]
-    return pa.table({"limit": pa.array(limit, pa.uint64()), "count": [len(tie)]})
+    return pa.table({"limit": pa.array(limit, pa.uint64()), "count": [last + 1]})
 
 
 class Cluster(Trainer, frozen=True):
     """Spherical k-means over the vectors of documents: which cluster each is in, and how near to its centroid.
 
     The corpus is read once more for each round, but of it only vectors. Seeds are those of k-means++ among a sample.
+    The task that fits holds the sample (`count * sample` vectors, 4 bytes for each of their numbers), or sums for each
+    centroid of the batches of one shard, however large the corpus is.
 
     vector   column of vectors
     count    number of clusters (fewer if there are fewer vectors that differ)
@@ -315,6 +322,19 @@ class Cluster(Trainer, frozen=True):
         every = {"round": pa.repeat(pa.scalar(round, pa.int32()), rows), **columns}
         return pa.table([every.get(field.name, pa.nulls(rows, field.type)) for field in schema], schema=schema)
 
+    def combine(self, sketches: pa.Table) -> pa.Table:
+        """The lowest hashes; the sample as it is; or sums of sums."""
+        from curate.kernels.quotas import lowest_ties
+
+        round = sketches["round"][0].as_py() if len(sketches) else 1
+        if round == 0:
+            return lowest_ties(sketches, self.count * self.sample)
+        if round == 1:
+            return sketches
+        sums = {name: sum(own.values.to_numpy() for own in sketches[name]) for name in ("sums", "counts")}
+        lists = {"before": sketches["before"][0].values.to_numpy(), **sums}
+        return self._sketched(2, **{name: listed(array) for name, array in lists.items()})
+
     def fit(self, sketches: pa.Table) -> pa.Table:
         round = sketches["round"][0].as_py() if len(sketches) else 0
         if round == 0:
@@ -372,8 +392,8 @@ class DedupSemantic(Trainer, frozen=True):
     """Drop documents that mean nearly the same as another one of their cluster (SemDeDup, Abbas et al. 2023).
 
     Within a cluster documents are ranked by `keep`. Each whose vector has a cosine of `threshold` or more to that of
-    one ranked before it, be that kept or not, is dropped. Clusters are worked on apart, in memory that does not grow
-    with the corpus; the time grows with the square of their sizes.
+    one ranked before it, be that kept or not, is dropped. Clusters are worked on apart: a task holds the vectors of one
+    cluster or of some small ones (4 bytes a number), and its time grows with the square of their sizes.
 
     vector      column of vectors
     cluster     column with the number of the cluster, such as `cluster` writes

@@ -136,7 +136,7 @@ class TrainDsir(Trainer, frozen=True):
     share     share of the raw documents that is counted, 0..1, chosen by a hash of the text
     features  words: normalised words, the fastest; rpv2: RedPajama-V2's tokens and hash; authors: those of DSIR's
               authors (SHA-256, ten times slower)
-    buckets   number of buckets
+    buckets   number of buckets, of which one takes 16 bytes of memory
 
     train_dsir_importance       the sum, in nats; 0 for a text without words, null for an empty one
     train_dsir_importance_mean  the same per n-gram, so that long texts do not win or lose by their length
@@ -196,6 +196,16 @@ class TrainDsir(Trainer, frozen=True):
         from curate.kernels.quotas import ties
 
         return (ties(text, 0).to_numpy() >> np.uint64(11)) < np.uint64(round(self.share * 2.0**53))
+
+    def combine(self, sketches: pa.Table) -> pa.Table:
+        """A row of sums for each side."""
+        rows: list[dict[str, Any]] = []
+        for is_target in (True, False):
+            own = sketches.filter(pc.equal(sketches["is_target"], is_target))
+            if len(own):
+                sums = {name: pc.sum(own[name]).as_py() for name in ("texts", "ngrams")}
+                rows.append({"is_target": is_target, "counts": self._summed(own), **sums})
+        return pa.Table.from_pylist(rows, schema=self.sketch_schema())
 
     def fit(self, sketches: pa.Table) -> pa.Table:
         side = sketches["is_target"].to_numpy().astype(bool)

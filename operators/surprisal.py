@@ -18,7 +18,7 @@ class Surprisal(Trainer, frozen=True):
     Words are those of the shared lexer (lower case, NFD, without ASCII punctuation), counted in hashed buckets.
     Low values mark boilerplate and repeated phrases, high values rare words, noise or another language.
 
-    bits   logarithm of the number of buckets
+    bits   logarithm of the number of buckets, of which one takes 12 bytes of memory
 
     surprisal   mean of -log2 p(word), in bits; 0 for a document without words
 
@@ -40,10 +40,14 @@ class Surprisal(Trainer, frozen=True):
         found, counts = np.unique(buckets, return_counts=True)
         return pa.table({"bucket": found, "count": counts.astype(np.int64)}, schema=self.sketch_schema())
 
-    def fit(self, sketches: pa.Table) -> pa.Table:
+    def combine(self, sketches: pa.Table) -> pa.Table:
         counts = sketches.group_by("bucket").aggregate([("count", "sum")]).sort_by("bucket")
-        total = pc.sum(counts["count_sum"]).as_py() or 1
-        bits = -np.log2(counts["count_sum"].to_numpy() / total)
+        return counts.rename_columns({"count_sum": "count"}).combine_chunks()
+
+    def fit(self, sketches: pa.Table) -> pa.Table:
+        counts = self.combine(sketches)
+        total = pc.sum(counts["count"]).as_py() or 1
+        bits = -np.log2(counts["count"].to_numpy() / total)
         return pa.table({"bucket": counts["bucket"].combine_chunks(), "bits": bits})
 
     def apply(self, text: pa.StringArray, model: pa.Table) -> dict[str, pa.Array]:

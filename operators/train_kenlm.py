@@ -35,7 +35,8 @@ class TrainKenlm(Trainer, frozen=True):
                  first is 0, none is below the one before
     sentence     document: each is one sentence, as in CCNet; line: each line is one
     formats      files that are written: arpa, binary
-    memory_mb    what sorting n-grams may take; larger tables are files mapped into memory
+    memory_mb    what sorting n-grams may take; larger tables are files mapped into memory, on the disk of the one node
+                 that trains: 4 bytes a token of the reference and 20 for each of its n-grams
 
     perplexity   10 ** (-log10 probability / tokens, sentence ends included), rounded to a tenth as CCNet has it (1 and
                  more); null for a document without a word

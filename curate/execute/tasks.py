@@ -72,7 +72,7 @@ def _work(task: Task) -> dict[str, Any]:
         return dedup.dedup_task(task, plan)
     if task.kind.startswith(select.KIND):
         return select.select_task(task, plan)
-    if task.kind == "fit":
+    if task.kind.startswith("fit"):
         return train.fit_task(task, plan)
     if task.kind == "export":
         return export.export_task(task, plan)
@@ -109,7 +109,7 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
     shard = plan.shards[number]
     end = plan.steps[this.end] if this.end is not None else None
     walk = Walk(plan, task.store, task.config, number, len(plan.steps) if end is None else end.index)
-    tally = Tally(plan)
+    tally, sketched = Tally(plan), 0
     with handover(task.store, plan, this, number) as handed:
         for batch in walk:
             if handed is None or end is None:
@@ -117,11 +117,13 @@ def shard_pass(task: Task, plan: Plan, this: Pass) -> dict[str, Any]:
             else:
                 make = MAKERS.get(end.operator.kind)
                 made = make(batch, end) if make else member_rows(batch, end, this.round)
+                sketched += made.num_rows if isinstance(end.operator, Trainer) else 0
                 with walk.timed("write"):
                     handed.write(made)
             for at in this.ahead:
                 batch.values(plan.steps[at], batch.scope(plan.steps[at]))
-    facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key), **(tally.facts() if end is None else {})}
+    facts = {"rows": walk.rows, "bad": bad_count(task.store, shard.key)}
+    facts |= tally.facts() if end is None else {"sketched": sketched}
     with walk.timed("write"):
         task.store.sign(this.key, shard.key, facts)
     return {**facts, "clock": {**walk.clock, "total": time.perf_counter() - began}, "bytes": tally.bytes or shard.bytes}
