@@ -48,6 +48,7 @@ from curate.store import Store, whole
 
 KIND = "select."
 ROW = 160  # bytes that a row takes where all are at hand
+ROWS = 1_000_000  # of a shard that are looked at together
 AT_ONCE = 32  # files of counts that are merged at a time; the square of it is how many tasks look
 
 Map = Callable[[Iterable[Task]], Iterable[tuple[Task, dict[str, Any]]]]
@@ -97,30 +98,39 @@ class Selecting:
         first, stop = (len(self.shards) * at // parts for at in (part, part + 1))
         return range(first, stop)
 
-    def sketch(self, at: int) -> tuple[np.ndarray, pa.Table]:
-        """The rows of a shard that take part, and what is kept of them."""
+    def sketches(self, at: int) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """The rows of a shard that take part, and what is kept of them: some at a time, and at least once."""
         key = self.shards[at].key
         rows = read_table(self.store.members(self.this.key, key))["row"].to_numpy().astype(np.int64)
         if not len(rows):
-            return rows, pa.schema([*self.types.items()]).empty_table()
-        return rows, BatchFile(self.store.values(self.step.value_key, key)).rows(rows, [*self.types])
+            yield rows, pa.schema([*self.types.items()]).empty_table()
+            return
+        values = BatchFile(self.store.values(self.step.value_key, key))
+        for start in range(0, len(rows), ROWS):
+            some = rows[start : start + ROWS]
+            yield some, values.rows(some, [*self.types])
 
-    def rows(self, at: int, ranking: Ranking) -> tuple[np.ndarray, Rows]:
-        rows, sketch = self.sketch(at)
-        return rows, rows_of(sketch, ranking.names, address(self.numbers[at], rows))
+    def rows(self, at: int, ranking: Ranking) -> Iterator[tuple[np.ndarray, Rows]]:
+        """The same as the ranking has them."""
+        for rows, sketch in self.sketches(at):
+            yield rows, rows_of(sketch, ranking.names, address(self.numbers[at], rows))
 
     def state(self, round: int) -> State:
         found: State = pickle.loads(self.file(round, "state.pickle").read_bytes())
         return found
 
-    def decide(self, at: int, rows: np.ndarray, found: Selection) -> int:
+    def decide(self, at: int, decided: Iterable[tuple[np.ndarray, Selection]]) -> int:
         """Write the decisions of a shard; how many rows are kept."""
-        keep = np.ones(len(rows), bool) if found.keep is None else found.keep
-        told = np.ones(len(rows), bool) if found.columns else ~keep
-        columns = {own: array.filter(pa.array(told)) for own, array in found.columns.items()}
-        columns |= {"row": pa.array(rows[told].astype(np.uint32)), "drop": pa.array(~keep[told])}
-        write_table(self.store.decisions(self.step.corpus_key, self.shards[at].key), pa.table(columns))
-        return int(keep.sum())
+        tables, kept = [], 0
+        for rows, found in decided:
+            keep = np.ones(len(rows), bool) if found.keep is None else found.keep
+            told = np.ones(len(rows), bool) if found.columns else ~keep
+            columns = {own: array.filter(pa.array(told)) for own, array in found.columns.items()}
+            columns |= {"row": pa.array(rows[told].astype(np.uint32)), "drop": pa.array(~keep[told])}
+            tables.append(pa.table(columns))
+            kept += int(keep.sum())
+        write_table(self.store.decisions(self.step.corpus_key, self.shards[at].key), pa.concat_tables(tables))
+        return kept
 
 
 def select(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
@@ -174,54 +184,57 @@ def select_task(task: Task, plan: Plan) -> dict[str, Any]:
 
 def all_task(selecting: Selecting) -> dict[str, Any]:
     """The selection of a corpus of which one task has all rows."""
-    shards = [selecting.sketch(at) for at in range(len(selecting.shards))]
+    shards = [[*selecting.sketches(at)] for at in range(len(selecting.shards))]
     with blamed(selecting.step, "corpus-wide"):
-        ranking, (corpus,) = in_memory(pa.concat_tables([sketch for _, sketch in shards]).combine_chunks())
+        ranking, (corpus,) = in_memory(pa.concat_tables([sketch for shard in shards for _, sketch in shard]))
         found = selection(selecting.operator, corpus, ranking)
     kept = start = 0
-    for at, (rows, _) in enumerate(shards):
+    for at, shard in enumerate(shards):
+        rows = np.concatenate([rows for rows, _ in shard])
         columns = {own: array.slice(start, len(rows)) for own, array in found.columns.items()}
         keep = None if found.keep is None else found.keep[start : start + len(rows)]
-        kept += selecting.decide(at, rows, Selection(keep, columns))
+        kept += selecting.decide(at, [(rows, Selection(keep, columns))])
         start += len(rows)
     return {"rows": start, "kept": kept, **found.facts}
 
 
 def look_task(selecting: Selecting, part: int, parts: int, round: int) -> dict[str, Any]:
     """Count the rows of some shards for the question that is open: at first, how many there are."""
-    state = selecting.state(round - 1) if round else None
-    found = None
-    for at in selecting.mine(part, parts):
-        if state is None:
-            counts = totals(selecting.sketch(at)[1])
-        else:
-            assert state.search is not None
-            counts = counted(selecting.rows(at, _ranking(state))[1], state.search)
-        found = counts if found is None else combined(pa.concat_tables([found, counts]))
-    assert found is not None
+    found = _added(_looks(selecting, part, parts, round))
     write_table(selecting.file(round, f"{part:05d}.arrow"), found)
     return {"counts": len(found)}
+
+
+def _looks(selecting: Selecting, part: int, parts: int, round: int) -> Iterator[pa.Table]:
+    state = selecting.state(round - 1) if round else None
+    for at in selecting.mine(part, parts):
+        if state is None:
+            yield from (totals(sketch) for _, sketch in selecting.sketches(at))
+        else:
+            assert state.search is not None
+            yield from (counted(rows, state.search) for _, rows in selecting.rows(at, _ranking(state)))
 
 
 def merge_task(selecting: Selecting, part: int, parts: int, round: int) -> dict[str, Any]:
     """The counts of some tasks as one."""
     numbers = range(part * AT_ONCE, min((part + 1) * AT_ONCE, selecting.parts))
-    found = _merged(selecting.file(round, f"{number:05d}.arrow") for number in numbers)
+    found = _added(read_table(selecting.file(round, f"{number:05d}.arrow")) for number in numbers)
     write_table(selecting.file(round, f"merged-{part:05d}.arrow"), found)
     return {"counts": len(found)}
 
 
-def _merged(files: Iterator[Path]) -> pa.Table:
-    found = read_table(next(files))
-    for file in files:
-        found = combined(pa.concat_tables([found, read_table(file)]))
+def _added(counts: Iterator[pa.Table]) -> pa.Table:
+    """Counts that come one after the other, as one."""
+    found = next(counts)
+    for more in counts:
+        found = combined(pa.concat_tables([found, more]))
     return found
 
 
 def ask_task(selecting: Selecting, part: int, parts: int, round: int) -> dict[str, Any]:
     """Give the selector what was found, and note what it asks next."""
     merged = range(-(-selecting.parts // AT_ONCE))
-    counts = _merged(selecting.file(round, f"merged-{number:05d}.arrow") for number in merged)
+    counts = _added(read_table(selecting.file(round, f"merged-{number:05d}.arrow")) for number in merged)
     state = advanced(selecting, selecting.state(round - 1), counts) if round else asked(selecting, State(counts, []))
     with whole(selecting.file(round, "state.pickle")) as temporary:
         temporary.write_bytes(pickle.dumps(state))
@@ -268,8 +281,8 @@ def decide_task(selecting: Selecting, part: int, parts: int, round: int) -> dict
     """The decisions of some shards, with all answers."""
     state, kept = selecting.state(round), 0
     for at in selecting.mine(part, parts):
-        ranking = _ranking(state)
-        rows, mine = selecting.rows(at, ranking)
+        some = selecting.rows(at, _ranking(state))
         with blamed(selecting.step, "corpus-wide"):
-            kept += selecting.decide(at, rows, selection(selecting.operator, mine, ranking))
+            decided = ((rows, selection(selecting.operator, mine, _ranking(state))) for rows, mine in some)
+            kept += selecting.decide(at, decided)
     return {"kept": kept}

@@ -644,3 +644,18 @@ def test_the_order_of_rules_decides_which_reason_comes_first(lab: Any) -> None:
         first = order[0].partition(":")[0]
         assert result.arrow("annotations")["dropped_by"].to_pylist() == [first]
         assert [step["step"] for step in result.manifest["funnel"]["steps"] if step["documents"]] == ["read", first]
+
+
+def test_a_ray_dataset_on_several_nodes_is_written_where_all_see_it(cluster: Any, tmp_path: Path) -> None:
+    import ray
+
+    from curate import Config, read
+    from curate.errors import PlanError
+
+    data = ray.data.from_arrow(pa.table({"id": ["a", "b"], "text": ["one text", "another"]}))
+    with pytest.raises(
+        PlanError, match=r"on 2 nodes is written by them: give read\(..., folder=\) on storage that all"
+    ):
+        read(data)
+    found = read(data, folder=tmp_path / "inputs").named("x").run(str(tmp_path / "out"), Config(executor="ray"))
+    assert found.arrow()["text"].to_pylist() == ["one text", "another"]

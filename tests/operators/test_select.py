@@ -408,6 +408,7 @@ def test_a_run_does_not_depend_on_shards_or_memory(tmp_path: Path, shards: int, 
 def test_a_selection_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from curate.execute import select
 
+    monkeypatch.setattr(select, "ROWS", 40)
     whole = run(tmp_path, "whole", 3, STEPS)
     looks: list[Any] = []
     asked, looked = select.ask_task, select.look_task
