@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "5000",  # a busy machine answers late: only one that is gone counts as lost
     "RAY_health_check_failure_threshold": "4",
+    "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # for the process that Ray starts for a client
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_AUTH_MODE": "token",  # a token of this cluster's own, which no one else on the network has
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
