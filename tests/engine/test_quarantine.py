@@ -141,8 +141,6 @@ def test_or_what_is_readable_of_it_is_used(lab: Any, broken: Callable[..., Path]
 
 
 def test_a_damaged_archive_is_an_error_in_a_worker_too(lab: Any, broken: Callable[..., Path], executor: str) -> None:
-    if executor == "ray":
-        pytest.skip("on Ray the tests above have run in workers")
     folder = broken("crlf.jsonl", *DAMAGED)
     with pytest.raises(DataError, match="corrupt_archives: quarantine"):
         lab.run(recipe_for(folder), quarantine_share=1.0, workers=2)
