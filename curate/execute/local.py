@@ -144,7 +144,8 @@ class Local:
 
 def kept(wanted: tuple[Any, ...]) -> Any:
     """The worker processes that an earlier run has left, if they started in these surroundings; others end."""
-    known, pool = _kept.pop() if _kept else (wanted, None)
+    found: tuple[Any, Any] = _kept.pop() if _kept else (wanted, None)
+    known, pool = found
     if known == wanted:
         return pool
     if known[0] == os.getpid():
