@@ -19,7 +19,7 @@ demo: $(READY)  ## set up and run recipes/quickstart.yaml on the documentation o
 	$(BIN)/curate run quickstart
 
 test: $(READY)  ## set up and run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 
 lint: $(READY)  ## ruff, the type checker, and generated pages that are out of date
 	$(BIN)/ruff check .

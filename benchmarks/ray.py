@@ -27,6 +27,7 @@ import zstandard
 
 from benchmarks.end_to_end import MIX
 from curate import Config, ops, read
+from curate.execute import local
 from curate.result import table_text
 
 WAYS = [("local", 1), ("ray", 1), ("local", 2), ("ray", 2)]
@@ -34,6 +35,7 @@ WAYS = [("local", 1), ("ray", 1), ("local", 2), ("ray", 2)]
 
 def drive(folder: Path, executor: str, workers: int) -> dict[str, float | str]:
     """A small run, and the run that is timed."""
+    local.PATIENCE = 0  # workers at once, however little there is to do
     config = Config(executor=executor, workers=workers)  # type: ignore[arg-type]
     if executor == "ray":
         import ray
@@ -100,9 +102,9 @@ def show(rows: dict[tuple[str, int], list[dict[str, float]]]) -> None:
     }
     table = [["executor", "workers", "seconds", "CPU s", "seconds over local", "CPU over local"]]
     for (executor, workers), found in middle.items():
-        local = middle["local", workers]
+        alone = middle["local", workers]
         over = (
-            [f"{found[unit] / local[unit] - 1:+.0%}" for unit in ("seconds", "cpu")] if executor == "ray" else ["", ""]
+            [f"{found[unit] / alone[unit] - 1:+.0%}" for unit in ("seconds", "cpu")] if executor == "ray" else ["", ""]
         )
         table.append([executor, str(workers), f"{found['seconds']:.1f}", f"{found['cpu']:.1f}", *over])
     print(table_text(table, left=1))

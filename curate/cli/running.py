@@ -38,12 +38,14 @@ def run(
     """
     from curate import engine
     from curate.config import load_config
+    from curate.execute.local import dismiss
     from curate.execute.warm import postpone_pandas
     from curate.progress import Progress
 
     progress, loaded = Progress("quiet" if quiet else "auto"), load_recipe(recipe, sets, output, allow_code)
     postpone_pandas(step.operator for step in loaded.steps)
     result = engine.run(loaded, load_config(config_file, **flags), progress)
+    dismiss()
     if not quiet:
         click.echo("\n" + "\n\n".join(filter(None, [result.funnel, result.groups(), result.choices])) + "\n")
         where = shown(result.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,9 @@ WORTH = 1.0  # seconds of work that are worth starting processes for, which take
 MUCH = 64_000_000  # bytes of shards that nobody has read yet: so much is worth it for certain
 # Seconds after which they are started anyhow, if it is not known how long the work takes; 0: at once.
 PATIENCE = float(os.environ.get("CURATE_PATIENCE", "1.5"))
+IDLE = 60.0  # seconds after which workers that have nothing to do leave
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_kept: list[tuple[Any, Any]] = []  # the worker processes of the last run, for the next run of this process
 
 
 class Local:
@@ -33,8 +36,10 @@ class Local:
 
     def __init__(self, workers: int):
         self.workers = workers
-        self._pool: Any = None
-        self._is_up = False
+        self._known = surroundings(workers)
+        self._pool: Any = kept(self._known)
+        self._is_up = self._pool is not None
+        self._is_idle = True
         self._thread: Any = None
         self._own: Any = None  # what the thread was last given to do
 
@@ -42,10 +47,16 @@ class Local:
         if self.workers == 1:
             yield from ((task, run_task(task)) for task in tasks)
         else:
+            self._is_idle = False
             yield from self._spread([*tasks])
+            self._is_idle = True
 
     def close(self) -> None:
-        """Stop the workers now; unfinished tasks leave nothing behind."""
+        """Stop the workers now if they are at work; unfinished tasks leave nothing behind."""
+        if self._pool is not None and self._is_idle:
+            dismiss()
+            _kept.append((self._known, self._pool))
+            self._pool = None
         self._stop_processes()
         if self._thread is not None:
             if not self._own.done():
@@ -117,7 +128,11 @@ class Local:
             for tracker in (resource_tracker, lokys):  # that which starts a worker would let Ctrl-C through again
                 tracker.ensure_running()
             self._pool = ProcessPoolExecutor(
-                self.workers, env=ONE_THREAD | LEAK | {WORKER: "1"}, initializer=prepare, initargs=(os.getpid(),)
+                self.workers,
+                timeout=IDLE,
+                env=ONE_THREAD | LEAK | {WORKER: "1"},
+                initializer=prepare,
+                initargs=(os.getpid(),),
             )
         return self._pool
 
@@ -125,6 +140,27 @@ class Local:
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
+
+
+def kept(wanted: tuple[Any, ...]) -> Any:
+    """The worker processes that an earlier run has left, if they started in these surroundings; others end."""
+    found: tuple[Any, Any] = _kept.pop() if _kept else (wanted, None)
+    known, pool = found
+    if known == wanted:
+        return pool
+    if known[0] == os.getpid():
+        pool.shutdown(wait=True, kill_workers=True)
+    return None
+
+
+def dismiss() -> None:
+    """End the worker processes that a run has left: this process runs no other."""
+    kept(())
+
+
+def surroundings(workers: int) -> tuple[Any, ...]:
+    """How many workers there are, and what they inherit when they start."""
+    return os.getpid(), workers, os.getcwd(), dict(os.environ), [*sys.path]
 
 
 def unread(tasks: list[Task]) -> int:

@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,9 +22,11 @@ import curate
 from curate.errors import CurateError, PlanError
 from curate.execute.local import ONE_THREAD
 from curate.execute.tasks import WORKER, Task, load_plan, run_task
+from curate.store import Store
 
 # What the output's bytes are made with, and what operators travel in.
 MATTERS = ("pyarrow", "numpy", "numba", "polars", "msgspec", "cloudpickle", "zstandard")
+LOOK = 5.0  # seconds between looks whether the driver has left word to stop
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -63,14 +66,16 @@ def probe() -> dict[str, Any]:
     return found
 
 
-def work(task: Task, driver: Identity, timeout: float) -> dict[str, Any]:
-    """One task on a node."""
+def work(task: Task, driver: Identity, timeout: float, stop: str) -> dict[str, Any]:
+    """One task on a node; nothing, if there is the file `stop` by now."""
+    if stop and task.store.has([stop]):
+        return {}
     try:
         _ready(driver)
         _warmed(task.plan)
     except CurateError as error:
         raise PlanError(str(error)) from error  # plain, so that it crosses to the driver whatever it needs to be made
-    with ended_after(timeout, task):
+    with ended_after(timeout, task), ended_by(stop, task.store):
         return run_task(task)
 
 
@@ -136,6 +141,26 @@ def ended_after(timeout: float, task: Task) -> Iterator[None]:
         finally:
             faulthandler.cancel_dump_traceback_later()
     note.unlink(missing_ok=True)
+
+
+@contextmanager
+def ended_by(stop: str, store: Store) -> Iterator[None]:
+    """End this worker within the block when the file `stop` appears: its driver has left."""
+    if not stop:
+        yield
+        return
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(stop, store, done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _watch(stop: str, store: Store, done: threading.Event) -> None:
+    while not done.wait(LOOK):
+        if store.has([stop]):
+            os._exit(1)
 
 
 def stuck_at(task: Task) -> str:

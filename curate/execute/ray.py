@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from curate.execute.metrics import Metrics
 from curate.execute.node import Identity, identity, probe, stuck_at, work
 from curate.execute.tasks import Task, load_plan
 from curate.execute.titles import subject, title
+from curate.shared import publish
+from curate.store import write_text
 
 AHEAD = 3  # tasks given to Ray for each that can run, so that a worker never waits for the driver
 MOST_NODES = 20  # times a task may lose its node before the run stops
@@ -36,12 +39,13 @@ class Ray:
         import ray
 
         self._ray, self.config, self.identity = ray, config, identity()
-        self._ours = not ray.is_initialized()
-        if self._ours:
+        self.ours = not ray.is_initialized()
+        if self.ours:
+            os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # those of tasks that fail after the first
             _connect(ray, config)
         self._work = ray.remote(max_retries=0)(work)
         # In a session of the user's own, what workers need goes with each task; else with the session.
-        self._environment = {} if self._ours or not config.runtime_env else {"runtime_env": config.runtime_env}
+        self._environment = {} if self.ours or not config.runtime_env else {"runtime_env": config.runtime_env}
         self._looked, self._cpus = 0.0, 1.0
         self._metrics = Metrics(ray)
         self._refuse_other_nodes()
@@ -63,13 +67,13 @@ class Ray:
             while flying:
                 yield from self._counted(flying.finished())
         finally:
-            flying.cancel()
+            flying.stop()
 
     def close(self) -> None:
-        if self._ours:
+        if self.ours:
             self._ray.shutdown()
 
-    def submit(self, task: Task, attempt: int) -> Any:
+    def submit(self, task: Task, attempt: int, stop: str) -> Any:
         """Give a task to Ray. After each loss it has a quarter of the batch, twice the memory if it reserves any."""
         config = self.config
         options: dict[str, Any] = {"name": title(task), "num_cpus": config.task_cpus, **self._environment}
@@ -79,7 +83,7 @@ class Ray:
             batch = max(LEAST_BATCH, size(task.config.batch_size) >> 2 * attempt)
             smaller = msgspec.structs.replace(task.config, batch_size=str(min(batch, size(task.config.batch_size))))
             task = msgspec.structs.replace(task, config=smaller)
-        return self._work.options(**options).remote(task, self.identity, config.task_timeout)
+        return self._work.options(**options).remote(task, self.identity, config.task_timeout, stop)
 
     def result(self, reference: Any) -> dict[str, Any] | Exception:
         """What a finished task says of itself, or how it was lost. What it raised itself is raised."""
@@ -133,12 +137,14 @@ class _Flying:
     def __init__(self, ray: Ray):
         self.ray = ray
         self.tasks: dict[Any, tuple[Task, int, int]] = {}
+        # In a session of the user's own they outlive this run, unless there is a file of this name.
+        self.word = "" if ray.ours else f".work/stopped/{uuid.uuid4().hex}"
 
     def __len__(self) -> int:
         return len(self.tasks)
 
     def add(self, task: Task, died: int = 0, nodes: int = 0) -> None:
-        self.tasks[self.ray.submit(task, died)] = (task, died, nodes)
+        self.tasks[self.ray.submit(task, died, self.word)] = (task, died, nodes)
 
     def finished(self) -> Iterator[tuple[Task, dict[str, Any]]]:
         """Wait for a task, and take all that are ready by then; those that were lost are given out again."""
@@ -156,10 +162,14 @@ class _Flying:
                 raise _given_up(task, found, max(died, nodes)) from found
             self.add(task, died, nodes)
 
-    def cancel(self) -> None:
-        """The run has stopped, or its driver has no more use for them."""
-        for reference in self.tasks:
-            self.ray._ray.cancel(reference, force=True)
+    def stop(self) -> None:
+        """The run has stopped: leave word for them. `ray.cancel` would end the driver as well when a task happens to
+        finish in that moment (in Ray 2.60, by its own check that the task was pending)."""
+        if self.word and self.tasks:
+            task, *_ = next(iter(self.tasks.values()))
+            path = task.store.path(*self.word.split("/"))
+            write_text(path, "")
+            publish(path)
 
 
 def _connect(ray: Any, config: Config) -> None:

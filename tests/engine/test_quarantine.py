@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,9 +141,7 @@ def test_or_what_is_readable_of_it_is_used(lab: Any, broken: Callable[..., Path]
     assert lab.quarantine()[0]["position"] == FILES[name].good
 
 
-def test_a_damaged_archive_is_an_error_in_a_worker_too(lab: Any, broken: Callable[..., Path], executor: str) -> None:
-    if executor == "ray":
-        pytest.skip("on Ray the tests above have run in workers")
+def test_a_damaged_archive_is_an_error_in_a_worker_too(lab: Any, broken: Callable[..., Path]) -> None:
     folder = broken("crlf.jsonl", *DAMAGED)
     with pytest.raises(DataError, match="corrupt_archives: quarantine"):
         lab.run(recipe_for(folder), quarantine_share=1.0, workers=2)
@@ -294,6 +293,26 @@ def test_an_operator_that_fails_on_everything_stops_soon(lab: Any) -> None:
     assert calls < 200
 
 
+def test_a_run_that_stops_leaves_nothing_running(lab: Any, executor: str) -> None:
+    """A cluster that is the user's own is free again soon, though one of the tasks would have taken ten minutes."""
+    lab.write("ops.py", OPERATORS.replace('        return {"picky"', WAIT + '        return {"picky"'))
+    for name, text in (("a", "words"), ("b", "wait"), ("c", "wait")):
+        lab.write(f"d/{name}.jsonl", json.dumps({"id": name, "text": text}) + "\n")
+    recipe = recipe_for(lab.folder / "d", "[{picky: {word: words}}]", "uses: [ops.py]\n")
+    with pytest.raises(OperatorError, match="cannot take words"):
+        lab.run(recipe, operator_errors="error", workers=2)
+    if executor == "ray":
+        import ray
+
+        end = time.monotonic() + 60
+        while ray.available_resources().get("CPU") != 2:
+            assert time.monotonic() < end, "tasks of a run that has stopped are still running"
+            time.sleep(0.2)
+
+
+WAIT = """        import time
+        for _ in range(6000 * ("wait" in text.to_pylist())): time.sleep(0.1)
+"""
 COUNT = """    word: str
     def count(self):
         from pathlib import Path

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+
+from curate.execute.local import dismiss
 
 pytestmark = pytest.mark.executors
 
@@ -144,6 +147,32 @@ def test_two_workers_give_the_same_bytes(
     monkeypatch.setattr("curate.execute.local.PATIENCE", patience)
     lab.run(workers=2)
     assert lab.contents() == probe.contents()
+
+
+def test_the_next_run_of_a_process_has_the_same_workers(
+    lab: Any, probe: Any, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a run was stopped, or what they have inherited is another by now."""
+    if executor == "ray":
+        pytest.skip("Ray keeps its own")
+    monkeypatch.setattr("curate.execute.local.PATIENCE", 0)
+    lab.run(workers=2)
+    first = workers()
+    shutil.rmtree(lab.root())
+    lab.run(workers=2)
+    assert workers() == first and len(first) == 2
+    assert lab.contents() == probe.contents()
+    monkeypatch.setenv("LANGUAGE", "fi")
+    lab.run(workers=2, words=30)
+    assert len(workers() - first) == len(workers()) == 2
+    dismiss()
+    assert not workers()
+
+
+def workers() -> set[int]:
+    """The worker processes of this process."""
+    found = psutil.Process().children(recursive=True)
+    return {child.pid for child in found if "popen_loky" in " ".join(child.cmdline())}
 
 
 @pytest.fixture
