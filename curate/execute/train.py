@@ -36,8 +36,14 @@ def train(plan: Plan, store: Store, this: Pass, step: PlannedStep, task: Task, r
     if not step.operator.key:
         _combine(step, pattern, run, len(plan.taking_part(this)))
         ((_, facts),) = run([pattern])
-        store.remove(".work", "corpus", step.corpus_key, f"parts-{this.round}")
-        return facts
+    else:
+        facts = _fit_ranges(plan, store, this, pattern, run)
+    store.remove(".work", "corpus", step.corpus_key, f"parts-{this.round}")
+    return facts
+
+
+def _fit_ranges(plan: Plan, store: Store, this: Pass, pattern: Task, run: Map) -> dict[str, Any]:
+    """Fit one range of keys after the other, and put what comes out into one file."""
     keys = (plan.shards[number].key for number in plan.taking_part(this))
     rows = sum(facts.get("sketched", 0) for facts in store.receipts(this.key, keys))
     count = max(1, -(-rows // ROWS_PER_RANGE))
@@ -66,14 +72,14 @@ def _levels(operator: Trainer, files: int) -> list[int]:
     return sizes
 
 
-def _sketches(task: Task, plan: Plan, level: int) -> list[Path]:
-    """The files of sketches after so many combinings; at first one of each shard."""
+def _sketches(task: Task, plan: Plan, level: int, which: slice) -> list[Path]:
+    """Some of the files of sketches after so many combinings; at first there is one of each shard."""
     this = plan.passes[task.at]
     step, numbers = plan.steps[this.end or 0], plan.taking_part(this)
     if not level:
-        return [task.store.members(this.key, plan.shards[number].key) for number in numbers]
+        return [task.store.members(this.key, plan.shards[number].key) for number in numbers[which]]
     count = _levels(step.operator, len(numbers))[level]  # type: ignore[arg-type]
-    return [_combined(task.store, step, this, level, at) for at in range(count)]
+    return [_combined(task.store, step, this, level, at) for at in range(count)[which]]
 
 
 def combine_task(task: Task, plan: Plan) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def combine_task(task: Task, plan: Plan) -> dict[str, Any]:
     at, _, level = task.shards
     path = _combined(task.store, step, this, level, at)
     if not path.exists():
-        files = _sketches(task, plan, level - 1)[at * AT_ONCE : (at + 1) * AT_ONCE]
+        files = _sketches(task, plan, level - 1, slice(at * AT_ONCE, (at + 1) * AT_ONCE))
         with blamed(step, "corpus-wide"):
             table = folded(step.operator, map(read_chunks, files))
         write_table(path, table)
@@ -99,7 +105,6 @@ def join_task(task: Task, plan: Plan) -> dict[str, Any]:
     with BatchWriter(task.store.model(step.corpus_key, this.round), BatchFile(parts[0]).schema) as model_file:
         for part in parts:
             model_file.write(read_table(part))
-    task.store.remove(".work", "corpus", step.corpus_key, f"parts-{this.round}")
     return {}
 
 
@@ -136,7 +141,7 @@ def _fit_at_once(task: Task, plan: Plan, this: Pass, step: PlannedStep) -> dict[
     """Fit all sketches: on one worker, not where the run is driven from."""
     assert isinstance(step.operator, Trainer)
     sizes = _levels(step.operator, len(plan.taking_part(this)))
-    files = _sketches(task, plan, len(sizes) - 1)
+    files = _sketches(task, plan, len(sizes) - 1, slice(None))
     path = task.store.model(step.corpus_key, this.round)
     with blamed(step, "corpus-wide"):
         if type(step.operator).combine is not Trainer.combine:
