@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curate.io.batched import Columns, Row, batched
 from curate.io.columns import excerpt, is_utf8, typed_schema, wanted
-from curate.io.framing import Find, Frames, Record, Run, fields
+from curate.io.framing import AT_ONCE, Find, Frames, Record, Run, fields
 from curate.io.http import BadMessage, Message, decoded, media_type, parse
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
 from curate.io.stream import Stream
@@ -61,7 +61,7 @@ def rows(
 
 def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row | Columns]:
     make, is_arc = Rows(shard, source, quarantine), shard.format == "arc"
-    stream = Stream(shard.paths[0], source.max_expansion)
+    stream = Stream(shard.paths[0], source.max_expansion, AT_ONCE)
     frames = Frames(stream, is_arc, source.max_record_bytes, None if is_arc else finder(make.kinds))
     for found in frames:
         if isinstance(found, Run):

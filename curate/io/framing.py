@@ -25,7 +25,7 @@ ARC_START = re.compile(
 LATER = {pattern: re.compile(b"^" + pattern.pattern, re.MULTILINE) for pattern in (WARC_START, ARC_START)}
 LONGEST_START = 1 << 14
 AHEAD = 1 << 18
-AT_ONCE = 1 << 23  # bytes in which ordinary records are looked for
+AT_ONCE = 1 << 23  # bytes in which ordinary records are looked for, best in pieces of this size
 FIELD = re.compile(rb"^([^\s:][^:\r\n]*):[ \t]*((?:[^\r\n]|\r?\n[ \t]|\r(?!\n))*)", re.MULTILINE)
 FOLD = re.compile(rb"\r?\n[ \t]+")
 
@@ -68,6 +68,8 @@ class Frames:
         self.start = ARC_START if is_arc else WARC_START
         self.is_arc, self.limit, self.position, self.find = is_arc, limit, 0, find
         self.data, self.at, self.is_over = b"", 0, False
+        self.last, self.taken = b"", 0  # a piece of which only so many bytes are in `data`, at its end
+        self.ahead = AHEAD
         self.damage, self.rest = "", b""
 
     def __iter__(self) -> Iterator[Record | Run]:
@@ -84,7 +86,7 @@ class Frames:
             self.position += 1
 
     def _run(self, find: Find) -> Run | None:
-        self._fill(AT_ONCE)
+        self._enter_last()
         count, end, found = find(self.data, self.at, self.limit)
         run = Run(self.position, self.data, found)
         self.position, self.at = self.position + count, end
@@ -187,10 +189,13 @@ class Frames:
 
     def _fill(self, count: int) -> bool:
         """Have `count` bytes from `at` on; False when the archive has fewer."""
-        missing = count - (len(self.data) - self.at)
-        if missing <= 0:
+        if len(self.data) - self.at < count:
+            self._enter_last()
+        if len(self.data) - self.at >= count:
             return True
-        held, missing = [self.data[self.at :]], max(missing, AHEAD)
+        held = [self.data[self.at : len(self.data) - self.taken], self.last]
+        self.last, self.taken = b"", 0
+        missing = max(count, self.ahead) - len(held[0]) - len(held[1])
         while missing > 0:
             piece = next(self.pieces, None)
             if piece is None:
@@ -198,8 +203,19 @@ class Frames:
                 break
             held.append(piece)
             missing -= len(piece)
+            self.ahead = AT_ONCE if self.find and len(piece) < AT_ONCE // 2 else AHEAD
+        if missing < -AHEAD:  # most of a large piece is not needed yet, and then need not be copied
+            self.last, self.taken = held[-1], len(held[-1]) + missing
+            held[-1] = self.last[: self.taken]
         self.data, self.at = b"".join(held), 0
         return len(self.data) >= count
+
+    def _enter_last(self) -> None:
+        """Go on in the last piece where nothing before it is needed any more."""
+        begin = len(self.data) - self.taken
+        if self.last and self.at >= begin:
+            self.data, self.at = self.last, self.at - begin
+            self.last, self.taken = b"", 0
 
 
 def fields(header: bytes) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from curate.errors import DataError
-from curate.io import archive, http
+from curate.io import archive, framing, http
 from curate.io.framing import Frames, Record
 
 Load = Callable[..., Any]
@@ -273,12 +273,16 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.parametrize("at_once", [300, archive.AT_ONCE])
 @pytest.mark.parametrize("inside", [False, True], ids=["packed", "record"])
 def test_ordinary_records_in_columns_and_one_by_one_are_the_same(
-    inside: bool, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+    inside: bool, at_once: int, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in (archive, framing):
+        monkeypatch.setattr(module, "AT_ONCE", at_once)
+    monkeypatch.setattr(framing, "AHEAD", at_once // 8)
     draw, path = random.Random(int(inside)), tmp_path / "a.warc.gz"
-    for number in range(60):
+    for number in range(40):
         all_of_it = archive_records()
         if inside:
             at = draw.randrange(len(all_of_it))
