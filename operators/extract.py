@@ -3,8 +3,7 @@
 import functools
 import importlib.metadata
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,33 +12,9 @@ import pyarrow.compute as pc
 
 from curate.errors import PlanError
 from curate.extraction import Extractor
+from curate.kernels.html import shape
+from curate.kernels.text import buffers
 from curate.operator import Mapper
-
-TAG = r"<[a-zA-Z!/?]"
-NAMED_TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)")
-# Elements without an end tag, and those whose end tag pages leave out: they do not nest in earnest.
-FLAT = frozenset(
-    b"area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
-    b"option optgroup colgroup rt rp body html head".split()
-)
-ALSO_NESTING = (b"met", b"hea", b"bas", b"par")  # <meter>, <header>, ...
-
-
-def _codes(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
-    """Three letters in 15 bits."""
-    return (first & 31).astype(np.int32) << 10 | (second & 31).astype(np.int32) << 5 | (third & 31)
-
-
-def _table(names: Iterable[bytes]) -> np.ndarray:
-    """True at the codes of names' first three letters."""
-    table = np.zeros(1 << 15, bool)
-    letters = np.array([list(name[:3].ljust(3, b"\0")) for name in names])
-    table[_codes(*letters.T)] = True
-    return table
-
-
-IS_PERHAPS_FLAT = _table(FLAT)
-IS_FLAT = IS_PERHAPS_FLAT & ~_table(ALSO_NESTING)
 
 
 class ExtractText(Mapper, frozen=True):
@@ -97,67 +72,36 @@ class ExtractText(Mapper, frozen=True):
         _version(self.extractor)
 
     def compute(self, text: pa.StringArray) -> dict[str, pa.Array]:
-        is_page = pc.match_substring_regex(text, TAG).to_numpy(zero_copy_only=False)
-        pages = text.filter(pa.array(is_page)).view(pa.binary()).to_pylist()
-        problems = [self._problem(page) for page in pages]
-        extract = _extractor(self.extractor, tuple(self._options().items()), self.seconds, os.getpid())
-        tried = iter(extract([page for page, problem in zip(pages, problems, strict=True) if not problem]))
-        found = [(b"", problem) if problem else next(tried) for problem in problems]
-        made = pa.array([content for content, _ in found], pa.binary()).view(pa.string())
-        why = pa.array([problem or None for _, problem in found], pa.string())
-        at = pa.array(np.cumsum(is_page) - 1, mask=~is_page)
-        new = pc.if_else(pa.array(is_page), made.take(at), text)
+        seen = shape(text)
+        is_large = np.diff(buffers(text)[1]) > self.max_bytes
+        is_tried = seen.is_page & ~is_large & (seen.depth <= self.max_depth)
+        made, failed = self._extracted(text if is_tried.all() else text.filter(pa.array(is_tried)))
+        problems = np.full(len(text), None, object)
+        problems[seen.is_page & ~is_tried] = "depth"
+        problems[seen.is_page & is_large] = "size"
+        problems[is_tried] = failed
+        at = pa.array(np.cumsum(is_tried) - 1, mask=~is_tried)
+        new = pc.if_else(pa.array(seen.is_page), pc.fill_null(made.take(at), ""), text)
         return {
             "text": new,
-            "extract_text_problem": why.take(at),
-            "extract_text_chars_before": pc.utf8_length(text),
+            "extract_text_problem": pa.array(problems, pa.string()),
+            "extract_text_chars_before": pa.array(seen.characters, mask=np.asarray(text.is_null())),
             "extract_text_chars_after": pc.utf8_length(new),
         }
 
-    def _problem(self, page: bytes) -> str:
-        if len(page) > self.max_bytes:
-            return "size"
-        return "depth" if is_deeper(page, self.max_depth) else ""
+    def _extracted(self, pages: pa.StringArray) -> tuple[pa.StringArray, list[str | None]]:
+        """The texts of pages, and what went wrong."""
+        extract = _extractor(self.extractor, tuple(self._options().items()), self.seconds, os.getpid())
+        data, offsets = buffers(pages)
+        found = extract(data.data, offsets.tolist())
+        texts = pa.array([content for content, _ in found], pa.binary()).view(pa.string())
+        return texts, [why or None for _, why in found]
 
     def _options(self) -> dict[str, Any]:
         if self.extractor == "resiliparse":
             return {"main_content": self.main, "alt_texts": False, "preserve_formatting": True}
         favors = {f"favor_{self.favor}": True} if self.favor != "balanced" else {}
         return {"output_format": "markdown" if self.form == "markdown" else "txt", "include_comments": False, **favors}
-
-
-def is_deeper(page: bytes, depth: int) -> bool:
-    """Whether a page's elements are nested deeper than `depth`, by its tags. Elements whose end tag may be left out
-    do not count.
-
-    >>> is_deeper(b"<div><b>x</b></div>" * 9, 2), is_deeper(b"<div>" * 9 + b"<p>x", 8)
-    (False, True)
-    """
-    if page.count(b"<") <= depth or _depth_at_most(page) <= depth:
-        return False
-    now = 0
-    for end, name, rest in NAMED_TAG.findall(page):
-        if name.lower() in FLAT or rest.endswith(b"/"):
-            continue
-        now = max(now - 1, 0) if end else now + 1
-        if now > depth:
-            return True
-    return False
-
-
-def _depth_at_most(page: bytes) -> int:
-    """A bound of the depth from the first three letters of tags' names, which is quick to find."""
-    data = np.frombuffer(page, np.uint8)
-    starts = np.flatnonzero(data == ord("<")) + 1
-    data = np.append(data, np.zeros(5, np.uint8)) if starts[-1] + 4 > len(data) else data
-    is_end = data[starts] == ord("/")
-    letters = [data[starts + is_end + k] | 32 for k in range(3)]
-    is_name = [(letter >= ord("a")) & (letter <= ord("z")) for letter in letters]
-    codes = _codes(letters[0], np.where(is_name[1], letters[1], 0), np.where(is_name[1] & is_name[2], letters[2], 0))
-    begins = is_name[0] & ~is_end & ~IS_FLAT[codes]
-    ends = is_name[0] & is_end & ~IS_PERHAPS_FLAT[codes]
-    summed = np.cumsum(begins.astype(np.int8) - ends.astype(np.int8), dtype=np.int32)
-    return int((summed - np.minimum(np.minimum.accumulate(summed), 0)).max())
 
 
 @functools.lru_cache(maxsize=4)

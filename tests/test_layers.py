@@ -18,7 +18,7 @@ LAYERS = """
 errors:    errors                               | |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
 io:        io.*                                 | io errors msgspec numpy pyarrow | kernels fsspec zstandard datasets \
-                                                  polars brotli fastwarc resiliparse pathspec ray
+                                                  polars brotli resiliparse zlib_ng pathspec ray
 sql:       sql                                  | errors pyarrow | polars
 ranking:   ranking                              | numpy pyarrow |
 operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against \

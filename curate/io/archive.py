@@ -8,16 +8,17 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from curate.io.batched import Row, batched
-from curate.io.columns import excerpt, typed_schema, wanted
-from curate.io.framing import Record
+from curate.io.batched import Columns, Row, batched
+from curate.io.columns import excerpt, is_utf8, typed_schema, wanted
+from curate.io.framing import AT_ONCE, Find, Frames, Record, Run, fields
 from curate.io.http import BadMessage, Message, decoded, media_type, parse
-from curate.io.records import Records
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
+from curate.io.stream import Stream
 
 FIELDS = pa.schema(
     [
@@ -35,6 +36,7 @@ FIELDS = pa.schema(
     ]
 )
 KINDS = {"warc": ("response", "resource"), "wet": ("conversion",), "wat": ("metadata",), "arc": ("response",)}
+ODD_AT_ONCE = 1 << 22  # characters of texts that are made one by one
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -57,71 +59,184 @@ def rows(
     yield from batched(found, FIELDS, shard, source, wanted(schema, needed), batch_bytes)
 
 
-def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row]:
-    make = Rows(shard, source)
-    records = Records(shard.paths[0], shard.format == "arc", make.kinds, source.max_record_bytes, source.max_expansion)
-    for record in records:
-        try:
-            values = make.of(record)
-        except (BadMessage, UnicodeDecodeError) as error:
-            why = f"not valid UTF-8 at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
-            quarantine(BadRecord(shard.name, record.position, why, excerpt(record.block)))
-            continue
-        if values is not None:
-            yield Row(record.position, values, len(record.block))
-    if records.damage:
-        raise DamagedFile(shard.paths[0], records.damage, records.position, excerpt(records.rest))
+def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row | Columns]:
+    make, is_arc = Rows(shard, source, quarantine), shard.format == "arc"
+    stream = Stream(shard.paths[0], source.max_expansion, AT_ONCE)
+    frames = Frames(stream, is_arc, source.max_record_bytes, None if is_arc else finder(make.kinds))
+    for found in frames:
+        if isinstance(found, Run):
+            yield from make.columns(found)
+        elif (values := make.values(found)) is not None:
+            yield Row(found.position, values, len(found.block))
+    if damage := stream.damage or frames.damage:
+        raise DamagedFile(shard.paths[0], damage, frames.position, excerpt(frames.rest))
+
+
+def finder(kinds: list[str]) -> Find | None:
+    """What finds ordinary records of these kinds."""
+    from curate.kernels.web_archive import find, names
+
+    words = names(kinds)
+    return lambda data, at, limit: find(data, at, words, limit)
+
+
+class Content(NamedTuple):
+    """What a record holds: its text, the charset it was read as, the status of an HTTP response, the media type."""
+
+    text: str
+    charset: str
+    status: int | None
+    type: str
 
 
 class Rows:
     """Makes rows of a source's records."""
 
-    def __init__(self, shard: Shard, source: Source) -> None:
-        self.format, self.limit = shard.format, source.max_record_bytes
-        self.kinds = set(source.records or KINDS[shard.format])
-        is_page = shard.format in ("warc", "arc")
-        globs = source.mime or (PAGES if is_page else ("*",))
+    def __init__(self, shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> None:
+        self.shard, self.limit, self.quarantine = shard, source.max_record_bytes, quarantine
+        self.kinds = sorted(source.records or KINDS[shard.format])
+        self.is_page = shard.format in ("warc", "arc")
+        globs = source.mime or (PAGES if self.is_page else ("*",))
         self.mime = re.compile("|".join(fnmatch.translate(glob.lower()) for glob in globs))
 
-    def of(self, record: Record) -> tuple[object, ...] | None:
-        """A record's values for FIELDS; None where it is of another kind or media type. Raises BadMessage."""
-        if record.error:
-            raise BadMessage(record.error)
+    def values(self, record: Record) -> tuple[object, ...] | None:
+        """A record's values for FIELDS; None where it is bad, or of another kind or media type."""
         headers = record.headers
-        kind = _arc_kind(headers) if self.format == "arc" else headers.get("warc-type", "")
-        if kind not in self.kinds:
-            return None
-        message = self._message(record)
-        if not self.mime.match(message.type):
-            return None
-        if self.format in ("wet", "wat"):
-            text, charset = message.body.decode(), "utf-8"
-        else:
-            text, charset = decoded(message.body, message.charset)
-        return (
+        kind = _arc_kind(headers) if self.shard.format == "arc" else headers.get("warc-type", "")
+        content = self._content(record) if record.error or kind in self.kinds else None
+        return content and (
             headers.get("warc-record-id"),
-            text,
+            content.text,
             headers.get("warc-target-uri", "").strip("<>") or None,
             headers.get("warc-date"),
             kind,
-            message.status,
-            message.type or None,
-            charset,
+            content.status,
+            content.type or None,
+            content.charset,
             headers.get("warc-identified-content-language"),
             headers.get("warc-payload-digest") or headers.get("warc-block-digest"),
             headers.get("warc-truncated"),
         )
 
+    def columns(self, run: Run) -> Iterator[Columns]:
+        """The rows of ordinary records. Only those whose content is odd are looked at one by one."""
+        found = run.found
+        types, is_wanted = self._types(run)
+        is_odd = found.is_odd | (found.status >= 0) & (types == "")
+        plain = np.flatnonzero(is_wanted & ~is_odd)
+        is_odd[plain] = ~self._are_plain(run.data, found.body[plain])
+        is_wanted |= is_odd
+        contents: dict[int, Content] = {}
+        first = size = 0
+        for row in np.flatnonzero(is_odd).tolist():
+            content = self._content(_record(run, row))
+            is_wanted[row] = content is not None
+            if content is not None:
+                contents[row] = content
+                size += len(content.text)
+            if size > ODD_AT_ONCE:
+                yield _columns(run, self.kinds, first + np.flatnonzero(is_wanted[first : row + 1]), types, contents)
+                contents, first, size = {}, row + 1, 0
+        yield _columns(run, self.kinds, first + np.flatnonzero(is_wanted[first:]), types, contents)
+
+    def _types(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """The media type of each row's content (str), and whether it is one of those that are asked for."""
+        from curate.kernels.web_archive import gather
+
+        stated = gather(run.data, run.found.type).dictionary_encode()
+        types = [media_type(value)[0] for value in stated.dictionary.to_pylist()] + [""]
+        is_wanted = np.array([self.mime.match(type) is not None for type in types])
+        codes = stated.indices.fill_null(len(types) - 1).to_numpy()
+        return np.array(types, object)[codes], is_wanted[codes]
+
+    def _are_plain(self, data: bytes, spans: np.ndarray) -> np.ndarray:
+        """Which contents are UTF-8 and need no other look. Around them is ASCII: where all is valid, so is each."""
+        from curate.kernels.web_archive import are_plain
+
+        if len(spans) and not self.is_page:
+            offsets = pa.py_buffer(np.append(spans[:, 0], spans[-1, 1]))
+            if is_utf8(pa.BinaryArray.from_buffers(pa.binary(), len(spans), [None, offsets, pa.py_buffer(data)])):
+                return np.ones(len(spans), bool)
+        return are_plain(data, spans, self.is_page)
+
+    def _content(self, record: Record) -> Content | None:
+        """What a record holds; None where it is bad, or of another media type."""
+        try:
+            if record.error:
+                raise BadMessage(record.error)
+            message = self._message(record)
+            if not self.mime.match(message.type):
+                return None
+            text, charset = decoded(message.body, message.charset) if self.is_page else (message.body.decode(), "utf-8")
+            return Content(text, charset, message.status, message.type)
+        except (BadMessage, UnicodeDecodeError) as error:
+            why = f"not valid UTF-8 at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
+            self.quarantine(BadRecord(self.shard.name, record.position, why, excerpt(record.block)))
+            return None
+
     def _message(self, record: Record) -> Message:
         """What a record holds: an HTTP message, or the thing itself."""
         type = record.headers.get("content-type", "")
-        is_http = type.lower().startswith("application/http") or self.format == "arc"
-        if is_http and (self.format != "arc" or record.block.lstrip()[:4].upper() in (b"HTTP", b"ICY ")):
+        is_http = type.lower().startswith("application/http") or self.shard.format == "arc"
+        if is_http and (self.shard.format != "arc" or record.block.lstrip()[:4].upper() in (b"HTTP", b"ICY ")):
             message = parse(record.block, self.limit)
             identified = record.headers.get("warc-identified-payload-type", "")
-            type = record.headers["content-type"] if self.format == "arc" else identified
+            type = record.headers["content-type"] if self.shard.format == "arc" else identified
             return message if message.type else message._replace(type=media_type(type)[0])
         return Message(None, *media_type(type), record.block)
+
+
+def _record(run: Run, row: int) -> Record:
+    begin, block, end = run.found.place[row].tolist()
+    return Record(run.position + int(run.found.number[row]), fields(run.data[begin:block]), run.data[block:end])
+
+
+def _columns(run: Run, kinds: list[str], rows: np.ndarray, types: np.ndarray, contents: dict[int, Content]) -> Columns:
+    """Some rows of a run as columns for FIELDS; what they hold is in `contents`, for all others in the run's bytes."""
+    from curate.kernels.web_archive import HEADERS, gather
+
+    found = run.found
+    text, status, types = found.body[rows].astype(np.int64), found.status[rows], types[rows]
+    charsets, odd = np.full(len(rows), "utf-8", object), np.searchsorted(rows, [*contents])
+    texts = [content.text.encode() for content in contents.values()]
+    ends = len(run.data) + np.cumsum([len(one) for one in texts], dtype=np.int64)
+    text[odd] = np.stack([ends - [len(one) for one in texts], ends], axis=1)
+    for row, content in zip(odd, contents.values(), strict=True):
+        charsets[row], types[row] = content.charset, content.type
+        status[row] = -1 if content.status is None else content.status
+    spans = {name: found.headers[rows, k] for k, name in enumerate(HEADERS)}
+    digest, other = spans["warc-payload-digest"], spans["warc-block-digest"]
+    values = {
+        "id": spans["warc-record-id"],
+        "url": _trimmed(run.data, spans["warc-target-uri"]),
+        "date": spans["warc-date"],
+        "languages": spans["warc-identified-content-language"],
+        "digest": np.where(digest[:, :1] < digest[:, 1:], digest, other),
+        "truncated": spans["warc-truncated"],
+    }
+    gathered = gather(run.data, np.concatenate([*values.values()]))
+    columns = {name: gathered.slice(k * len(rows), len(rows)) for k, name in enumerate(values)} | {
+        "text": gather(run.data, text, b"".join(texts)),
+        "kind": pa.array(kinds, pa.string()).take(pa.array(found.kind[rows])),
+        "status": pa.array(status, mask=status < 0),
+        "content_type": pa.array(types, pa.string(), mask=types == ""),
+        "charset": pa.array(charsets, pa.string()),
+    }
+    return Columns(run.position + found.number[rows].astype(np.int64), [columns[name] for name in FIELDS.names])
+
+
+def _trimmed(data: bytes, spans: np.ndarray) -> np.ndarray:
+    """The spans of addresses without the `<` and `>` around them; (-1, -1) where nothing is left."""
+    bytes_of, (begin, end) = np.frombuffer(data, np.uint8), spans.T.copy()
+    while (is_first := (begin < end) & _is_bracket(bytes_of[begin])).any():
+        begin += is_first
+    while (is_last := (begin < end) & _is_bracket(bytes_of[end - 1])).any():
+        end -= is_last
+    return np.where(begin < end, [begin, end], -1).T
+
+
+def _is_bracket(found: np.ndarray) -> np.ndarray:
+    return (found == ord("<")) | (found == ord(">"))
 
 
 def _arc_kind(headers: dict[str, str]) -> str:

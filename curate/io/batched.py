@@ -1,4 +1,4 @@
-"""Rows that are made one by one in Python, as Arrow batches: for formats whose parser gives a record at a time."""
+"""Rows as Arrow batches, for formats whose parser gives a record at a time, or now and then many in columns."""
 
 from __future__ import annotations
 
@@ -25,34 +25,51 @@ class Row(NamedTuple):
     bytes: int
 
 
+class Columns(NamedTuple):
+    """positions of rows in the shard; their values, an array for each field."""
+
+    positions: np.ndarray
+    arrays: list[pa.Array]
+
+
 def batched(
-    rows: Iterable[Row], fields: pa.Schema, shard: Shard, source: Source, out: pa.Schema, batch_bytes: int
+    rows: Iterable[Row | Columns], fields: pa.Schema, shard: Shard, source: Source, out: pa.Schema, batch_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """Batches of `out`, of about `batch_bytes`. When reading fails, the rows before the failure still come out."""
-    made = (_batch(group, fields, shard, source, out) for group in _groups(rows, batch_bytes // 8))
+    made = (_batch(group, fields, shard, source, out) for group in _groups(rows, fields, batch_bytes // 8))
     yield from cut(made, batch_bytes)
 
 
-def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+def _groups(rows: Iterable[Row | Columns], fields: pa.Schema, size: int) -> Iterator[Columns]:
     held: list[Row] = []
     total = 0
     try:
         for row in rows:
+            if isinstance(row, Columns):
+                if held:
+                    yield _columns(held, fields)
+                yield row
+                held, total = [], 0
+                continue
             held.append(row)
             total += row.bytes
             if total > size or len(held) == ROWS_AT_ONCE:
-                yield held
+                yield _columns(held, fields)
                 held, total = [], 0
     except DataError:
         if held:
-            yield held
+            yield _columns(held, fields)
         raise
     if held:
-        yield held
+        yield _columns(held, fields)
 
 
-def _batch(rows: list[Row], fields: pa.Schema, shard: Shard, source: Source, out: pa.Schema) -> pa.RecordBatch:
+def _columns(rows: list[Row], fields: pa.Schema) -> Columns:
     columns = zip(*(row.values for row in rows), strict=True)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
-    named = columns_of(pa.RecordBatch.from_arrays(arrays, schema=fields), source, shard)
-    return arrange(named, np.array([row.position for row in rows], np.int64), shard, out)
+    return Columns(np.array([row.position for row in rows], np.int64), arrays)
+
+
+def _batch(rows: Columns, fields: pa.Schema, shard: Shard, source: Source, out: pa.Schema) -> pa.RecordBatch:
+    named = columns_of(pa.RecordBatch.from_arrays(rows.arrays, schema=fields), source, shard)
+    return arrange(named, rows.positions, shard, out)

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from curate.errors import DataError
 
+VARIABLE = {kind.id for kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())}
+
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
     """Bytes of data in each row (int64), without the bookkeeping that depends on where a batch begins.
@@ -25,6 +27,9 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
 
 def _value_bytes(array: pa.Array) -> np.ndarray:
     kind = array.type
+    if kind.id in VARIABLE:
+        lengths = pc.binary_length(array)
+        return np.asarray(pc.fill_null(lengths, 0) if array.null_count else lengths, np.int64)
     if isinstance(array, pa.ExtensionArray):
         return _value_bytes(array.storage)
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
@@ -40,15 +45,7 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
         return _value_bytes(array.dictionary_decode())
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
-    if _is_variable(kind):
-        lengths = pc.binary_length(array)
-        return np.asarray(pc.fill_null(lengths, 0) if array.null_count else lengths, np.int64)
     return np.full(len(array), max(1, kind.bit_width // 8), np.int64)
-
-
-def _is_variable(kind: pa.DataType) -> bool:
-    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(check(kind) for check in checks)
 
 
 def _is_list(kind: pa.DataType) -> bool:

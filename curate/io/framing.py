@@ -6,8 +6,11 @@ Lenient where archives are: a record whose length is wrong is bad, and reading g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from curate.kernels.web_archive import Found
 
 HEADER_BYTES = 1 << 16
 NEWLINES = re.compile(rb"[\r\n]*")
@@ -22,6 +25,7 @@ ARC_START = re.compile(
 LATER = {pattern: re.compile(b"^" + pattern.pattern, re.MULTILINE) for pattern in (WARC_START, ARC_START)}
 LONGEST_START = 1 << 14
 AHEAD = 1 << 18
+AT_ONCE = 1 << 23  # bytes in which ordinary records are looked for, best in pieces of this size
 FIELD = re.compile(rb"^([^\s:][^:\r\n]*):[ \t]*((?:[^\r\n]|\r?\n[ \t]|\r(?!\n))*)", re.MULTILINE)
 FOLD = re.compile(rb"\r?\n[ \t]+")
 
@@ -41,21 +45,38 @@ class Record(NamedTuple):
     error: str = ""
 
 
+class Run(NamedTuple):
+    """Ordinary records one after another: the number of the first, and what was found of them in `data`."""
+
+    position: int
+    data: bytes
+    found: Found
+
+
+# Of data, where to begin and the longest block: how many records, where they end, and what is found.
+Find = Callable[[bytes, int, int], tuple[int, int, "Found"]]
+
+
 class Frames:
     """The records of one archive, from a stream of decompressed pieces. After the last, `damage` says what is missing.
 
-    A block of more than `limit` bytes is passed over, not kept.
+    A block of more than `limit` bytes is passed over, not kept. With `find`, ordinary records of a WARC come in runs.
     """
 
-    def __init__(self, pieces: Iterable[bytes], is_arc: bool, limit: int, first: int = 0) -> None:
+    def __init__(self, pieces: Iterable[bytes], is_arc: bool, limit: int, find: Find | None = None) -> None:
         self.pieces = iter(pieces)
         self.start = ARC_START if is_arc else WARC_START
-        self.is_arc, self.limit, self.position = is_arc, limit, first
+        self.is_arc, self.limit, self.position, self.find = is_arc, limit, 0, find
         self.data, self.at, self.is_over = b"", 0, False
+        self.last, self.taken = b"", 0  # a piece of which only so many bytes are in `data`, at its end
+        self.ahead = AHEAD
         self.damage, self.rest = "", b""
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[Record | Run]:
         while self._skip_newlines():
+            if self.find and (run := self._run(self.find)):
+                yield run
+                continue
             match = self.start.match(self.data, self.at) if self._at_start() else None
             record = self._record(match) if match else self._garbage(self.at)
             if record is None:
@@ -63,6 +84,13 @@ class Frames:
                 return
             yield record
             self.position += 1
+
+    def _run(self, find: Find) -> Run | None:
+        self._enter_last()
+        count, end, found = find(self.data, self.at, self.limit)
+        run = Run(self.position, self.data, found)
+        self.position, self.at = self.position + count, end
+        return run if count else None
 
     def _record(self, match: re.Match[bytes]) -> Record | None:
         headers, begin = self._arc_header(match) if self.is_arc else self._warc_header()
@@ -161,10 +189,13 @@ class Frames:
 
     def _fill(self, count: int) -> bool:
         """Have `count` bytes from `at` on; False when the archive has fewer."""
-        missing = count - (len(self.data) - self.at)
-        if missing <= 0:
+        if len(self.data) - self.at < count:
+            self._enter_last()
+        if len(self.data) - self.at >= count:
             return True
-        held, missing = [self.data[self.at :]], max(missing, AHEAD)
+        held = [self.data[self.at : len(self.data) - self.taken], self.last]
+        self.last, self.taken = b"", 0
+        missing = max(count, self.ahead) - len(held[0]) - len(held[1])
         while missing > 0:
             piece = next(self.pieces, None)
             if piece is None:
@@ -172,8 +203,19 @@ class Frames:
                 break
             held.append(piece)
             missing -= len(piece)
+            self.ahead = AT_ONCE if self.find and len(piece) < AT_ONCE // 2 else AHEAD
+        if missing < -AHEAD:  # most of a large piece is not needed yet, and then need not be copied
+            self.last, self.taken = held[-1], len(held[-1]) + missing
+            held[-1] = self.last[: self.taken]
         self.data, self.at = b"".join(held), 0
         return len(self.data) >= count
+
+    def _enter_last(self) -> None:
+        """Go on in the last piece where nothing before it is needed any more."""
+        begin = len(self.data) - self.taken
+        if self.last and self.at >= begin:
+            self.data, self.at = self.last, self.at - begin
+            self.last, self.taken = b"", 0
 
 
 def fields(header: bytes) -> dict[str, str]:

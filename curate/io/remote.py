@@ -52,6 +52,10 @@ class Remote(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        if self._options and not whence:  # a stream begins anew, and is read up to there
+            self._drop()
+            self._at = offset
+            return offset
         self._at = self._persist(lambda: self._reopened().seek(offset, whence))
         return self._at
 
@@ -59,6 +63,11 @@ class Remote(io.RawIOBase):
         data: bytes = self._persist(lambda: self._reopened().read(size))
         self._at += len(data)
         return data
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
         self._drop()

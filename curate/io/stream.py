@@ -74,14 +74,13 @@ def unreadable(url: str, error: Exception) -> DataError:
 class Stream:
     """The decompressed bytes of a file, in pieces. After the last piece `damage` says whether the archive was whole.
 
-    `start` is where to begin: for a local file only, at a byte where one of its archives begins. One that expands more
-    than `expansion` times is not whole.
+    One that expands more than `expansion` times is not. Pieces have `size` bytes or fewer, except of .zst.
 
     Raises DataError when the file cannot be read at all, as when the network fails.
     """
 
-    def __init__(self, url: str, expansion: int, start: int = 0) -> None:
-        self.url, self.expansion, self.start = url, expansion, start
+    def __init__(self, url: str, expansion: int, size: int = PIECE) -> None:
+        self.url, self.expansion, self.size = url, expansion, size
         self.damage = ""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -90,9 +89,8 @@ class Stream:
         suffix = os.path.splitext(self.url)[1].lower()
         try:
             with open_bytes(self.url) as raw:
-                if self.start:
-                    raw.seek(self.start)
-                yield from self._bounded(raw, _pieces(raw, suffix)) if suffix in COMPRESSED else _pieces(raw, suffix)
+                pieces = _pieces(raw, suffix, self.size)
+                yield from self._bounded(raw, pieces) if suffix in COMPRESSED else pieces
         except DataError:
             raise
         except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ZstdError) as error:
@@ -109,7 +107,7 @@ class Stream:
         made = 0
         for piece in pieces:
             made += len(piece)
-            excess = made - max(EXPANDED, self.expansion * (raw.tell() - self.start))
+            excess = made - max(EXPANDED, self.expansion * raw.tell())
             if excess > 0:
                 self.damage = f"expands more than {self.expansion} times (max_expansion)"
                 yield piece[:-excess]
@@ -117,19 +115,41 @@ class Stream:
             yield piece
 
 
-def _pieces(raw: IO[bytes], suffix: str) -> Iterator[bytes]:
+def _pieces(raw: IO[bytes], suffix: str, size: int) -> Iterator[bytes]:
     if suffix not in COMPRESSED:
-        while data := raw.read(PIECE):
+        while data := raw.read(size):
             yield data
         return
     if suffix == ".zst":
         yield from _zstd(raw)
         return
-    with gzip.GzipFile(fileobj=raw) if suffix == ".gz" else lzma.LZMAFile(raw) as reader:
-        while data := reader.read1(PIECE):
-            yield data
-    if raw.tell() == 0:
+    begin = raw.tell()
+    yield from _gzip(raw, size) if suffix == ".gz" else _read(lzma.LZMAFile(raw), size)  # noqa: SIM115
+    if raw.tell() == begin:
         raise EOFError("the archive is empty")
+
+
+def _read(reader: IO[bytes] | gzip.GzipFile | lzma.LZMAFile, size: int) -> Iterator[bytes]:
+    with reader:
+        while data := reader.read1(size):  # type: ignore[union-attr]
+            yield data
+
+
+def _gzip(raw: IO[bytes], size: int) -> Iterator[bytes]:
+    """By zlib-ng; what it cannot read is left to zlib, which is slower but gives more of what is before the damage."""
+    from zlib_ng import gzip_ng, zlib_ng
+
+    begin, made = raw.tell(), 0
+    try:
+        for data in _read(gzip_ng.GzipNGFile(fileobj=raw), size):
+            made += len(data)
+            yield data
+    except (EOFError, gzip.BadGzipFile, zlib_ng.error):  # type: ignore[misc]
+        raw.seek(begin)
+        for data in _read(gzip.GzipFile(fileobj=raw), PIECE):
+            if made < len(data):
+                yield data[made:]
+            made -= min(made, len(data))
 
 
 def _zstd(raw: IO[bytes]) -> Iterator[bytes]:

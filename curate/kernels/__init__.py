@@ -18,5 +18,6 @@ c4, fineweb, dolma, refinedweb, datajuicer, code       what the rules of these s
 repetition  n-grams, lines, paragraphs that repeat     characters, statistics, shares   counts, entropy, ratios
 editing     texts made of some of their lines           cutting   texts with some stretches cut out
 units, runs, repeats   lines, sentences and runs of tokens that repeat across a corpus
+web_archive records of WARC and WET                     html     tags and their depth
 pii, pii_rules, pii_addresses, pii_keys, pii_numbers   personal data and secrets
 """

@@ -336,6 +336,19 @@ def line_feeds(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def tag_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of data[i:i+64]: `<` or `>`, continuation byte."""
+    masks = types.UniTuple(types.uint64, 2)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        found = [block.any_of(block.equals(0x3C), block.equals(0x3E)), block.between(0x80, 0xBF)]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
 def string_ends(typingctx, data, i):  # type: ignore[no-untyped-def]
     """Mask of what ends plain text of a JSON string in data[i:i+64]: quotes, backslashes, control characters."""
 

@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from curate.errors import DataError
-from curate.io import http, records
-from curate.io.framing import Frames
+from curate.io import archive, framing, http
+from curate.io.framing import Frames, Record
 
 Load = Callable[..., Any]
 SHARED = Path(__file__).resolve().parents[3] / "shared/data/raw"
@@ -273,13 +273,16 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.parametrize("at_once", [300, archive.AT_ONCE])
 @pytest.mark.parametrize("inside", [False, True], ids=["packed", "record"])
-def test_with_and_without_fastwarc_the_rows_and_the_bad_records_are_the_same(
-    inside: bool, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+def test_ordinary_records_in_columns_and_one_by_one_are_the_same(
+    inside: bool, at_once: int, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("fastwarc")
+    for module in (archive, framing):
+        monkeypatch.setattr(module, "AT_ONCE", at_once)
+    monkeypatch.setattr(framing, "AHEAD", at_once // 8)
     draw, path = random.Random(int(inside)), tmp_path / "a.warc.gz"
-    for number in range(60):
+    for number in range(40):
         all_of_it = archive_records()
         if inside:
             at = draw.randrange(len(all_of_it))
@@ -287,8 +290,8 @@ def test_with_and_without_fastwarc_the_rows_and_the_bad_records_are_the_same(
         data = packed(path.name, all_of_it)
         path.write_bytes(data if inside else mutated(data, draw))
         found = []
-        for has_fastwarc in (True, False):
-            monkeypatch.setattr(records, "_has_fastwarc", lambda has=has_fastwarc: has)
+        for finder in (archive.finder, lambda kinds: None):
+            monkeypatch.setattr(archive, "finder", finder)
             read = load(path, corrupt="quarantine")
             found.append((read.table.to_pylist(), read.bad))
         assert found[0] == found[1], number
@@ -331,7 +334,7 @@ def test_records_are_those_that_fastwarc_finds(set: str, file: str) -> None:
     ]
     plain = gzip.decompress(data) if file.endswith(".gz") else data
     frames = Frames([plain[at : at + 1000] for at in range(0, len(plain), 1000)], is_arc=False, limit=1 << 28)
-    ours = [(record.headers.get("warc-record-id"), record.block) for record in frames]
+    ours = [(found.headers.get("warc-record-id"), found.block) for found in frames if isinstance(found, Record)]
     assert ours == theirs
     assert not frames.damage
 

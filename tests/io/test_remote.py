@@ -102,6 +102,16 @@ def test_http(server: str, tmp_path: Path, load: Load) -> None:
     assert len(got.table) == 400
 
 
+def test_an_archive_that_ends_early_gives_as_much_over_http(server: str, tmp_path: Path, load: Load) -> None:
+    (tmp_path / "served/a.jsonl.gz").write_bytes(gzip.compress(LINES)[:-200])
+    found, there = (
+        load(path, corrupt="quarantine") for path in (f"{server}/a.jsonl.gz", tmp_path / "served/a.jsonl.gz")
+    )
+    assert found.column("text") == there.column("text")
+    assert 0 < len(found.column("text")) < 200
+    assert [bad.error for bad in found.bad] == [bad.error for bad in there.bad]
+
+
 def test_parquet_over_http(server: str, tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"text": ["x", "y"], "n": [1, 2]}), tmp_path / "served/a.parquet")
     assert load(f"{server}/a.parquet").column("n") == [1, 2]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 
 from curate.errors import PlanError
 from curate.extraction import AT_ONCE, Extractor
+from curate.kernels.html import FLAT, shape
 from curate.operators import extract
-from curate.operators.extract import ExtractText, is_deeper
+from curate.operators.extract import ExtractText
 
 pytest.importorskip("resiliparse")
 PROSE = "The harbour master wrote every arrival into the book, and in the evening she read the names aloud. " * 4
@@ -24,6 +27,11 @@ PAGE = (
     f"<table><tr><td>ship</td><td>tons</td></tr></table><pre><code>x = 1\ny = 2</code></pre><p>{PROSE}</p></article>"
     "<footer>Imprint</footer></body></html>"
 )
+
+
+def ask(extractor: Extractor, *pages: bytes) -> list[tuple[bytes, str]]:
+    offsets = [0, *itertools.accumulate(map(len, pages))]
+    return extractor(memoryview(b"".join(pages)), offsets)
 
 
 def run(operator: ExtractText, *pages: str | None) -> dict[str, list[object]]:
@@ -74,8 +82,8 @@ def test_a_page_that_takes_too_long_ends_its_process_and_no_more() -> None:
 def child() -> Iterator[Callable[..., Extractor]]:
     made = []
 
-    def start() -> Extractor:
-        made.append(Extractor("resiliparse", {}, 5.0))
+    def start(seconds: float = 5.0) -> Extractor:
+        made.append(Extractor("resiliparse", {"main_content": True}, seconds))
         return made[-1]
 
     yield start
@@ -85,16 +93,25 @@ def child() -> Iterator[Callable[..., Extractor]]:
 
 def test_a_crash_is_told_and_the_next_pages_are_answered(child: Callable[..., Extractor]) -> None:
     extractor = child()
-    assert extractor([b"<p>one"]) == [(b"one", "")]
+    assert ask(extractor, b"<p>one") == [(b"one", "")]
     assert extractor.child
     os.kill(extractor.child.pid, signal.SIGSEGV)
     extractor.child.wait()
-    assert extractor([b"<p>two", b"<p>three"]) == [(b"", "crash"), (b"three", "")]
+    assert ask(extractor, b"<p>two", b"<p>three") == [(b"", "crash"), (b"three", "")]
 
 
-def test_pages_much_larger_than_a_pipe(child: Callable[..., Extractor]) -> None:
-    pages = [b"<p>" + b"word " * 200_000] * 5
-    assert [len(text) for text, _ in child()(pages)] == [999_999] * 5
+def test_pages_of_any_size_one_after_another(child: Callable[..., Extractor]) -> None:
+    sizes = [200_000, 1, 1_900_000, 1_900_000, 3, 200_000, *range(100)]
+    found = ask(child(), *(b"<p>" + b"word " * size for size in sizes))
+    assert [len(text) for text, _ in found] == [max(5 * size - 1, 0) for size in sizes]
+    assert [why for _, why in found] == ["" if size else "empty" for size in sizes]
+
+
+def test_what_was_answered_before_a_crash_counts(child: Callable[..., Extractor]) -> None:
+    one, none, slow = b"<p>one", b"<p>", b"<div>" * 400_000 + b"x"
+    found = ask(child(seconds=0.3), one, none, slow, one, slow, slow)
+    assert [why for _, why in found] == ["", "empty", "time", "", "time", "time"]
+    assert [text for text, why in found if not why] == [b"one", b"one"]
 
 
 @given(st.text(alphabet="<>/abp ='\"&;\x00\n", max_size=60))
@@ -119,9 +136,30 @@ def test_depth_is_that_of_the_tags(parts: list[str]) -> None:
         elif part in ("</DIV>", "</b>", "</header>"):
             now = max(now - 1, 0)
         deepest = max(deepest, now)
-    page = "".join(parts).encode()
-    assert not is_deeper(page, max(deepest, 1))
-    assert deepest < 2 or is_deeper(page, deepest - 1)
+    assert shape(pa.array(["".join(parts)])).depth.tolist() == [deepest]
+
+
+TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)")
+
+
+def shape_of(page: str) -> tuple[bool, int, int]:
+    """What the kernel says, by regular expressions."""
+    now = deepest = 0
+    for end, name, rest in TAG.findall(page):
+        if name.lower() not in FLAT and not rest.endswith("/"):
+            now = max(now - 1, 0) if end else now + 1
+            deepest = max(deepest, now)
+    return re.search("<[a-zA-Z!/?]", page) is not None, deepest, len(page)
+
+
+PARTS = st.sampled_from([*"<>/aP1 é\n!?", "<div", "<optgroup", "</", "colgroups", "é" * 70])
+
+
+@given(st.lists(st.lists(PARTS).map("".join)))
+def test_the_shape_of_any_text(pages: list[str]) -> None:
+    for pages_in in (pages, [page + " " * 200 for page in pages]):
+        seen = shape(pa.array(pages_in, pa.string()))
+        assert [*zip(*(part.tolist() for part in seen), strict=True)] == [shape_of(page) for page in pages_in]
 
 
 def test_a_missing_package_is_named_before_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
