@@ -228,7 +228,9 @@ class _Run:
         kept, rows = funnel.total(None)["documents"], sum(file["rows"] for file in files["data"])
         if kept != rows:
             raise DataError(f"{kept} documents were kept but {rows} written: please report this")
-        write_text(self.store.path("recipe.yaml"), self.plan.recipe.to_yaml())
+        at, recipe = self.store.path("recipe.yaml"), self.plan.recipe
+        recipe = recipe if is_remote(self.store.root) else recipe.seen_from(at.parent)
+        write_text(at, recipe.to_yaml())
         manifest = {
             "curate": curate.__version__,
             "recipe": self.plan.recipe.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sysconfig
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -144,8 +145,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.to_yaml()
 
     def anywhere(self) -> Recipe:
-        """The recipe without its output folder: what its results depend on."""
-        return msgspec.structs.replace(self, output=msgspec.structs.replace(self.output, path=None))
+        """The recipe without its output folder and those of its `uses:`: what its results depend on."""
+        output, uses = msgspec.structs.replace(self.output, path=None), tuple(Path(file).name for file in self.uses)
+        return msgspec.structs.replace(self, output=output, uses=uses)
+
+    def seen_from(self, folder: Path) -> Recipe:
+        """The recipe as a file in `folder` has it: its `uses:` are found from there, wherever it is read."""
+        uses = tuple(Path(os.path.relpath(file, folder)).as_posix() for file in self.uses)
+        return msgspec.structs.replace(self, uses=uses)
 
     @property
     def path(self) -> str:
@@ -291,7 +298,7 @@ def _catalogue(uses: list[str], document: Document, folder: Path) -> tuple[Catal
             groups.append(registry.load_file(path))
         except RecipeError as error:
             raise fail(str(error)) from error
-        files.append(str(path))
+        files.append(os.path.normpath(path))
     try:
         return registry.merge(*groups), tuple(files)
     except RecipeError as error:

@@ -161,7 +161,7 @@ def finish(data: Annotated, decision: Decision, recipe: Recipe, files: Files, ro
     schema = pq.read_schema(root / files["data"][0]["path"])
     if decision.kept != sum(file["rows"] for file in files["data"]):
         raise DataError(f"{decision.kept} documents were kept but not as many written: please report this")
-    write_text(root / "recipe.yaml", recipe.to_yaml())
+    write_text(root / "recipe.yaml", recipe.seen_from(root).to_yaml())
     key = fingerprint(curate.__version__, recipe.anywhere().to_plain(), [file["sha256"] for file in files["data"]])
     manifest = {
         "curate": curate.__version__,

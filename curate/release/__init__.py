@@ -92,7 +92,7 @@ def _write(
         written["dropped"] = write_part(dropped, root, settings, about)
     manifest = manifest_of(root, result.manifest, recipe, plan, columns, settings, written)
     manifest["line_columns"] = of_lines
-    write_text(root / "recipe.yaml", recipe.to_yaml())
+    write_text(root / "recipe.yaml", recipe.seen_from(root).to_yaml())
     write_mixture(root, natural(manifest), manifest)
     write_exports(root, natural(manifest), manifest)
     write_card(root, manifest, recipe, author)

@@ -60,3 +60,12 @@ def test_an_operator_of_a_script_has_its_parameters_in_workers(folder: Path) -> 
     (folder / "script.py").write_text(program)
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == str([0, 2, 4, 6] * 2), done.stderr[-2000:]
+
+
+def test_the_recipe_of_a_run_finds_its_uses_files_from_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe.load("loud.yaml")
+    written = run(recipe).path.resolve() / "recipe.yaml"
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert Recipe.load(written, allow_code=True).anywhere() == recipe.anywhere()
+    assert str(folder) not in written.read_text()
