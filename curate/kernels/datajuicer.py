@@ -15,7 +15,7 @@ from curate.kernels.bits import load8, u64
 from curate.kernels.folding import digest, fold_word, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
-from curate.kernels.ngrams import FACTOR, Scratch, count_keys, repeat_grams, scratch_for
+from curate.kernels.ngrams import FACTOR, Scratch, group_words, keep_repeated, repeat_grams, scratch_for
 from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
@@ -113,25 +113,25 @@ def refine(
 def word_repetition(words: Segments, size: int) -> np.ndarray:
     """The share of the n-grams of words that occur twice or more (float64, 0..1, 0 if there is none)."""
     longest = int(np.diff(words.splits).max(initial=0))
-    scratch = scratch_for(longest)
     ratios = np.zeros(len(words.splits) - 1)
-    repeat_words(words, size, scratch, np.empty(longest + 2, np.int64), ratios)
+    repeat_words(words, size, scratch_for(longest), ratios)
     return ratios
 
 
 @kernel(allocates=False)
-def repeat_words(words: Segments, size: Any, scratch: Scratch, sums: Any, ratios: Any) -> None:
+def repeat_words(words: Segments, size: Any, scratch: Scratch, ratios: Any) -> None:
     """Fill the shares, which are zero."""
     for d in range(len(ratios)):
         first, last = words.splits[d], words.splits[d + 1]
         if last - first < size:
             continue
-        kept = name_segments(words, first, last, scratch, sums)
+        kept = name_segments(words, first, last, scratch)
         if size == 1:
-            for j in range(kept):
-                scratch.key[j] = scratch.name[scratch.at[j]]
-            kept, _, _ = count_keys(kept, scratch)
+            group_words(kept, scratch)
+            kept, _, _ = keep_repeated(kept, scratch)
         for n in range(2, size + 1):
+            if kept == 0:
+                break
             kept, _, _ = repeat_grams(n, kept, scratch)
         ratios[d] = kept / (last - first - size + 1)
 

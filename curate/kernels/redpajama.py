@@ -5,34 +5,24 @@ Its words are the lexer's normalised words that are not empty; its lines end at 
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from curate.kernels.bits import load8, popcount, u64
 from curate.kernels.folding import EACH, HIGH, fold_wide, load_upto8, room, within
-from curate.kernels.gopher import DUPLICATE, TOP, is_bullet
+from curate.kernels.gopher import DUPLICATE, TOP, is_bullet, repetition
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
-from curate.kernels.ngrams import (
-    Scratch,
-    covered,
-    longest,
-    number_words,
-    repeat_grams,
-    repeat_words,
-    scratch_for,
-    width,
-)
+from curate.kernels.ngrams import Scratch, name_normal, scratch_for
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
+from curate.kernels.statistics import FEW, distribute
 from curate.kernels.text import allocate, decode, entry
 from curate.kernels.unicode import NUMERIC, UPPER, WIDE, Tables, tables
 
 HYPHEN, CLOSING_QUOTE = 0x2D, 0x201D
 LOREM, IPSUM = (int.from_bytes(word, "little") for word in (b"lorem", b"ipsum"))
 HALF = 5  # characters of either
-FEW = 8  # most words of a document occur less often
 
 COUNTS = ("words", "characters", "distinct", "curly_brackets", "lorem_ipsum", "bad_words", "folded_bad_words")
 GRAMS = (*(f"top_{n}gram" for n in TOP), *(f"dupe_{n}grams" for n in DUPLICATE))
@@ -74,12 +64,13 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     >>> {name: int(values[0]) for name, values in counts.items() if values[0]}
     {'words': 4, 'characters': 20, 'distinct': 2, 'curly_brackets': 2, 'lorem_ipsum': 2, 'top_2gram': 20}
     """
-    names = COUNTS + GRAMS
-    counts, entropy = np.zeros((len(names), len(lexed.offsets) - 1), np.int64), np.zeros(len(lexed.offsets) - 1)
+    documents = len(lexed.offsets) - 1
+    counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.zeros(documents)
     folded = room(int(np.diff(lexed.words.span, axis=1).max(initial=0)))
-    scratch = scratch_for(longest(lexed))
-    measure(lexed, bad_words, with_grams, tables(), folded, scratch, np.empty(FEW), counts, entropy)
-    return dict(zip(names, counts, strict=True)), entropy
+    scratch = scratch_for(int(np.diff(lexed.word_splits).max(initial=0)))
+    measure(lexed, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
+    grams = repetition(lexed).grams if with_grams else np.zeros((len(GRAMS), documents), np.int64)
+    return dict(zip(COUNTS + GRAMS, (*counts, *grams), strict=True)), entropy
 
 
 def count_lines(lexed: Lexed) -> LineCounts:
@@ -173,36 +164,10 @@ def count_curly_brackets(data: Any, begin: Any, end: Any) -> Any:
     return count
 
 
-@inner
-def entropy_of(n: Any, distinct: Any, scratch: Scratch, terms: Any) -> Any:
-    """Shannon's entropy of the words in nats, summed in the order in which they first appear."""
-    total = 0.0
-    for uses in range(min(n + 1, len(terms))):
-        terms[uses] = -(uses / n) * math.log(uses / n) if uses else 0.0
-    for k in range(distinct):
-        uses = scratch.uses[k]
-        total += terms[uses] if uses < len(terms) else -(uses / n) * math.log(uses / n)
-    return total
-
-
-@inner
-def count_grams(n: Any, scratch: Scratch, counts: Any, d: Any) -> None:
-    """Code points of n-grams, into the last rows of the counts."""
-    row = len(counts) - len(TOP) - len(DUPLICATE)
-    kept = repeat_words(n, scratch)
-    for size in range(TOP[0], DUPLICATE[-1] + 1):
-        kept, most, first = repeat_grams(size, kept, scratch)
-        if kept == 0:
-            return
-        counts[row, d] = covered(size, kept, scratch) if size > TOP[-1] else width(first, size, scratch) * most
-        row += 1
-
-
 @kernel(allocates=False)
 def measure(
     lexed: Lexed,
     bad_words: BadWords,
-    with_grams: Any,
     tables: Tables,
     folded: Any,
     scratch: Scratch,
@@ -214,15 +179,13 @@ def measure(
     words, data = lexed.words, lexed.data
     for d in range(len(lexed.offsets) - 1):
         first, last, language = lexed.word_splits[d], lexed.word_splits[d + 1], bad_words.languages[d]
-        n, characters, distinct = number_words(words, first, last, scratch)
-        counts[WORDS, d], counts[CHARACTERS, d], counts[DISTINCT, d] = n, characters, distinct
+        n = name_normal(words, first, last, scratch)
+        counts[WORDS, d], counts[CHARACTERS, d] = n, scratch.sums[n]
+        counts[DISTINCT, d], entropy[d] = distribute(n, n, scratch, terms)
         counts[CURLY, d] = count_curly_brackets(data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))
         counts[LOREM_IPSUM, d] = count_lorem_ipsum(data, words, first, last, tables, folded)
         if language != NO_LIST:
             counts[BAD, d], counts[FOLDED_BAD, d] = count_phrases(words, first, last, bad_words.lists, language)
-        entropy[d] = entropy_of(n, distinct, scratch, terms)
-        if with_grams:
-            count_grams(n, scratch, counts, d)
 
 
 # ---------------------------------------------------------------- lines

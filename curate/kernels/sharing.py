@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from curate.kernels.lexer import Lexed
 
-KEPT = 8  # derivations that are kept per thread,
+KEPT = 10  # derivations that are kept per thread,
 BATCHES = 2  # of so many batches
 Derived = TypeVar("Derived")
 
