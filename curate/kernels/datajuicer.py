@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, u64
-from curate.kernels.folding import digest, fold_word, room
+from curate.kernels.bits import load8, load64, u64
+from curate.kernels.folding import HIGH, digest, fold_word, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
-from curate.kernels.ngrams import FACTOR, Scratch, group_words, keep_repeated, repeat_grams, scratch_for
+from curate.kernels.ngrams import FACTOR, ZERO, Scratch, group, group_words, keep_repeated, repeat_grams, scratch_for
 from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
@@ -158,12 +158,9 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
     [0.667, 0.0, 0.0]
     """
     most = int(lexed.characters.max(initial=0))
-    ratios = np.zeros(len(lexed.characters))
-    power = u64(pow(int(BASE), size, 1 << 64))
-    capacity = 1 << max(6, (4 * most).bit_length())
-    sums, seen = np.empty(most + 1, np.uint64), np.empty(capacity, np.uint8)
-    keys, uses = np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
-    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, power, sums, seen, keys, uses, ratios)
+    ratios, begins = np.zeros(len(lexed.characters)), np.empty(most + 8, np.uint32)
+    seen = np.empty(1 << max(6, (4 * most).bit_length()), np.uint8)
+    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, begins, seen, scratch_for(most), ratios)
     return ratios
 
 
@@ -177,29 +174,44 @@ def table_size(items: Any) -> Any:
 
 
 @inner
-def sum_hashes(data: Any, begin: Any, end: Any, sums: Any) -> None:
-    """Hashes of all beginnings of the text; that of an n-gram is a difference."""
-    i, n, hashed = begin, 0, u64(0)
-    sums[0] = hashed
+def find_begins(data: Any, begin: Any, end: Any, begins: Any) -> None:
+    """Where each character begins, and the end; eight at a time while all are ASCII."""
+    n, i = ZERO, begin
     while i < end:
-        point, i = decode(data, i, end)
-        hashed = hashed * BASE + u64(point + 1) * FACTOR
-        n += 1
-        sums[n] = hashed
+        if i + 8 <= end and load64(data, i) & HIGH == ZERO:
+            for k in range(8):
+                begins[n + u64(k)] = i + k
+            n += u64(8)
+            i += 8
+        else:
+            begins[n] = i
+            n += u64(load8(data, i) & 0xC0 != 0x80)
+            i += 1
+    begins[n] = end
 
 
 @inner
-def count_gram(key: Any, mask: Any, keys: Any, uses: Any) -> Any:
-    """Count an n-gram; returns whether it is new."""
-    mixed = key * FACTOR
-    i = (mixed ^ mixed >> u64(32)) & mask
-    while uses[i]:
-        if keys[i] == key:
-            uses[i] += 1
-            return False
-        i = (i + u64(1)) & mask
-    keys[i], uses[i] = key, 1
-    return True
+def hash_gram(data: Any, begin: Any, end: Any, size: Any) -> Any:
+    """A hash of the bytes of an n-gram of so many characters. Of ASCII it is made of the first and last eight."""
+    if end - begin == size and 8 <= size <= 16:
+        hashed = load64(data, begin) * BASE + load64(data, end - 8) * FACTOR
+        return hashed ^ hashed >> u64(32)
+    return digest(data, begin, end)[0]
+
+
+@inner
+def find_repeated(total: Any, low: Any, seen: Any, scratch: Scratch) -> Any:
+    """Leave in `key` those of so many that may repeat: whose cell of a small table is met again; returns how many."""
+    key = scratch.key
+    for n in range(u64(total)):
+        cell = key[n] & low
+        seen[cell] = seen[cell] << np.uint8(1) | np.uint8(1)
+    met = ZERO
+    for n in range(u64(total)):
+        own = key[n]
+        key[met] = own
+        met += u64(seen[own & low] > 1)
+    return np.int64(met)
 
 
 @inner
@@ -207,12 +219,12 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
     """The sum of the k largest of the first counts, by halving the range in which the k-th lies."""
     low: Any = np.int64(1)
     high: Any = np.int64(1)
-    for i in range(counts):
+    for i in range(u64(counts)):
         high = max(high, np.int64(uses[i]))
     while low < high:
         middle = (low + high + 1) // 2
         above = np.int64(0)
-        for i in range(counts):
+        for i in range(u64(counts)):
             above += uses[i] >= middle
         if above >= k:
             low = middle
@@ -220,7 +232,7 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
             high = middle - 1
     total: Any = np.int64(0)
     above = np.int64(0)
-    for i in range(counts):
+    for i in range(u64(counts)):
         if uses[i] > low:
             total += uses[i]
             above += 1
@@ -229,46 +241,27 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
 
 @kernel(allocates=False)
 def repeat_characters(
-    data: Any,
-    offsets: Any,
-    characters: Any,
-    size: Any,
-    power: Any,
-    sums: Any,
-    seen: Any,
-    keys: Any,
-    uses: Any,
-    ratios: Any,
+    data: Any, offsets: Any, characters: Any, size: Any, begins: Any, seen: Any, scratch: Scratch, ratios: Any
 ) -> None:
-    """Fill the shares, which are zero. Only n-grams whose slot of a small table is met again are counted by key."""
+    """Fill the shares, which are zero."""
+    uses = scratch.uses
     for d in range(len(ratios)):
         total = characters[d] - size + 1
         if total < 1:
             continue
-        sum_hashes(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), sums)
+        find_begins(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), begins)
+        for n in range(u64(total)):
+            scratch.key[n] = hash_gram(data, np.int64(begins[n]), np.int64(begins[n + u64(size)]), size)
         capacity = table_size(2 * total)
         seen[:capacity] = 0
-        low = u64(capacity - 1)
-        for n in range(total):
-            mixed = (sums[n + size] - sums[n] * power) * FACTOR
-            slot = (mixed ^ mixed >> u64(32)) & low
-            seen[slot] = seen[slot] << np.uint8(1) | np.uint8(1)
-        met = 0  # n-grams that may repeat: over the sums that are read no more
-        for n in range(total):
-            key = sums[n + size] - sums[n] * power
-            mixed = key * FACTOR
-            sums[met] = key
-            met += seen[(mixed ^ mixed >> u64(32)) & low] > 1
-        capacity = table_size(met)
-        uses[:capacity] = 0
-        distinct = total - met
-        for n in range(met):
-            distinct += count_gram(sums[n], u64(capacity - 1), keys, uses)
-        repeated = 0
-        for slot in range(capacity):  # those that repeat move to the front
-            count = uses[slot]
+        met = find_repeated(total, u64(capacity - 1), seen, scratch)
+        group(met, scratch)
+        distinct, repeated = total - met, ZERO
+        for n in range(u64(met)):  # those that repeat move to the front
+            count = uses[n]
             uses[repeated] = count
-            repeated += count > 1
-        k = min(np.int64(np.sqrt(distinct)), repeated)
+            distinct += count > 0
+            repeated += u64(count > 1)
+        k = min(np.int64(np.sqrt(distinct)), np.int64(repeated))
         if k:
-            ratios[d] = most_frequent(uses, repeated, k) / total
+            ratios[d] = most_frequent(uses, np.int64(repeated), k) / total

@@ -14,7 +14,7 @@ import numpy as np
 
 from curate.kernels.bits import ONE, u64
 from curate.kernels.jit import inner
-from curate.kernels.lexer import Lexed, Words
+from curate.kernels.lexer import Words
 
 FACTOR = u64(0x9E3779B97F4A7C15)
 CELLS = 4  # of a table, at least, per key
@@ -31,7 +31,6 @@ class Numbering(NamedTuple):
 class Scratch(NamedTuple):
     """Room for the longest document of a batch."""
 
-    numbering: Numbering
     owner: np.ndarray  # uint32, one more than the index of the key that owns a cell; 0: free
     name: np.ndarray  # uint64, what stands for each word: its hash
     sums: np.ndarray  # int64, code points before each word
@@ -49,16 +48,11 @@ def numbering_for(items: int) -> Numbering:
 
 
 def scratch_for(items: int) -> Scratch:
-    """Room for a document of so many words or lines."""
+    """Room for a document of so many words."""
     long, wide, narrow = np.uint64, np.int64, np.uint32
     owner = np.empty(1 << max(6, (CELLS * items).bit_length()), narrow)
     rows = (np.empty(items + 2, kind) for kind in (long, wide, long, narrow, narrow, np.int32, narrow))
-    return Scratch(numbering_for(items), owner, *rows)
-
-
-def longest(lexed: Lexed) -> int:
-    """The words or the lines of the document that has most of them."""
-    return max(int(np.diff(splits).max(initial=0)) for splits in (lexed.word_splits, lexed.line_splits))
+    return Scratch(owner, *rows)
 
 
 @inner
