@@ -72,7 +72,7 @@ def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
     documents = len(lexed.offsets) - 1
     ratios, counts = np.empty((len(RATIOS), documents)), np.empty((len(COUNTS), documents), np.int32)
     most = int(np.diff(lexed.line_splits).max(initial=0))
-    measure(lexed, *_stop_words(), repetition(lexed), numbering_for(most), counts, ratios)
+    measure(lexed, stop_words(), repetition(lexed), numbering_for(most), counts, ratios)
     return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(RATIOS, ratios, strict=True))}
 
 
@@ -120,25 +120,35 @@ def measure_repetition(lexed: Lexed, scratch: Scratch, found: Repetition) -> Non
             found.grams[size - TOP[0], d] = characters
 
 
+class StopWords(NamedTuple):
+    """Hashes of the normalised stop words, each at a place of its own: some of its bits."""
+
+    table: np.ndarray  # uint64[64], 0: free
+    shift: np.uint64
+
+
 @cache
-def _stop_words() -> tuple[np.ndarray, np.uint64]:
-    """Hashes of the normalised stop words in a table of 64, and the shift that gives each a place of its own."""
+def stop_words() -> StopWords:
+    """The eight of Gopher."""
     hashes = lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
     shift = next(shift for shift in range(58) if len({*(hashes >> u64(shift) & u64(63))}) == len(hashes))
     table = np.zeros(64, np.uint64)
     table[hashes >> u64(shift) & u64(63)] = hashes
-    return read_only(table), u64(shift)
+    return StopWords(read_only(table), u64(shift))
 
 
 @inner
-def count_stop_words(words: Words, first: Any, last: Any, stop_words: Any, shift: Any) -> Any:
-    """How many of the stop words are among the words."""
-    found = ZERO
-    for w in range(u64(first), u64(last)):
-        place = words.hash[w] >> shift & u64(63)
-        is_one = stop_words[place] == words.hash[w] and words.normal_characters[w] > 0
-        found |= u64(is_one) << place
-    return popcount(found)
+def stop_word_bit(words: Words, w: Any, stop_words: StopWords) -> Any:
+    """A bit of its own for each stop word; 0 if word w, normalised, is none."""
+    place = words.hash[w] >> stop_words.shift & u64(63)
+    is_one = stop_words.table[place] == words.hash[w] and words.normal_characters[w] > 0
+    return u64(is_one) << place
+
+
+@inner
+def is_unpunctuated(words: Words, w: Any) -> Any:
+    """Whether word w has no ASCII punctuation; for sure only if it is ASCII when normalised."""
+    return words.normal_characters[w] == words.span[w, 1] - words.span[w, 0]
 
 
 @inner
@@ -198,21 +208,22 @@ def measure_paragraphs(lines: Lines, first: Any, last: Any, seen: Numbering, rat
 
 @kernel(allocates=False)
 def measure(
-    lexed: Lexed, stop_words: Any, shift: Any, repeats: Repetition, seen: Numbering, counts: Any, ratios: Any
+    lexed: Lexed, stop_words: StopWords, repeats: Repetition, seen: Numbering, counts: Any, ratios: Any
 ) -> None:
     """Fill counts[COUNTS, documents] and ratios[RATIOS, documents]."""
     words, lines = lexed.words, lexed.lines
     for d in range(len(lexed.offsets) - 1):
         first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
-        characters, alphabetic = 0, 0
+        characters, alphabetic, stops = 0, 0, ZERO
         for w in range(u64(first), u64(last)):
+            stops |= stop_word_bit(words, w, stop_words)
             characters += words.characters[w]
             alphabetic += words.flags[w] & ALPHA != 0
         ratios[0, d] = characters / max(last - first, 1)
         ratios[1, d] = lexed.number_signs[d] / max(last - first, 1)
         ratios[2, d] = lexed.ellipses[d] / max(last - first, 1)
         ratios[3, d] = alphabetic / max(last - first, 1)
-        counts[0, d], counts[1, d] = last - first, count_stop_words(words, first, last, stop_words, shift)
+        counts[0, d], counts[1, d] = last - first, popcount(stops)
         measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], seen, ratios, d)
         measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], seen, ratios, d)
         for row in range(len(repeats.grams)):

@@ -17,16 +17,17 @@ from curate.kernels.bits import BLOCK, ONE, REACH, below, popcount, token_masks,
 from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.sharing import shared
+from curate.kernels.sharing import known, shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import ALNUM, MARK, SINGLE, SYMBOL, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, SPACE, WORD
+from curate.kernels.unicode import ALPHA, OTHER_CASE, SPACE, UPPER, WORD
 
 Rule = Literal["unicode", "whitespace", "wordpunct", "characters"]
 RULES: tuple[Rule, ...] = ("whitespace", "wordpunct", "unicode", "characters")
 WHITESPACE, WORDPUNCT, UNICODE, CHARACTERS = range(4)
 NONE, RUN, OTHER, ALONE, JOINS = range(5)  # what a character is to the rule
-HAS_ALPHA, HAS_CONTENT = 1, 2  # a letter; anything that is no symbol
+# What is in a word: a letter, anything that is no symbol; and, of wordpunct, one of [a-zA-Z], upper case, other case.
+HAS_ALPHA, HAS_CONTENT, HAS_LATIN, HAS_UPPER, HAS_OTHER_CASE = (1 << k for k in range(5))
 
 
 class Segments(NamedTuple):
@@ -36,7 +37,7 @@ class Segments(NamedTuple):
     span: np.ndarray  # int32[words, 2], first byte and one past the last
     characters: np.ndarray  # int32[words], code points
     hash: np.ndarray  # uint64[words], of the bytes
-    flags: np.ndarray  # uint8[words], HAS_ALPHA and HAS_CONTENT
+    flags: np.ndarray  # uint8[words], HAS_ALPHA ... HAS_OTHER_CASE
 
 
 def segment(lexed: Lexed, rule: Rule) -> Segments:
@@ -55,7 +56,7 @@ def _segment(lexed: Lexed, rule: int) -> Segments:
     span, bounds = (lexed.words.span, lexed.word_splits) if rule == WHITESPACE else _spans(lexed, rule)
     characters, hashes, flags = (np.empty(len(span), kind) for kind in (np.int32, np.uint64, np.uint8))
     words = Segments(bounds, span, characters, hashes, flags)
-    describe(lexed.data, traits(), words)
+    describe(lexed.data, traits(), HAS_OTHER_CASE * 2 - 1 if rule == WORDPUNCT else HAS_ALPHA | HAS_CONTENT, words)
     return Segments(*map(read_only, words))
 
 
@@ -89,30 +90,46 @@ def role_of(kind: Any, rule: Any) -> Any:
 
 
 @inner
-def flags_of(kind: Any) -> Any:
-    """Flags that a character of these properties gives to its word."""
-    return HAS_ALPHA * (kind & ALPHA != 0) | HAS_CONTENT * (kind & SYMBOL == 0)
+def ascii_flags(x: Any) -> Any:
+    """Flags of a word by eight of its bytes, all ASCII."""
+    letters, capitals, digits = within(x | EACH << u64(5), 0x61, 0x7A), within(x, 0x41, 0x5A), within(x, 0x30, 0x39)
+    cases = HAS_UPPER * (capitals != 0) | HAS_OTHER_CASE * (letters & ~capitals != 0)
+    return cases | (HAS_ALPHA | HAS_LATIN) * (letters != 0) | HAS_CONTENT * (letters | digits != 0)
+
+
+@inner
+def wide_flags(data: Any, begin: Any, end: Any, wanted: Any, traits: Traits) -> Any:
+    """Flags of a word that is not ASCII, until it has all that are wanted."""
+    flags: Any = np.int64(0)
+    while begin < end and flags & wanted != wanted:
+        point, begin = decode(data, begin, end)
+        kind = kind_of(traits, point)
+        flags |= HAS_ALPHA * (kind & ALPHA != 0) | HAS_CONTENT * (kind & SYMBOL == 0)
+        flags |= HAS_UPPER * (kind & UPPER != 0) | HAS_OTHER_CASE * (kind & OTHER_CASE != 0)
+        flags |= HAS_LATIN * (0x61 <= point | 0x20 <= 0x7A)
+    return flags
 
 
 @kernel(allocates=False)
-def describe(data: Any, traits: Traits, words: Segments) -> None:
-    """Fill characters, hashes and flags of the words; those of up to eight ASCII characters in a register."""
+def describe(data: Any, traits: Traits, wanted: Any, words: Segments) -> None:
+    """Fill characters, hashes and flags of the words, eight bytes at a time while they are ASCII."""
     for w in range(len(words.hash)):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
-        if size <= 8:
-            x = load_upto8(data, begin, size)
-            if not x & HIGH:
-                letters = within(x | EACH << u64(5), 0x61, 0x7A)
-                content = letters | within(x, 0x30, 0x39)
-                words.hash[w], words.characters[w] = hash8(x, size), size
-                words.flags[w] = HAS_ALPHA * (letters != 0) | HAS_CONTENT * (content != 0)
-                continue
-        words.hash[w], words.characters[w] = digest(data, begin, end)
+        x = load_upto8(data, begin, min(8, size))
         flags: Any = np.int64(0)
-        while begin < end and flags != HAS_ALPHA | HAS_CONTENT:
-            point, begin = decode(data, begin, end)
-            flags |= flags_of(kind_of(traits, point))
+        while x & HIGH == 0:
+            flags |= ascii_flags(x)
+            begin += 8
+            if begin >= end:
+                break
+            x = load_upto8(data, begin, min(8, end - begin))
+        if begin < end:
+            flags |= wide_flags(data, begin, end, wanted, traits)
+        elif size <= 8:
+            words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, flags
+            continue
+        words.hash[w], words.characters[w] = digest(data, end - size, end)
         words.flags[w] = flags
 
 
@@ -225,7 +242,7 @@ def count_words(lexed: Lexed, rule: Rule) -> np.ndarray:
     """
     if rule == "whitespace":
         return np.diff(lexed.word_splits)
-    if rule != "wordpunct":
+    if rule != "wordpunct" or known(lexed, rule):
         return np.diff(segment(lexed, rule).splits)
     return shared(lexed, "wordpunct count", lambda: _count(lexed))
 
