@@ -20,14 +20,16 @@ from curate.kernels.lexer import Lexed
 from curate.kernels.sharing import known, shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import ALNUM, MARK, SINGLE, SYMBOL, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, OTHER_CASE, SPACE, UPPER, WORD
+from curate.kernels.unicode import ALPHA, NUMERIC, OTHER_CASE, SPACE, UPPER, WIDE, WORD
 
 Rule = Literal["unicode", "whitespace", "wordpunct", "characters"]
 RULES: tuple[Rule, ...] = ("whitespace", "wordpunct", "unicode", "characters")
 WHITESPACE, WORDPUNCT, UNICODE, CHARACTERS = range(4)
+ZERO = u64(0)
 NONE, RUN, OTHER, ALONE, JOINS = range(5)  # what a character is to the rule
 # What is in a word: a letter, anything that is no symbol; and, of wordpunct, one of [a-zA-Z], upper case, other case.
 HAS_ALPHA, HAS_CONTENT, HAS_LATIN, HAS_UPPER, HAS_OTHER_CASE = (1 << k for k in range(5))
+EVERY = HAS_ALPHA | HAS_CONTENT | HAS_UPPER | HAS_OTHER_CASE
 
 
 class Segments(NamedTuple):
@@ -56,7 +58,12 @@ def _segment(lexed: Lexed, rule: int) -> Segments:
     span, bounds = (lexed.words.span, lexed.word_splits) if rule == WHITESPACE else _spans(lexed, rule)
     characters, hashes, flags = (np.empty(len(span), kind) for kind in (np.int32, np.uint64, np.uint8))
     words = Segments(bounds, span, characters, hashes, flags)
-    describe(lexed.data, traits(), HAS_OTHER_CASE * 2 - 1 if rule == WORDPUNCT else HAS_ALPHA | HAS_CONTENT, words)
+    if rule == WHITESPACE:
+        describe_lexed(lexed, traits(), words)
+    elif rule == WORDPUNCT:
+        describe_cased(lexed, traits(), words)
+    else:
+        describe(lexed.data, traits(), words)
     return Segments(*map(read_only, words))
 
 
@@ -90,11 +97,17 @@ def role_of(kind: Any, rule: Any) -> Any:
 
 
 @inner
-def ascii_flags(x: Any) -> Any:
-    """Flags of a word by eight of its bytes, all ASCII."""
-    letters, capitals, digits = within(x | EACH << u64(5), 0x61, 0x7A), within(x, 0x41, 0x5A), within(x, 0x30, 0x39)
-    cases = HAS_UPPER * (capitals != 0) | HAS_OTHER_CASE * (letters & ~capitals != 0)
-    return cases | (HAS_ALPHA | HAS_LATIN) * (letters != 0) | HAS_CONTENT * (letters | digits != 0)
+def is_short(x: Any, size: Any) -> Any:
+    """Whether the bytes at the beginning of a word are all of it, and ASCII."""
+    return size <= 8 and x & HIGH == ZERO
+
+
+@inner
+def short_flags(x: Any) -> Any:
+    """HAS_ALPHA and HAS_CONTENT of a word of up to eight ASCII characters."""
+    letters = within(x | EACH << u64(5), 0x61, 0x7A)
+    content = letters | within(x, 0x30, 0x39)
+    return HAS_ALPHA * (letters != ZERO) | HAS_CONTENT * (content != ZERO)
 
 
 @inner
@@ -106,31 +119,70 @@ def wide_flags(data: Any, begin: Any, end: Any, wanted: Any, traits: Traits) -> 
         kind = kind_of(traits, point)
         flags |= HAS_ALPHA * (kind & ALPHA != 0) | HAS_CONTENT * (kind & SYMBOL == 0)
         flags |= HAS_UPPER * (kind & UPPER != 0) | HAS_OTHER_CASE * (kind & OTHER_CASE != 0)
-        flags |= HAS_LATIN * (0x61 <= point | 0x20 <= 0x7A)
     return flags
 
 
+@inner
+def has_latin(data: Any, begin: Any, end: Any) -> Any:
+    """Whether one of [a-zA-Z] is in a word."""
+    letters = u64(0)
+    for i in range(begin, end, 8):
+        x = load_upto8(data, i, min(8, end - i))
+        x &= ~(((x & HIGH) >> u64(7)) * u64(0xFF))  # what is not ASCII is taken for 0
+        letters |= within(x | EACH << u64(5), 0x61, 0x7A)
+    return letters != 0
+
+
 @kernel(allocates=False)
-def describe(data: Any, traits: Traits, wanted: Any, words: Segments) -> None:
-    """Fill characters, hashes and flags of the words, eight bytes at a time while they are ASCII."""
+def describe(data: Any, traits: Traits, words: Segments) -> None:
+    """Fill characters, hashes and flags of the words; those of up to eight ASCII characters in a register."""
     for w in range(len(words.hash)):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
-        x = load_upto8(data, begin, min(8, size))
-        flags: Any = np.int64(0)
-        while x & HIGH == 0:
-            flags |= ascii_flags(x)
-            begin += 8
-            if begin >= end:
-                break
-            x = load_upto8(data, begin, min(8, end - begin))
-        if begin < end:
-            flags |= wide_flags(data, begin, end, wanted, traits)
-        elif size <= 8:
+        x = load_upto8(data, begin, min(size, 8))
+        if is_short(x, size):
+            words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, short_flags(x)
+        else:
+            words.hash[w], words.characters[w] = digest(data, begin, end)
+            words.flags[w] = wide_flags(data, begin, end, HAS_ALPHA | HAS_CONTENT, traits)
+
+
+@kernel(allocates=False)
+def describe_cased(lexed: Lexed, traits: Traits, words: Segments) -> None:
+    """Fill the same and the flags of Latin letters and case, which matters only where the lexer saw upper case."""
+    data, around = lexed.data, 0  # the lexer's word around a word
+    for w in range(len(words.hash)):
+        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+        size = end - begin
+        x = load_upto8(data, begin, min(size, 8))
+        if is_short(x, size):
+            capitals, small = within(x, 0x41, 0x5A) != ZERO, within(x, 0x61, 0x7A) != ZERO
+            flags = short_flags(x) | HAS_LATIN * (capitals | small) | HAS_UPPER * capitals | HAS_OTHER_CASE * small
             words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, flags
             continue
-        words.hash[w], words.characters[w] = digest(data, end - size, end)
-        words.flags[w] = flags
+        words.hash[w], words.characters[w] = digest(data, begin, end)
+        while lexed.words.span[around, 1] <= begin:
+            around += 1
+        wanted = EVERY if lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
+        flags = wide_flags(data, begin, end, wanted, traits)
+        is_latin = flags & HAS_ALPHA != 0 if words.characters[w] == size else has_latin(data, begin, end)
+        words.flags[w] = flags | HAS_LATIN * is_latin
+
+
+@kernel(allocates=False)
+def describe_lexed(lexed: Lexed, traits: Traits, words: Segments) -> None:
+    """Fill the same for words that are the lexer's, which knows it of most."""
+    data, known = lexed.data, lexed.words
+    for w in range(len(words.hash)):
+        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+        own, size = known.flags[w], end - begin
+        words.hash[w], words.characters[w] = known.hash[w], known.characters[w]
+        has_alpha, has_content = own & ALPHA != 0, own & (ALPHA | NUMERIC) != 0
+        if own & (UPPER | WIDE) or known.normal_characters[w] != size:
+            words.hash[w], _ = digest(data, begin, end)
+            if own & WIDE and not has_content:
+                has_content = wide_flags(data, begin, end, HAS_CONTENT, traits) & HAS_CONTENT != 0
+        words.flags[w] = HAS_ALPHA * has_alpha | HAS_CONTENT * has_content
 
 
 @inner
