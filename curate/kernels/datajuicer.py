@@ -6,13 +6,13 @@ to write é are one), and stripped of special characters on both sides; those of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from curate.kernels.bits import load8, load64, u64
-from curate.kernels.folding import HIGH, digest, fold_word, room
+from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.ngrams import FACTOR, ZERO, Scratch, group, group_words, keep_repeated, repeat_grams, scratch_for
@@ -21,7 +21,7 @@ from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
 from curate.kernels.text import buffers, decode, previous, read_only, splits
 from curate.kernels.traits import SPECIAL, Traits, kind_of, traits
-from curate.kernels.unicode import Tables, tables
+from curate.kernels.unicode import ASCII_PUNCTUATION, NUMERIC, WIDE, Tables, tables
 
 BASE = u64(0xD6E8FEB86659FD93)
 
@@ -36,78 +36,145 @@ def refined(lexed: Lexed, rule: str = "") -> Segments:
     return shared(lexed, f"refined {rule}", lambda: _refined(lexed, rule))
 
 
+class Refined(NamedTuple):
+    """What is filled: as `Segments`, of which it becomes a part."""
+
+    span: np.ndarray
+    characters: np.ndarray
+    hash: np.ndarray
+
+
 def _refined(lexed: Lexed, rule: str) -> Segments:
-    if rule:
-        chosen = segment(lexed, rule)  # type: ignore[arg-type]
-        span, counts = chosen.span.copy(), np.diff(chosen.splits)
+    chosen = segment(lexed, rule) if rule else None  # type: ignore[arg-type]
+    most = len(chosen.span) if chosen else int(lexed.offsets[-1] - lexed.offsets[0]) // 2 + len(lexed.offsets)
+    words = Refined(np.empty((most, 2), np.int32), np.empty(most, np.int32), np.empty(most, np.uint64))
+    counts = np.empty(len(lexed.offsets) - 1, np.int64)
+    folded = room(int(np.diff(lexed.offsets).max(initial=0)))
+    if chosen:
+        refine_chosen(lexed.data, chosen, traits(), tables(), folded, words, counts)
     else:
-        most = int(lexed.offsets[-1] - lexed.offsets[0]) // 2 + len(lexed.offsets)
-        span, counts = np.empty((most, 2), np.int32), np.empty(len(lexed.offsets) - 1, np.int64)
-        cut(lexed.data, lexed.offsets, span, counts)
-    longest = int(np.diff(span[: int(counts.sum())], axis=1).max(initial=0))
-    hashes, characters = np.empty(len(span), np.uint64), np.empty(len(span), np.int32)
-    refine(lexed.data, span, counts, traits(), tables(), room(longest), hashes, characters)
+        refine(lexed, traits(), tables(), folded, words, counts)
     total = int(counts.sum())
-    flags = np.zeros(total, np.uint8)
-    return Segments(*map(read_only, (splits(counts), span[:total], characters[:total], hashes[:total], flags)))
-
-
-@kernel(allocates=False)
-def cut(data: Any, offsets: Any, span: Any, counts: Any) -> None:
-    """Fill the spans between spaces, tabs and line feeds."""
-    n = 0
-    for d in range(len(counts)):
-        before, end = n, np.int64(offsets[d + 1])
-        begin: Any = np.int64(offsets[d])
-        for i in range(begin, end + 1):
-            byte = load8(data, i) if i < end else 0x20
-            if byte == 0x20 or byte == 0x0A or byte == 0x09:
-                if i > begin:
-                    span[n, 0], span[n, 1] = begin, i
-                    n += 1
-                begin = i + 1
-        counts[d] = n - before
+    span, characters, hashes = (read_only(array[:total]) for array in words)
+    return Segments(read_only(splits(counts)), span, characters, hashes, read_only(np.zeros(total, np.uint8)))
 
 
 @inner
 def strip_special(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
-    """Where data[begin:end] begins and ends without outer special characters."""
+    """Where data[begin:end] begins and ends without outer special characters, and if these were ASCII punctuation."""
+    is_punctuation = True
     while begin < end:
-        byte = load8(data, begin)
-        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
-            break
         point, following = decode(data, begin, end)
-        if not kind_of(traits, point) & SPECIAL:
+        kind = kind_of(traits, point)
+        if not kind & SPECIAL:
             break
-        begin = following
+        begin, is_punctuation = following, is_punctuation and kind & ASCII_PUNCTUATION != 0
     while end > begin:
-        byte = load8(data, end - 1)
-        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
-            break
         last = previous(data, begin, end)
-        if not kind_of(traits, decode(data, last, end)[0]) & SPECIAL:
+        kind = kind_of(traits, decode(data, last, end)[0])
+        if not kind & SPECIAL:
             break
-        end = last
-    return begin, end
+        end, is_punctuation = last, is_punctuation and kind & ASCII_PUNCTUATION != 0
+    return begin, end, is_punctuation
+
+
+@inner
+def has_punctuation(data: Any, begin: Any, end: Any) -> Any:
+    """Whether there is ASCII punctuation."""
+    found = ZERO
+    for i in range(begin, end, 8):
+        x = load_upto8(data, i, min(8, end - i))
+        x &= ~(((x & HIGH) >> u64(7)) * u64(0xFF))  # what is not ASCII is taken for 0
+        found |= within(x, 0x21, 0x7E) & ~(within(x | EACH << u64(5), 0x61, 0x7A) | within(x, 0x30, 0x39))
+    return found != ZERO
+
+
+@inner
+def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words: Refined, n: Any) -> Any:
+    """Write a stripped word, unless it is empty; returns how many there are then."""
+    if begin == end:
+        return n
+    start = np.int64(0)
+    words.span[n, 0], words.span[n, 1] = begin, end
+    words.hash[n], words.characters[n] = digest(out, start, fold_word(data, begin, end, tables, out, start))
+    return n + 1
+
+
+@inner
+def is_blank(data: Any, begin: Any, end: Any) -> Any:
+    """Whether there are only spaces, tabs and line feeds."""
+    found = True
+    for i in range(begin, end):
+        byte = load8(data, i)
+        found &= byte == 0x20 or byte == 0x0A or byte == 0x09
+    return found
+
+
+@inner
+def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, words: Refined, n: Any) -> Any:
+    """Write word w of the lexer, stripped. Mostly the lexer has dropped the same characters, so it knows the hash."""
+    data, known = lexed.data, lexed.words
+    begin, end = np.int64(known.span[w, 0]), np.int64(known.span[w, 1])
+    is_known = known.normal_characters[w] == end - begin
+    if not is_known or known.flags[w] & (NUMERIC | WIDE):
+        begin, end, is_known = strip_special(data, begin, end, traits)
+        is_known = is_known and begin < end and not has_punctuation(data, begin, end)
+    if not is_known:
+        return write_word(data, begin, end, tables, out, words, n)
+    words.span[n, 0], words.span[n, 1] = begin, end
+    words.hash[n], words.characters[n] = known.hash[w], known.normal_characters[w]
+    return n + 1
+
+
+@inner
+def refine_piece(
+    data: Any, begin: Any, end: Any, traits: Traits, tables: Tables, out: Any, words: Refined, n: Any
+) -> Any:
+    """Write the words between spaces, tabs and line feeds, stripped; returns how many there are then."""
+    for i in range(begin, end + 1):
+        byte = load8(data, i) if i < end else 0x20
+        if byte == 0x20 or byte == 0x0A or byte == 0x09:
+            first, last, _ = strip_special(data, begin, i, traits)
+            n = write_word(data, first, last, tables, out, words, n)
+            begin = i + 1
+    return n
 
 
 @kernel(allocates=False)
-def refine(
-    data: Any, span: Any, counts: Any, traits: Traits, tables: Tables, out: Any, hashes: Any, characters: Any
-) -> None:
-    """Strip the words, hash what is left, move the words together over those that are gone; corrects the counts."""
-    n, at, start = 0, np.int64(0), np.int64(0)
+def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any) -> None:
+    """Fill the words, and how many each document has: those of the lexer, if only blanks are around them."""
+    data, span, n = lexed.data, lexed.words.span, np.int64(0)
     for d in range(len(counts)):
-        before, stop = n, at + counts[d]
-        for w in range(at, stop):
-            begin, end = strip_special(data, np.int64(span[w, 0]), np.int64(span[w, 1]), traits)
-            if begin == end:
-                continue
-            size = fold_word(data, begin, end, tables, out, start)
-            hashes[n], characters[n] = digest(out, start, size)
-            span[n, 0], span[n, 1] = begin, end
-            n += 1
-        at, counts[d] = stop, n - before
+        before, end = n, np.int64(lexed.offsets[d + 1])
+        begin: Any = np.int64(lexed.offsets[d])  # of what is not written yet
+        at: Any = begin
+        last = lexed.word_splits[d + 1]
+        for w in range(lexed.word_splits[d], last + 1):
+            following = np.int64(span[w, 0]) if w < last else end
+            if is_blank(data, at, following):
+                if begin < at and begin == span[w - 1, 0]:
+                    n = refine_word(lexed, w - 1, traits, tables, out, words, n)
+                else:
+                    n = refine_piece(data, begin, at, traits, tables, out, words, n)
+                begin = following
+            at = np.int64(span[w, 1]) if w < last else end
+        if begin < end:
+            n = refine_piece(data, begin, end, traits, tables, out, words, n)
+        counts[d] = n - before
+
+
+@kernel(allocates=False)
+def refine_chosen(
+    data: Any, chosen: Segments, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any
+) -> None:
+    """Fill the same from words that were found by another rule."""
+    n = np.int64(0)
+    for d in range(len(counts)):
+        before = n
+        for w in range(chosen.splits[d], chosen.splits[d + 1]):
+            begin, end, _ = strip_special(data, np.int64(chosen.span[w, 0]), np.int64(chosen.span[w, 1]), traits)
+            n = write_word(data, begin, end, tables, out, words, n)
+        counts[d] = n - before
 
 
 def word_repetition(words: Segments, size: int) -> np.ndarray:
