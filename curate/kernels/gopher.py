@@ -141,7 +141,7 @@ def stop_words() -> StopWords:
 def stop_word_bit(words: Words, w: Any, stop_words: StopWords) -> Any:
     """A bit of its own for each stop word; 0 if word w, normalised, is none."""
     place = words.hash[w] >> stop_words.shift & u64(63)
-    is_one = stop_words.table[place] == words.hash[w] and words.normal_characters[w] > 0
+    is_one = (stop_words.table[place] == words.hash[w]) & (words.normal_characters[w] > 0)
     return u64(is_one) << place
 
 

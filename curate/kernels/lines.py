@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.kernels.bits import load8, popcount, u64
-from curate.kernels.folding import EACH, load_upto8
+from curate.kernels.folding import EACH, HIGH, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
 from curate.kernels.lexer import Lexed, Words
 from curate.kernels.sharing import shared
-from curate.kernels.text import read_only, splits
+from curate.kernels.text import decode, read_only, splits
+from curate.kernels.traits import Traits, kind_of, traits
+from curate.kernels.unicode import UPPER
 
 
 class SplitLines(NamedTuple):
@@ -119,3 +121,47 @@ def longest(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
     if len(full):
         most[full] = np.maximum.reduceat(lengths, splits[:-1][full])
     return most
+
+
+def upper_letters(lexed: Lexed) -> np.ndarray:
+    """Upper-case letters of each of the lexer's lines (int32); kept per thread with the lexed text.
+
+    >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
+    >>> upper_letters(lex(pa.array(["One TWO\\nÉté"]))).tolist()
+    [4, 1]
+    """
+    return shared(lexed, "upper", lambda: _upper_letters(lexed))
+
+
+def _upper_letters(lexed: Lexed) -> np.ndarray:
+    counts = np.empty(len(lexed.lines.span), np.int32)
+    fill_upper(lexed, traits(), counts)
+    return read_only(counts)
+
+
+@inner
+def count_upper(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
+    """Upper-case letters of a word, eight bytes at a time while they are ASCII."""
+    count, i = 0, begin
+    while i < end:
+        x = load_upto8(data, i, min(8, end - i))
+        if x & HIGH:
+            point, i = decode(data, i, end)
+            count += kind_of(traits, point) & UPPER != 0
+        else:
+            count += popcount(within(x, 0x41, 0x5A))
+            i += 8
+    return count
+
+
+@kernel(allocates=False)
+def fill_upper(lexed: Lexed, traits: Traits, counts: Any) -> None:
+    """Fill the counts: few words have any."""
+    data, words, lines = lexed.data, lexed.words, lexed.lines
+    for k in range(len(counts)):
+        count = 0
+        for w in range(u64(lines.words[k]), u64(lines.words[k + 1])):
+            if words.flags[w] & UPPER:
+                count += count_upper(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), traits)
+        counts[k] = count

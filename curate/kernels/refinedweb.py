@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import load8, popcount
-from curate.kernels.folding import HIGH, load_upto8, within
+from curate.kernels.bits import load8, u64
 from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words
-from curate.kernels.lines import count_characters
+from curate.kernels.lines import count_characters, upper_letters
+from curate.kernels.ngrams import ZERO
 from curate.kernels.text import decode, previous, spells
 from curate.kernels.traits import DECIMAL, DIGIT, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, NUMERIC, SPACE, UPPER, WORD
+from curate.kernels.unicode import ALPHA, NUMERIC, SPACE, WORD
 
 RULES = ("uppercase", "numeric", "counter", "one_word", "boilerplate")
 UPPERCASE, NUMBERS, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
@@ -55,7 +55,7 @@ def refinedweb(lexed: Lexed) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """
     counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
     verdicts = np.empty(len(lexed.lines.span), np.uint8)
-    judge(lexed, traits(), stop_words(), counts, verdicts)
+    judge(lexed, upper_letters(lexed), traits(), stop_words(), counts, verdicts)
     return dict(zip(COUNTS, counts, strict=True)), verdicts
 
 
@@ -128,29 +128,12 @@ def is_counter(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
 
 
 @inner
-def count_upper(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
-    """Upper-case letters of a word, eight bytes at a time while they are ASCII."""
-    capitals, i = 0, begin
-    while i < end:
-        x = load_upto8(data, i, min(8, end - i))
-        if x & HIGH:
-            point, i = decode(data, i, end)
-            capitals += kind_of(traits, point) & UPPER != 0
-        else:
-            capitals += popcount(within(x, 0x41, 0x5A))
-            i += 8
-    return capitals
-
-
-@inner
-def judge_line(lexed: Lexed, k: Any, begin: Any, end: Any, traits: Traits) -> Any:
-    """The verdict on line k, which is not empty; few of its words have upper case or digits."""
+def judge_line(lexed: Lexed, k: Any, begin: Any, end: Any, capitals: Any, traits: Traits) -> Any:
+    """The verdict on line k, which is not empty."""
     data, words, first, last = lexed.data, lexed.words, lexed.lines.words[k], lexed.lines.words[k + 1]
-    capitals, flags = 0, np.int64(0)
-    for w in range(first, last):
+    flags = np.int64(0)
+    for w in range(u64(first), u64(last)):
         flags |= words.flags[w]
-        if words.flags[w] & UPPER:
-            capitals += count_upper(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), traits)
     verdict: Any = ONE_WORD * (last - first < 2)
     if capitals > 0:
         verdict |= UPPERCASE * (2 * capitals > count_characters(data, begin, end))
@@ -190,10 +173,11 @@ def count_words(lexed: Lexed, d: Any, stop_words: StopWords, counts: Any) -> Non
     """Add what is counted in words."""
     words, last = lexed.words, lexed.word_splits[d + 1]
     alpha, stops, dots, resume = 0, 0, 0, np.int64(0)
-    for w in range(lexed.word_splits[d], last):
+    for w in range(u64(lexed.word_splits[d]), u64(last)):
         alpha += words.flags[w] & ALPHA != 0
-        stops += is_unpunctuated(words, w) and stop_word_bit(words, w, stop_words) != 0
-        if w + 2 < last and words.span[w + 1, 1] - words.span[w + 1, 0] == 1:  # few words are so short
+        stops += is_unpunctuated(words, w) & (stop_word_bit(words, w, stop_words) != ZERO)
+    for w in range(lexed.word_splits[d], last - 2):
+        if words.span[w + 1, 1] - words.span[w + 1, 0] == 1:  # few words are so short
             end = np.int64(words.span[w, 1])
             if end - 1 >= resume and is_spaced_dots(lexed.data, words, w, last, end - 1):
                 dots += 1
@@ -203,7 +187,7 @@ def count_words(lexed: Lexed, d: Any, stop_words: StopWords, counts: Any) -> Non
 
 
 @kernel(allocates=False)
-def judge(lexed: Lexed, traits: Traits, stop_words: StopWords, counts: Any, verdicts: Any) -> None:
+def judge(lexed: Lexed, capitals: Any, traits: Traits, stop_words: StopWords, counts: Any, verdicts: Any) -> None:
     """Fill the verdicts and add to the counts, from zero."""
     words, lines = lexed.words, lexed.lines
     for d in range(len(lexed.offsets) - 1):
@@ -212,7 +196,7 @@ def judge(lexed: Lexed, traits: Traits, stop_words: StopWords, counts: Any, verd
         for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             size = lines.words[k + 1] - lines.words[k]
-            verdict = 0 if begin == end else judge_line(lexed, k, begin, end, traits)
+            verdict = 0 if begin == end else judge_line(lexed, k, begin, end, capitals[k], traits)
             verdicts[k] = verdict
             for rule in range(len(RULES)):
                 counts[rule, d] += verdict >> rule & 1
