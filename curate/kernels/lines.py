@@ -123,6 +123,27 @@ def longest(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
     return most
 
 
+def sums(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """The sum of each document's lengths (int64, 0 without any).
+
+    >>> sums(np.array([3, 5, 2], np.int32), np.array([0, 2, 2, 3])).tolist()
+    [8, 0, 2]
+    """
+    found = np.empty(len(splits) - 1, np.int64)
+    add(read_only(lengths), read_only(splits), found)
+    return found
+
+
+@kernel(allocates=False)
+def add(lengths: Any, splits: Any, found: Any) -> None:
+    """Fill the sums."""
+    for d in range(len(found)):
+        total = np.int64(0)
+        for i in range(u64(splits[d]), u64(splits[d + 1])):
+            total += lengths[i]
+        found[d] = total
+
+
 def upper_letters(lexed: Lexed) -> np.ndarray:
     """Upper-case letters of each of the lexer's lines (int32); kept per thread with the lexed text.
 

@@ -18,6 +18,7 @@ from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.lines import sums
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -261,7 +262,7 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
 
 def word_characters(lexed: Lexed) -> np.ndarray:
     """Code points of the words by white space (int64[documents])."""
-    return np.diff(np.concatenate([[0], np.cumsum(lexed.words.characters, dtype=np.int64)])[lexed.word_splits])
+    return sums(lexed.words.characters, lexed.word_splits)
 
 
 def stripped_lines(lexed: Lexed) -> Block:
