@@ -18,7 +18,7 @@ from curate.kernels.lines import count_characters, upper_letters
 from curate.kernels.ngrams import Scratch, name_normal, scratch_for
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
 from curate.kernels.statistics import FEW, distribute
-from curate.kernels.text import allocate, decode, entry
+from curate.kernels.text import allocate, decode, entry, longest_span
 from curate.kernels.unicode import NUMERIC, WIDE, Tables, tables
 
 HYPHEN, CLOSING_QUOTE = 0x2D, 0x201D
@@ -67,7 +67,7 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     """
     documents = len(lexed.offsets) - 1
     counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.zeros(documents)
-    folded = room(int(np.diff(lexed.words.span, axis=1).max(initial=0)))
+    folded = room(longest_span(lexed.words.span))
     scratch = scratch_for(int(np.diff(lexed.word_splits).max(initial=0)))
     measure(lexed, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
     grams = repetition(lexed).grams if with_grams else np.zeros((len(GRAMS), documents), np.int64)

@@ -15,7 +15,7 @@ from curate.kernels.jit import kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, NO_LIST, Phrases, role
 from curate.kernels.segment import HAS_ALPHA, HAS_LATIN, HAS_OTHER_CASE, HAS_UPPER, Segments, segment
-from curate.kernels.text import decode, entry
+from curate.kernels.text import decode, entry, longest_span
 from curate.kernels.unicode import WORD, Tables, tables
 
 TOKENS, UPPER_TOKENS, LATIN_TOKENS, ALPHA_TOKENS, STOP_TOKENS, FOLDED_STOP_TOKENS = range(6)
@@ -38,7 +38,7 @@ def count_tokens(lexed: Lexed, languages: np.ndarray, stop_words: Phrases) -> np
     counts = np.zeros((6, len(lexed.offsets) - 1), np.int64)
     tally(words, counts)
     if (languages != NO_LIST).any():
-        longest = int(np.diff(lexed.words.span, axis=1).max(initial=0))
+        longest = longest_span(lexed.words.span)
         tally_stop_words(lexed.data, words, languages, stop_words, tables(), room(longest), counts)
     return counts
 
