@@ -11,7 +11,7 @@ from curate.kernels.bits import load8, u64
 from curate.kernels.folding import digest
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
-from curate.kernels.lines import SplitLines, split_lines
+from curate.kernels.lines import SplitLines, digest_line, is_stripped, split_lines
 from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.segment import HAS_ALPHA, HAS_CONTENT, Segments
 from curate.kernels.text import buffers, decode, previous
@@ -48,16 +48,12 @@ def is_mark(point: Any, marks: Any, traits: Traits) -> Any:
 
 
 @inner
-def read_line(lexed: Lexed, k: Any) -> Any:
-    """Line k as it is: (hash, code points, last code point). The lexer knows them if there is nothing to strip."""
-    lines = lexed.lines
-    begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
-    first, last = lines.words[k], lines.words[k + 1] - 1
-    if begin == lexed.words.span[first, 0] and end == lexed.words.span[last, 1]:
-        return lines.hash[k], np.int64(lines.characters[k]), np.int64(lines.last[k])
-    hashed, characters = digest(lexed.data, begin, end)
-    final, _ = decode(lexed.data, previous(lexed.data, begin, end), end)
-    return hashed, np.int64(characters), np.int64(final)
+def last_character(lexed: Lexed, k: Any) -> Any:
+    """The last code point of line k as it is."""
+    if is_stripped(lexed, k):
+        return np.int64(lexed.lines.last[k])
+    begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
+    return np.int64(decode(lexed.data, previous(lexed.data, begin, end), end)[0])
 
 
 @kernel(allocates=False)
@@ -70,9 +66,9 @@ def measure(lexed: Lexed, marks: Any, short: Any, traits: Traits, seen: Numberin
         for k in range(first, last):
             if lexed.lines.words[k] == lexed.lines.words[k + 1]:
                 continue
-            hashed, characters, final = read_line(lexed, k)
+            hashed, characters = digest_line(lexed, k)
             counts[0, d] += 1
-            counts[1, d] += is_mark(final, marks, traits)
+            counts[1, d] += is_mark(last_character(lexed, k), marks, traits)
             counts[2, d] += characters <= short
             if number(seen, mask, hashed, distinct) == distinct:
                 distinct += 1

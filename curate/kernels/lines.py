@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.kernels.bits import load8, popcount, u64
-from curate.kernels.folding import EACH, HIGH, load_upto8, within
+from curate.kernels.folding import EACH, HIGH, digest, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
 from curate.kernels.lexer import Lexed, Words
@@ -103,6 +103,25 @@ def fill(lexed: Lexed, found: Landmarks, counts: Any, span: Any, word: Any, char
             characters[n], stripped[n] = measure(data, words, begin, end, w, last_word, known)
             n += 1
         counts[d] = n - before
+
+
+@inner
+def is_stripped(lexed: Lexed, k: Any) -> Any:
+    """Whether line k of the lexer is not blank and has no outer white space: as it is, it is as the lexer knows it."""
+    first, last = lexed.lines.words[k], lexed.lines.words[k + 1] - 1
+    if last < first or lexed.lines.span[k, 0] != lexed.words.span[first, 0]:
+        return False
+    return lexed.lines.span[k, 1] == lexed.words.span[last, 1]
+
+
+@inner
+def digest_line(lexed: Lexed, k: Any) -> Any:
+    """The hash and the code points of the lexer's line k as it is."""
+    lines = lexed.lines
+    if is_stripped(lexed, k):
+        return lines.hash[k], np.int64(lines.characters[k])
+    hashed, characters = digest(lexed.data, np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1]))
+    return hashed, np.int64(characters)
 
 
 def longest_line(lines: SplitLines) -> np.ndarray:

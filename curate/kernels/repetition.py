@@ -18,7 +18,7 @@ from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.lines import sums
+from curate.kernels.lines import digest_line, is_stripped, sums
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -178,7 +178,7 @@ def fill_lines(lexed: Lexed, blank: Any, hashes: Any, characters: Any, counts: A
             begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
             begun = end + 1
             if end > begin or blank:
-                hashes[n], characters[n] = digest(lexed.data, begin, end)
+                hashes[n], characters[n] = digest_line(lexed, k)
                 n += 1
         if begun == lexed.offsets[d + 1] and blank:  # nothing, or nothing after a line feed
             hashes[n], characters[n] = digest(lexed.data, begun, begun)
@@ -216,7 +216,10 @@ def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, coun
                         begin = np.int64(words.span[from_word, 0])
                     if strip or is_last:
                         end = np.int64(words.span[to_word - 1, 1])
-                if from_word < to_word or not (strip or is_first or is_last):
+                if k == first + 1 and from_word < to_word and is_stripped(lexed, first):
+                    hashes[n], characters[n] = lines.hash[first], lines.characters[first]
+                    n += 1
+                elif from_word < to_word or not (strip or is_first or is_last):
                     hashes[n], characters[n] = digest(lexed.data, begin, end)
                     n += 1
             k += 1
