@@ -199,7 +199,8 @@ def run_peer(given: argparse.Namespace, python: str, peer: str, texts: list[str]
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(texts, file)
         file.flush()
-        command = [python, str(PEERS), peer, file.name, given.redpajama or "", given.lists or ""]
+        # isolated: benchmarks/ray.py is not the ray that a peer imports
+        command = [python, "-I", str(PEERS), peer, file.name, given.redpajama or "", given.lists or ""]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

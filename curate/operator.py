@@ -22,7 +22,7 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -49,6 +49,14 @@ ARROW_TYPE = {
 }
 
 
+@functools.cache
+def _parameters(method: Callable[..., Any]) -> dict[str, pa.DataType | None]:
+    """Columns that a work method takes, with their types; read once, not for every batch."""
+    hints = typing.get_type_hints(method)
+    names = [p for p in inspect.signature(method).parameters if p not in ("self", "model")]
+    return {name: ARROW_TYPE.get(hints.get(name)) for name in names}
+
+
 class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of a recipe. Fields are its parameters; class variables and methods are its promises."""
 
@@ -67,10 +75,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def reads(self) -> dict[str, pa.DataType | None]:
         """Columns the operator needs, with the type each must have (None: any type)."""
-        method = getattr(type(self), self.work)
-        hints = typing.get_type_hints(method)
-        names = [p for p in inspect.signature(method).parameters if p not in ("self", "model")]
-        return {name: ARROW_TYPE.get(hints.get(name)) for name in names}
+        return dict(_parameters(getattr(type(self), self.work)))
 
     def arguments(self) -> tuple[str, ...]:
         """The columns that the work method takes."""

@@ -63,7 +63,7 @@ class CodeSignals(Family, frozen=True):
         from curate.kernels.characters import characters
         from curate.kernels.code import code
         from curate.kernels.lexer import lex
-        from curate.kernels.lines import longest_line, split_lines
+        from curate.kernels.lines import longest_line, split_lines, sums
         from curate.kernels.shares import share
 
         lexed = lex(text)
@@ -72,13 +72,12 @@ class CodeSignals(Family, frozen=True):
         styles = styles_of(named, self.extension.lower().lstrip("."))
         found, wide = code(lexed, lines, styles), lexed.characters
         total = np.diff(lines.splits)
-        sums = np.concatenate([[0], np.cumsum(lines.characters, dtype=np.int64)])[lines.splits]
         comments = pa.array(share(found["comment"], wide), mask=styles < 0)
         return self.chosen(
             {
                 "code_extension": named,
                 "code_line_count": pa.array(total, pa.int32()),
-                "code_mean_line_length": pa.array(share(np.diff(sums), total)),
+                "code_mean_line_length": pa.array(share(sums(lines.characters, lines.splits), total)),
                 "code_max_line_length": pa.array(longest_line(lines), pa.int32()),
                 "code_alnum_ratio": pa.array(share(classes["alnum"], wide)),
                 "code_alpha_ratio": pa.array(share(classes["letter"], wide)),

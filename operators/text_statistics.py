@@ -79,7 +79,7 @@ class TextStatistics(Family, frozen=True):
 
         from curate.kernels.landmarks import SENTENCE, landmarks, occurrences
         from curate.kernels.lexer import lex
-        from curate.kernels.lines import longest
+        from curate.kernels.lines import longest, sums
         from curate.kernels.repetition import stripped_lines
         from curate.kernels.shares import share
         from curate.kernels.statistics import links
@@ -95,9 +95,8 @@ class TextStatistics(Family, frozen=True):
             "link": link_count,
             "longest_line": longest(lexed.lines.characters, lexed.line_splits),
         }
-        sums = np.concatenate([[0], np.cumsum(lexed.lines.characters, dtype=np.int64)])
         ratios = {"link_char_ratio": share(link_characters, lexed.characters)}
-        ratios["mean_line_length"] = share(np.diff(sums[lexed.line_splits]), lines)
+        ratios["mean_line_length"] = share(sums(lexed.lines.characters, lexed.line_splits), lines)
         if self.wants("text_byte_entropy", *(f"text_{name}" for name in RATIOS)):
             ratios |= self._of_characters(text)
         if self.wants(*(f"text_{name}" for name in OF_WORDS)):
@@ -123,17 +122,16 @@ class TextStatistics(Family, frozen=True):
         import numpy as np
 
         from curate.kernels.lexer import lex
-        from curate.kernels.lines import longest
+        from curate.kernels.lines import longest, sums
         from curate.kernels.segment import segment
         from curate.kernels.shares import share
         from curate.kernels.statistics import distribution
 
         words = segment(lex(text), self.words)
         total = np.diff(words.splits)
-        sums = np.concatenate([[0], np.cumsum(words.characters, dtype=np.int64)])
         distinct, entropy = distribution(words)
         counts = {"word": total, "longest_word": longest(words.characters, words.splits)}
-        ratios = {"mean_word_length": share(np.diff(sums[words.splits]), total), "word_entropy": entropy}
+        ratios = {"mean_word_length": share(sums(words.characters, words.splits), total), "word_entropy": entropy}
         return counts, ratios | {"unique_word_ratio": share(distinct, total)}
 
 

@@ -108,6 +108,16 @@ def trailing_zeros(typingctx, x):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def leading_zeros(typingctx, x):  # type: ignore[no-untyped-def]
+    """How many bits above the highest set bit are zero, as int64; 64 for zero."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def popcount(typingctx, x):  # type: ignore[no-untyped-def]
     """Number of set bits as int64."""
 
@@ -318,6 +328,38 @@ def pii_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
             first.all_of(first.equals(0x3A), follows),
             hyphen,
             either(digits, hyphen, first.equals(0x5F), small.between(0x61, 0x7A)),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
+def code_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    r"""Masks of data[i:i+64] for `curate.kernels.code`; reads data[i:i+66].
+
+    \w of ASCII; what base64 is made of; where a byte in hexadecimal, where \u and where "gen" may begin.
+    """
+    masks = types.UniTuple(types.uint64, 5)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        first, second, third = _blocks(context, builder, signature.args[0], *arguments)
+        both, either, small = first.all_of, first.any_of, [block.lowered() for block in (first, second, third)]
+        words = [
+            either(low.between(0x61, 0x7A), at.between(0x30, 0x39))
+            for at, low in ((first, small[0]), (third, small[2]))
+        ]
+        hexes = [
+            either(low.between(0x61, 0x66), at.between(0x30, 0x39))
+            for at, low in ((first, small[0]), (second, small[1]))
+        ]
+        prefix = both(either(first.equals(0x30), first.equals(0x5C)), second.equals(0x78))
+        found = [
+            either(words[0], first.equals(0x5F)),
+            either(words[0], first.equals(0x0A), *map(first.equals, b"+/=")),
+            either(both(*hexes, builder.not_(words[1])), prefix),
+            both(first.equals(0x5C), second.equals(0x75)),
+            both(*(low.equals(letter) for low, letter in zip(small, b"gen", strict=True))),
         ]
         return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
 

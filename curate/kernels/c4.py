@@ -25,7 +25,7 @@ from curate.kernels.landmarks import (
 )
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines, count_characters, split_lines
-from curate.kernels.text import decode, previous
+from curate.kernels.text import decode, longest_span, previous
 from curate.kernels.traits import Traits, traits
 
 # Rules in the order in which they are tried; a line's verdict has the bit of each that it breaks.
@@ -65,7 +65,7 @@ def c4(lexed: Lexed, limits: Limits) -> tuple[dict[str, np.ndarray], np.ndarray]
     lines, found = split_lines(lexed), landmarks(lexed)
     counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
     verdicts = np.empty(len(lines.span), np.uint8)
-    longest = int(np.diff(lines.span, axis=1).max(initial=0))
+    longest = longest_span(lines.span)
     judge(lexed, lines, found, limits, traits(), np.empty(longest, np.uint8), counts, verdicts)
     return {**dict(zip(COUNTS, counts, strict=True)), "braces": found.braces}, verdicts
 

@@ -72,6 +72,7 @@ def count_bytes(data: Any, begin: Any, end: Any, lanes: Any) -> None:
 @inner
 def count_wide(data: Any, begin: Any, end: Any, traits: Traits, counts: Any, d: Any) -> None:
     """Add what is not ASCII."""
+    letter, alnum, digit, upper, space, mark, special, angle, wide = 0, 0, 0, 0, 0, 0, 0, 0, 0
     i = begin
     while i < end:
         if i + 8 <= end and load64(data, i) & HIGH == u64(0):
@@ -82,10 +83,13 @@ def count_wide(data: Any, begin: Any, end: Any, traits: Traits, counts: Any, d: 
             continue
         point, i = decode(data, i, end)
         kind = kind_of(traits, point)
-        for k in range(len(BITS)):
-            counts[k, d] += kind & BITS[k] != 0
-        counts[7, d] += point == 0x27E8 or point == 0x27E9
-        counts[10, d] += 1
+        letter, alnum, digit = letter + (kind & ALPHA != 0), alnum + (kind & ALNUM != 0), digit + (kind & DIGIT != 0)
+        upper, space, mark = upper + (kind & UPPER != 0), space + (kind & SPACE != 0), mark + (kind & PUNCTUATION != 0)
+        special, angle = special + (kind & SPECIAL != 0), angle + (point == 0x27E8 or point == 0x27E9)
+        wide += 1
+    for k, found in enumerate((letter, alnum, digit, upper, space, mark, special, angle)):
+        counts[k, d] += found
+    counts[10, d] += wide
 
 
 @kernel(allocates=False)

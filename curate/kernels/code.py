@@ -7,12 +7,11 @@ literals).
 
 from __future__ import annotations
 
-from string import ascii_letters, digits, hexdigits
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8, u64
+from curate.kernels.bits import BLOCK, ONE, REACH, below, code_masks, leading_zeros, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
@@ -85,17 +84,8 @@ def _styles() -> Style:
 _STYLES = _styles()
 _TEXT = np.frombuffer("".join([*MARKERS, HEADER]).encode(), np.uint8)
 _SPLITS = np.cumsum([0, *map(len, MARKERS), len(HEADER)])
-# What a byte may be part of.
-IN_WORD, IN_BASE64, STARTS_BYTES = 1, 2, 4
-_KINDS = np.zeros(256, np.uint8)
-for _bit, _characters in (
-    (IN_WORD, f"{ascii_letters}{digits}_"),
-    (IN_BASE64, f"{ascii_letters}{digits}+/=\n"),
-    (STARTS_BYTES, f"{hexdigits}\\"),
-):
-    _KINDS[[*_characters.encode()]] |= _bit
-_FIRST = np.isin(np.arange(256), [ord(marker[0]) for marker in MARKERS])
-_SECOND = np.isin(np.arange(256), [ord(marker[1]) for marker in MARKERS])
+_ANCHOR = "generated"  # in every marker
+_ANCHORS = np.array([marker.index(_ANCHOR) for marker in MARKERS])
 
 
 def code(lexed: Lexed, lines: SplitLines, styles: np.ndarray) -> dict[str, np.ndarray]:
@@ -110,7 +100,7 @@ def code(lexed: Lexed, lines: SplitLines, styles: np.ndarray) -> dict[str, np.nd
     [5]
     """
     counts = np.zeros((len(COUNTS), len(styles)), np.int64)
-    measure(lexed, lines, styles.astype(np.int64), _STYLES, counts)
+    measure(lexed, lines, styles.astype(np.int64), _STYLES, np.empty(REACH, np.uint8), counts)
     return dict(zip(COUNTS, counts, strict=True))
 
 
@@ -243,30 +233,64 @@ def escapes_end(data: Any, i: Any, end: Any) -> Any:
 
 
 @inner
-def encoded(data: Any, begin: Any, end: Any) -> Any:
+def base64_end(data: Any, i: Any, end: Any) -> Any:
+    """The index after a run of BASE64 or more letters, digits, +, /, = and line feeds, or i."""
+    at = i
+    while at < end:
+        byte = load8(data, at)
+        plain = 0x61 <= byte | 0x20 <= 0x7A or 0x30 <= byte <= 0x39 or byte == 0x0A
+        if not (plain or byte == 0x2B or byte == 0x2F or byte == 0x3D):
+            break
+        at += 1
+    return at if at - i >= BASE64 else i
+
+
+@inner
+def encoded_end(data: Any, begin: Any, i: Any, end: Any) -> Any:
+    """The index after an encoded run of any kind, or i."""
+    after = base64_end(data, i, end)
+    if after == i:
+        after = escapes_end(data, i, end)
+    return after if after > i else bytes_end(data, begin, i, end)
+
+
+@inner
+def load_masks(data: Any, i: Any, pad: Any) -> Any:
+    """`code_masks` of what there is of a block, if there is one."""
+    if i + REACH <= len(data):
+        return code_masks(data, i)
+    pad[:] = 0
+    for k in range(len(data) - i):
+        pad[k] = data[i + k]
+    return code_masks(pad, 0)
+
+
+@inner
+def may_begin(data: Any, begin: Any, i: Any, end: Any, pad: Any) -> Any:
+    """Mask of where in the 64 bytes at i encoded runs may begin: never missing one, rarely wrong."""
+    word, base64, pairs, escapes, _ = load_masks(data, i, pad)
+    before = u64(i > begin and is_word(load8(data, i - 1)))
+    found = pairs & (word ^ (word << ONE | before)) | escapes
+    gap = leading_zeros(~base64)  # the run that reaches the end of the block
+    if gap > 0 and gap + trailing_zeros(~load_masks(data, i + BLOCK, pad)[1]) >= BASE64:
+        found |= ONE << u64(BLOCK - gap)
+    return found & below(end - i) if end - i < BLOCK else found
+
+
+@inner
+def encoded(data: Any, begin: Any, end: Any, pad: Any) -> Any:
     """Characters (all ASCII) in encoded runs, and in the longest."""
-    total, longest, i, run_end = 0, 0, begin, begin
-    before: Any = np.int64(0)
+    total, longest, i = 0, 0, begin
     while i < end:
-        byte, after = load8(data, i), i
-        kind = np.int64(_KINDS[u64(byte)])
-        if i >= run_end:
-            run_end = i
-            while run_end < end and _KINDS[u64(load8(data, run_end))] & IN_BASE64:
-                run_end += 1
-            if run_end - i >= BASE64:
-                after = run_end
-        if after == i and byte == 0x5C:
-            after = escapes_end(data, i, end)
-        if after == i and kind & STARTS_BYTES and (kind ^ before) & IN_WORD:  # only at the edge of a word
-            after = bytes_end(data, begin, i, end)
-        if after > i:
-            total, longest = total + after - i, max(longest, after - i)
-            i = after
-            before = np.int64(_KINDS[u64(load8(data, i - 1))])
-        else:
-            i += 1
-            before = kind
+        rest, following = may_begin(data, begin, i, end, pad), i + BLOCK
+        while rest:
+            at = i + trailing_zeros(rest)
+            after = encoded_end(data, begin, at, end)
+            rest &= rest - ONE
+            if after > at:
+                total, longest = total + after - at, max(longest, after - at)
+                rest, following = u64(0), after
+        i = following
     return total, longest
 
 
@@ -279,21 +303,32 @@ def is_text(data: Any, begin: Any, end: Any, k: Any) -> Any:
     return spells(data, begin, end, _TEXT, _SPLITS[k], _SPLITS[k + 1])
 
 
+@inner
+def is_generated(data: Any, begin: Any, end: Any, pad: Any) -> Any:
+    """Whether one of the markers is in data[begin:end]."""
+    found = False
+    for i in range(begin, end, BLOCK):
+        rest = load_masks(data, i, pad)[4]
+        while rest:
+            at = i + trailing_zeros(rest)
+            rest &= rest - ONE
+            for k in range(len(MARKERS)):
+                start = at - _ANCHORS[k]
+                found |= start >= begin and is_text(data, start, end, k)
+    return found
+
+
 @kernel(allocates=False)
-def measure(lexed: Lexed, lines: SplitLines, styles: Any, style: Style, counts: Any) -> None:
+def measure(lexed: Lexed, lines: SplitLines, styles: Any, style: Style, pad: Any, counts: Any) -> None:
     """Add to the counts, from zero."""
     data = lexed.data
     for d in range(len(styles)):
         begin, end = np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1])
         if styles[d] >= 0:
             counts[0, d] = comment_characters(data, begin, end, styles[d], style)
-        counts[1, d], counts[2, d] = encoded(data, begin, end)
+        counts[1, d], counts[2, d] = encoded(data, begin, end, pad)
         for line in range(lines.splits[d], min(lines.splits[d] + HEAD_LINES, lines.splits[d + 1])):
-            stop = np.int64(lines.span[line, 1])
-            for at in range(np.int64(lines.span[line, 0]), stop):
-                if _FIRST[load8(data, at) | 0x20] and at + 1 < stop and _SECOND[load8(data, at + 1) | 0x20]:
-                    for k in range(len(MARKERS)):
-                        counts[3, d] |= is_text(data, at, stop, k)
+            counts[3, d] |= is_generated(data, np.int64(lines.span[line, 0]), np.int64(lines.span[line, 1]), pad)
         i: Any = begin
         characters = 0
         while i < end:

@@ -6,22 +6,22 @@ to write é are one), and stripped of special characters on both sides; those of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, u64
-from curate.kernels.folding import digest, fold_word, room
+from curate.kernels.bits import load8, load64, u64
+from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
-from curate.kernels.ngrams import FACTOR, Scratch, count_keys, repeat_grams, scratch_for
+from curate.kernels.ngrams import FACTOR, ZERO, Scratch, group, group_words, keep_repeated, repeat_grams, scratch_for
 from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
 from curate.kernels.text import buffers, decode, previous, read_only, splits
 from curate.kernels.traits import SPECIAL, Traits, kind_of, traits
-from curate.kernels.unicode import Tables, tables
+from curate.kernels.unicode import ASCII_PUNCTUATION, NUMERIC, WIDE, Tables, tables
 
 BASE = u64(0xD6E8FEB86659FD93)
 
@@ -36,102 +36,169 @@ def refined(lexed: Lexed, rule: str = "") -> Segments:
     return shared(lexed, f"refined {rule}", lambda: _refined(lexed, rule))
 
 
+class Refined(NamedTuple):
+    """What is filled: as `Segments`, of which it becomes a part."""
+
+    span: np.ndarray
+    characters: np.ndarray
+    hash: np.ndarray
+
+
 def _refined(lexed: Lexed, rule: str) -> Segments:
-    if rule:
-        chosen = segment(lexed, rule)  # type: ignore[arg-type]
-        span, counts = chosen.span.copy(), np.diff(chosen.splits)
+    chosen = segment(lexed, rule) if rule else None  # type: ignore[arg-type]
+    most = len(chosen.span) if chosen else int(lexed.offsets[-1] - lexed.offsets[0]) // 2 + len(lexed.offsets)
+    words = Refined(np.empty((most, 2), np.int32), np.empty(most, np.int32), np.empty(most, np.uint64))
+    counts = np.empty(len(lexed.offsets) - 1, np.int64)
+    folded = room(int(np.diff(lexed.offsets).max(initial=0)))
+    if chosen:
+        refine_chosen(lexed.data, chosen, traits(), tables(), folded, words, counts)
     else:
-        most = int(lexed.offsets[-1] - lexed.offsets[0]) // 2 + len(lexed.offsets)
-        span, counts = np.empty((most, 2), np.int32), np.empty(len(lexed.offsets) - 1, np.int64)
-        cut(lexed.data, lexed.offsets, span, counts)
-    longest = int(np.diff(span[: int(counts.sum())], axis=1).max(initial=0))
-    hashes, characters = np.empty(len(span), np.uint64), np.empty(len(span), np.int32)
-    refine(lexed.data, span, counts, traits(), tables(), room(longest), hashes, characters)
+        refine(lexed, traits(), tables(), folded, words, counts)
     total = int(counts.sum())
-    flags = np.zeros(total, np.uint8)
-    return Segments(*map(read_only, (splits(counts), span[:total], characters[:total], hashes[:total], flags)))
-
-
-@kernel(allocates=False)
-def cut(data: Any, offsets: Any, span: Any, counts: Any) -> None:
-    """Fill the spans between spaces, tabs and line feeds."""
-    n = 0
-    for d in range(len(counts)):
-        before, end = n, np.int64(offsets[d + 1])
-        begin: Any = np.int64(offsets[d])
-        for i in range(begin, end + 1):
-            byte = load8(data, i) if i < end else 0x20
-            if byte == 0x20 or byte == 0x0A or byte == 0x09:
-                if i > begin:
-                    span[n, 0], span[n, 1] = begin, i
-                    n += 1
-                begin = i + 1
-        counts[d] = n - before
+    span, characters, hashes = (read_only(array[:total]) for array in words)
+    return Segments(read_only(splits(counts)), span, characters, hashes, read_only(np.zeros(total, np.uint8)))
 
 
 @inner
 def strip_special(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
-    """Where data[begin:end] begins and ends without outer special characters."""
+    """Where data[begin:end] begins and ends without outer special characters, and if these were ASCII punctuation."""
+    is_punctuation = True
     while begin < end:
-        byte = load8(data, begin)
-        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
-            break
         point, following = decode(data, begin, end)
-        if not kind_of(traits, point) & SPECIAL:
+        kind = kind_of(traits, point)
+        if not kind & SPECIAL:
             break
-        begin = following
+        begin, is_punctuation = following, is_punctuation and kind & ASCII_PUNCTUATION != 0
     while end > begin:
-        byte = load8(data, end - 1)
-        if byte < 0x80 and not traits.ascii[byte] & SPECIAL:
-            break
         last = previous(data, begin, end)
-        if not kind_of(traits, decode(data, last, end)[0]) & SPECIAL:
+        kind = kind_of(traits, decode(data, last, end)[0])
+        if not kind & SPECIAL:
             break
-        end = last
-    return begin, end
+        end, is_punctuation = last, is_punctuation and kind & ASCII_PUNCTUATION != 0
+    return begin, end, is_punctuation
+
+
+@inner
+def has_punctuation(data: Any, begin: Any, end: Any) -> Any:
+    """Whether there is ASCII punctuation."""
+    found = ZERO
+    for i in range(begin, end, 8):
+        x = load_upto8(data, i, min(8, end - i))
+        x &= ~(((x & HIGH) >> u64(7)) * u64(0xFF))  # what is not ASCII is taken for 0
+        found |= within(x, 0x21, 0x7E) & ~(within(x | EACH << u64(5), 0x61, 0x7A) | within(x, 0x30, 0x39))
+    return found != ZERO
+
+
+@inner
+def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words: Refined, n: Any) -> Any:
+    """Write a stripped word, unless it is empty; returns how many there are then."""
+    if begin == end:
+        return n
+    start = np.int64(0)
+    words.span[n, 0], words.span[n, 1] = begin, end
+    words.hash[n], words.characters[n] = digest(out, start, fold_word(data, begin, end, tables, out, start))
+    return n + 1
+
+
+@inner
+def is_blank(data: Any, begin: Any, end: Any) -> Any:
+    """Whether there are only spaces, tabs and line feeds."""
+    found = True
+    for i in range(begin, end):
+        byte = load8(data, i)
+        found &= byte == 0x20 or byte == 0x0A or byte == 0x09
+    return found
+
+
+@inner
+def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, words: Refined, n: Any) -> Any:
+    """Write word w of the lexer, stripped. Mostly the lexer has dropped the same characters, so it knows the hash."""
+    data, known = lexed.data, lexed.words
+    begin, end = np.int64(known.span[w, 0]), np.int64(known.span[w, 1])
+    is_known = known.normal_characters[w] == end - begin
+    if not is_known or known.flags[w] & (NUMERIC | WIDE):
+        begin, end, is_known = strip_special(data, begin, end, traits)
+        is_known = is_known and begin < end and not has_punctuation(data, begin, end)
+    if not is_known:
+        return write_word(data, begin, end, tables, out, words, n)
+    words.span[n, 0], words.span[n, 1] = begin, end
+    words.hash[n], words.characters[n] = known.hash[w], known.normal_characters[w]
+    return n + 1
+
+
+@inner
+def refine_piece(
+    data: Any, begin: Any, end: Any, traits: Traits, tables: Tables, out: Any, words: Refined, n: Any
+) -> Any:
+    """Write the words between spaces, tabs and line feeds, stripped; returns how many there are then."""
+    for i in range(begin, end + 1):
+        byte = load8(data, i) if i < end else 0x20
+        if byte == 0x20 or byte == 0x0A or byte == 0x09:
+            first, last, _ = strip_special(data, begin, i, traits)
+            n = write_word(data, first, last, tables, out, words, n)
+            begin = i + 1
+    return n
 
 
 @kernel(allocates=False)
-def refine(
-    data: Any, span: Any, counts: Any, traits: Traits, tables: Tables, out: Any, hashes: Any, characters: Any
-) -> None:
-    """Strip the words, hash what is left, move the words together over those that are gone; corrects the counts."""
-    n, at, start = 0, np.int64(0), np.int64(0)
+def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any) -> None:
+    """Fill the words, and how many each document has: those of the lexer, if only blanks are around them."""
+    data, span, n = lexed.data, lexed.words.span, np.int64(0)
     for d in range(len(counts)):
-        before, stop = n, at + counts[d]
-        for w in range(at, stop):
-            begin, end = strip_special(data, np.int64(span[w, 0]), np.int64(span[w, 1]), traits)
-            if begin == end:
-                continue
-            size = fold_word(data, begin, end, tables, out, start)
-            hashes[n], characters[n] = digest(out, start, size)
-            span[n, 0], span[n, 1] = begin, end
-            n += 1
-        at, counts[d] = stop, n - before
+        before, end = n, np.int64(lexed.offsets[d + 1])
+        begin: Any = np.int64(lexed.offsets[d])  # of what is not written yet
+        at: Any = begin
+        last = lexed.word_splits[d + 1]
+        for w in range(lexed.word_splits[d], last + 1):
+            following = np.int64(span[w, 0]) if w < last else end
+            if is_blank(data, at, following):
+                if begin < at and begin == span[w - 1, 0]:
+                    n = refine_word(lexed, w - 1, traits, tables, out, words, n)
+                else:
+                    n = refine_piece(data, begin, at, traits, tables, out, words, n)
+                begin = following
+            at = np.int64(span[w, 1]) if w < last else end
+        if begin < end:
+            n = refine_piece(data, begin, end, traits, tables, out, words, n)
+        counts[d] = n - before
+
+
+@kernel(allocates=False)
+def refine_chosen(
+    data: Any, chosen: Segments, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any
+) -> None:
+    """Fill the same from words that were found by another rule."""
+    n = np.int64(0)
+    for d in range(len(counts)):
+        before = n
+        for w in range(chosen.splits[d], chosen.splits[d + 1]):
+            begin, end, _ = strip_special(data, np.int64(chosen.span[w, 0]), np.int64(chosen.span[w, 1]), traits)
+            n = write_word(data, begin, end, tables, out, words, n)
+        counts[d] = n - before
 
 
 def word_repetition(words: Segments, size: int) -> np.ndarray:
     """The share of the n-grams of words that occur twice or more (float64, 0..1, 0 if there is none)."""
     longest = int(np.diff(words.splits).max(initial=0))
-    scratch = scratch_for(longest)
     ratios = np.zeros(len(words.splits) - 1)
-    repeat_words(words, size, scratch, np.empty(longest + 2, np.int64), ratios)
+    repeat_words(words, size, scratch_for(longest), ratios)
     return ratios
 
 
 @kernel(allocates=False)
-def repeat_words(words: Segments, size: Any, scratch: Scratch, sums: Any, ratios: Any) -> None:
+def repeat_words(words: Segments, size: Any, scratch: Scratch, ratios: Any) -> None:
     """Fill the shares, which are zero."""
     for d in range(len(ratios)):
         first, last = words.splits[d], words.splits[d + 1]
         if last - first < size:
             continue
-        kept = name_segments(words, first, last, scratch, sums)
+        kept = name_segments(words, first, last, scratch)
         if size == 1:
-            for j in range(kept):
-                scratch.key[j] = scratch.name[scratch.at[j]]
-            kept, _, _ = count_keys(kept, scratch)
+            group_words(kept, scratch)
+            kept, _, _ = keep_repeated(kept, scratch)
         for n in range(2, size + 1):
+            if kept == 0:
+                break
             kept, _, _ = repeat_grams(n, kept, scratch)
         ratios[d] = kept / (last - first - size + 1)
 
@@ -158,12 +225,9 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
     [0.667, 0.0, 0.0]
     """
     most = int(lexed.characters.max(initial=0))
-    ratios = np.zeros(len(lexed.characters))
-    power = u64(pow(int(BASE), size, 1 << 64))
-    capacity = 1 << max(6, (4 * most).bit_length())
-    sums, seen = np.empty(most + 1, np.uint64), np.empty(capacity, np.uint8)
-    keys, uses = np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
-    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, power, sums, seen, keys, uses, ratios)
+    ratios, begins = np.zeros(len(lexed.characters)), np.empty(most + 8, np.uint32)
+    seen = np.empty(1 << max(6, (4 * most).bit_length()), np.uint8)
+    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, begins, seen, scratch_for(most), ratios)
     return ratios
 
 
@@ -177,29 +241,44 @@ def table_size(items: Any) -> Any:
 
 
 @inner
-def sum_hashes(data: Any, begin: Any, end: Any, sums: Any) -> None:
-    """Hashes of all beginnings of the text; that of an n-gram is a difference."""
-    i, n, hashed = begin, 0, u64(0)
-    sums[0] = hashed
+def find_begins(data: Any, begin: Any, end: Any, begins: Any) -> None:
+    """Where each character begins, and the end; eight at a time while all are ASCII."""
+    n, i = ZERO, begin
     while i < end:
-        point, i = decode(data, i, end)
-        hashed = hashed * BASE + u64(point + 1) * FACTOR
-        n += 1
-        sums[n] = hashed
+        if i + 8 <= end and load64(data, i) & HIGH == ZERO:
+            for k in range(8):
+                begins[n + u64(k)] = i + k
+            n += u64(8)
+            i += 8
+        else:
+            begins[n] = i
+            n += u64(load8(data, i) & 0xC0 != 0x80)
+            i += 1
+    begins[n] = end
 
 
 @inner
-def count_gram(key: Any, mask: Any, keys: Any, uses: Any) -> Any:
-    """Count an n-gram; returns whether it is new."""
-    mixed = key * FACTOR
-    i = (mixed ^ mixed >> u64(32)) & mask
-    while uses[i]:
-        if keys[i] == key:
-            uses[i] += 1
-            return False
-        i = (i + u64(1)) & mask
-    keys[i], uses[i] = key, 1
-    return True
+def hash_gram(data: Any, begin: Any, end: Any, size: Any) -> Any:
+    """A hash of the bytes of an n-gram of so many characters. Of ASCII it is made of the first and last eight."""
+    if end - begin == size and 8 <= size <= 16:
+        hashed = load64(data, begin) * BASE + load64(data, end - 8) * FACTOR
+        return hashed ^ hashed >> u64(32)
+    return digest(data, begin, end)[0]
+
+
+@inner
+def find_repeated(total: Any, low: Any, seen: Any, scratch: Scratch) -> Any:
+    """Leave in `key` those of so many that may repeat: whose cell of a small table is met again; returns how many."""
+    key = scratch.key
+    for n in range(u64(total)):
+        cell = key[n] & low
+        seen[cell] = seen[cell] << np.uint8(1) | np.uint8(1)
+    met = ZERO
+    for n in range(u64(total)):
+        own = key[n]
+        key[met] = own
+        met += u64(seen[own & low] > 1)
+    return np.int64(met)
 
 
 @inner
@@ -207,12 +286,12 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
     """The sum of the k largest of the first counts, by halving the range in which the k-th lies."""
     low: Any = np.int64(1)
     high: Any = np.int64(1)
-    for i in range(counts):
+    for i in range(u64(counts)):
         high = max(high, np.int64(uses[i]))
     while low < high:
         middle = (low + high + 1) // 2
         above = np.int64(0)
-        for i in range(counts):
+        for i in range(u64(counts)):
             above += uses[i] >= middle
         if above >= k:
             low = middle
@@ -220,7 +299,7 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
             high = middle - 1
     total: Any = np.int64(0)
     above = np.int64(0)
-    for i in range(counts):
+    for i in range(u64(counts)):
         if uses[i] > low:
             total += uses[i]
             above += 1
@@ -229,46 +308,27 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
 
 @kernel(allocates=False)
 def repeat_characters(
-    data: Any,
-    offsets: Any,
-    characters: Any,
-    size: Any,
-    power: Any,
-    sums: Any,
-    seen: Any,
-    keys: Any,
-    uses: Any,
-    ratios: Any,
+    data: Any, offsets: Any, characters: Any, size: Any, begins: Any, seen: Any, scratch: Scratch, ratios: Any
 ) -> None:
-    """Fill the shares, which are zero. Only n-grams whose slot of a small table is met again are counted by key."""
+    """Fill the shares, which are zero."""
+    uses = scratch.uses
     for d in range(len(ratios)):
         total = characters[d] - size + 1
         if total < 1:
             continue
-        sum_hashes(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), sums)
+        find_begins(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), begins)
+        for n in range(u64(total)):
+            scratch.key[n] = hash_gram(data, np.int64(begins[n]), np.int64(begins[n + u64(size)]), size)
         capacity = table_size(2 * total)
         seen[:capacity] = 0
-        low = u64(capacity - 1)
-        for n in range(total):
-            mixed = (sums[n + size] - sums[n] * power) * FACTOR
-            slot = (mixed ^ mixed >> u64(32)) & low
-            seen[slot] = seen[slot] << np.uint8(1) | np.uint8(1)
-        met = 0  # n-grams that may repeat: over the sums that are read no more
-        for n in range(total):
-            key = sums[n + size] - sums[n] * power
-            mixed = key * FACTOR
-            sums[met] = key
-            met += seen[(mixed ^ mixed >> u64(32)) & low] > 1
-        capacity = table_size(met)
-        uses[:capacity] = 0
-        distinct = total - met
-        for n in range(met):
-            distinct += count_gram(sums[n], u64(capacity - 1), keys, uses)
-        repeated = 0
-        for slot in range(capacity):  # those that repeat move to the front
-            count = uses[slot]
+        met = find_repeated(total, u64(capacity - 1), seen, scratch)
+        group(met, scratch)
+        distinct, repeated = total - met, ZERO
+        for n in range(u64(met)):  # those that repeat move to the front
+            count = uses[n]
             uses[repeated] = count
-            repeated += count > 1
-        k = min(np.int64(np.sqrt(distinct)), repeated)
+            distinct += count > 0
+            repeated += u64(count > 1)
+        k = min(np.int64(np.sqrt(distinct)), np.int64(repeated))
         if k:
-            ratios[d] = most_frequent(uses, repeated, k) / total
+            ratios[d] = most_frequent(uses, np.int64(repeated), k) / total

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 
 from curate.kernels.bits import load8, u64
-from curate.kernels.folding import load_upto8
+from curate.kernels.folding import equal8, load_upto8
+from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.unicode import ALPHA
+from curate.kernels.ngrams import ZERO
+from curate.kernels.unicode import ALPHA, UPPER, WIDE
 
 COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
-REQUIRED = tuple(
-    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
-)
 SHORT = 256  # lengths that are counted one by one
 
 
@@ -30,17 +29,22 @@ def dolma(lexed: Lexed) -> dict[str, np.ndarray]:
     """
     documents = len(lexed.offsets) - 1
     counts, median = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
-    measure(lexed, np.zeros(SHORT, np.int64), counts, median)
+    measure(lexed, stop_words(), np.zeros(SHORT, np.int64), counts, median)
     return {**dict(zip(COUNTS, counts, strict=True)), "median_word_length": median}
 
 
 @inner
 def has_symbol(data: Any, begin: Any, end: Any) -> Any:
-    """Whether there is a # or an … in data[begin:end]."""
-    for i in range(begin, end):
-        byte = load8(data, i)
-        if byte == 0x23 or (byte == 0xE2 and i + 2 < end and load8(data, i + 1) == 0x80 and load8(data, i + 2) == 0xA6):
+    """Whether there is a # or an … in data[begin:end]; eight bytes at a time while they have none of their bytes."""
+    for i in range(begin, end, 8):
+        n = min(8, end - i)
+        x = load_upto8(data, i, n)
+        if equal8(x, 0x23):
             return True
+        if equal8(x, 0xE2):
+            for at in range(i, min(i + n, end - 2)):
+                if load8(data, at) == 0xE2 and load8(data, at + 1) == 0x80 and load8(data, at + 2) == 0xA6:
+                    return True
     return False
 
 
@@ -100,22 +104,29 @@ def measure_lines(lexed: Lexed, d: Any, counts: Any) -> None:
         counts[8, d] += 1
 
 
+@inner
+def count_symbol_words(lexed: Lexed, first: Any, last: Any) -> Any:
+    """Words with a # or an …, which are punctuation or not ASCII."""
+    words, found = lexed.words, 0
+    for w in range(u64(first), u64(last)):
+        if (words.flags[w] & WIDE != 0) | (not is_unpunctuated(words, w)):
+            found += has_symbol(lexed.data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]))
+    return found
+
+
 @kernel(allocates=False)
-def measure(lexed: Lexed, times: Any, counts: Any, median: Any) -> None:
+def measure(lexed: Lexed, stop_words: StopWords, times: Any, counts: Any, median: Any) -> None:
     """Add to the counts, from zero, and fill the median."""
     words = lexed.words
     for d in range(len(lexed.offsets) - 1):
         first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
-        has_symbols = lexed.number_signs[d] + lexed.ellipses[d] > 0
-        counts[0, d] = last - first
-        for w in range(first, last):
-            begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-            counts[2, d] += words.flags[w] & ALPHA != 0
-            if has_symbols:
-                counts[1, d] += has_symbol(lexed.data, begin, end)
-            if 2 <= end - begin <= 4:
-                packed = load_upto8(lexed.data, begin, end - begin)
-                for required in REQUIRED:
-                    counts[3, d] += packed == u64(required)
+        alpha, required = 0, 0
+        for w in range(u64(first), u64(last)):
+            alpha += words.flags[w] & ALPHA != 0
+            is_lower = is_unpunctuated(words, w) & (words.flags[w] & UPPER == 0)
+            required += is_lower & (stop_word_bit(words, w, stop_words) != ZERO)
+        counts[0, d], counts[2, d], counts[3, d] = last - first, alpha, required
+        if lexed.number_signs[d] + lexed.ellipses[d] > 0:
+            counts[1, d] = count_symbol_words(lexed, first, last)
         median[d] = median_length(words.characters, first, last, times)
         measure_lines(lexed, d, counts)

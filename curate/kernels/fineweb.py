@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8
+from curate.kernels.bits import load8, u64
 from curate.kernels.folding import digest
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
-from curate.kernels.lines import SplitLines, split_lines
+from curate.kernels.lines import SplitLines, digest_line, is_stripped, split_lines
 from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.segment import HAS_ALPHA, HAS_CONTENT, Segments
 from curate.kernels.text import buffers, decode, previous
 from curate.kernels.traits import TERMINAL, Traits, kind_of, traits
 
+PLACES = 4096  # of a table that spares most words being looked up
 COUNTS = ("lines", "marked", "short", "duplicate_chars", "newlines")
 
 
@@ -47,16 +48,12 @@ def is_mark(point: Any, marks: Any, traits: Traits) -> Any:
 
 
 @inner
-def read_line(lexed: Lexed, k: Any) -> Any:
-    """Line k as it is: (hash, code points, last code point). The lexer knows them if there is nothing to strip."""
-    lines = lexed.lines
-    begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
-    first, last = lines.words[k], lines.words[k + 1] - 1
-    if begin == lexed.words.span[first, 0] and end == lexed.words.span[last, 1]:
-        return lines.hash[k], np.int64(lines.characters[k]), np.int64(lines.last[k])
-    hashed, characters = digest(lexed.data, begin, end)
-    final, _ = decode(lexed.data, previous(lexed.data, begin, end), end)
-    return hashed, np.int64(characters), np.int64(final)
+def last_character(lexed: Lexed, k: Any) -> Any:
+    """The last code point of line k as it is."""
+    if is_stripped(lexed, k):
+        return np.int64(lexed.lines.last[k])
+    begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
+    return np.int64(decode(lexed.data, previous(lexed.data, begin, end), end)[0])
 
 
 @kernel(allocates=False)
@@ -69,9 +66,9 @@ def measure(lexed: Lexed, marks: Any, short: Any, traits: Traits, seen: Numberin
         for k in range(first, last):
             if lexed.lines.words[k] == lexed.lines.words[k + 1]:
                 continue
-            hashed, characters, final = read_line(lexed, k)
+            hashed, characters = digest_line(lexed, k)
             counts[0, d] += 1
-            counts[1, d] += is_mark(final, marks, traits)
+            counts[1, d] += is_mark(last_character(lexed, k), marks, traits)
             counts[2, d] += characters <= short
             if number(seen, mask, hashed, distinct) == distinct:
                 distinct += 1
@@ -90,7 +87,9 @@ def gopher_words(words: Segments, stop_words: tuple[str, ...]) -> dict[str, np.n
     counts = np.zeros((4, documents), np.int64)
     stops = lex_buffers(*buffers(pa.array([*stop_words], pa.string())))
     hashes = np.array([digest_of(stops, d) for d in range(len(stop_words))], np.uint64)
-    measure_words(words, np.sort(hashes), np.empty(len(hashes), np.int64), counts)
+    perhaps = np.zeros(PLACES, np.bool_)
+    perhaps[hashes % PLACES] = True
+    measure_words(words, perhaps, np.sort(hashes), np.empty(len(hashes), np.int64), counts)
     return dict(zip(("words", "characters", "alpha", "stops"), counts, strict=True))
 
 
@@ -100,26 +99,37 @@ def digest_of(lexed: Lexed, d: Any) -> Any:
     return digest(lexed.data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))[0]
 
 
+@inner
+def search(stops: Any, key: Any) -> Any:
+    """Where a key is among the sorted ones, or would be."""
+    low, high = 0, len(stops)
+    while low < high:
+        middle = (low + high) >> 1
+        if stops[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @kernel(allocates=False)
-def measure_words(words: Segments, stops: Any, met: Any, counts: Any) -> None:
-    """Add to the counts, from zero; `stops` are hashes in order, `met` is scratch."""
+def measure_words(words: Segments, perhaps: Any, stops: Any, met: Any, counts: Any) -> None:
+    """Fill the counts; `stops` are hashes in order, `perhaps` where in a table they are, `met` is scratch."""
     met[:] = -1
     for d in range(len(words.splits) - 1):
-        for w in range(words.splits[d], words.splits[d + 1]):
+        full, characters, alpha, found = 0, 0, 0, 0
+        for w in range(u64(words.splits[d]), u64(words.splits[d + 1])):
             has_content = words.flags[w] & HAS_CONTENT != 0
-            counts[0, d] += has_content
-            counts[1, d] += words.characters[w] * has_content
-            counts[2, d] += words.flags[w] & HAS_ALPHA != 0
-            low, high, key = 0, len(stops), words.hash[w]
-            while low < high:
-                middle = (low + high) >> 1
-                if stops[middle] < key:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < len(stops) and stops[low] == key and met[low] != d:
-                met[low] = d
-                counts[3, d] += 1
+            full += has_content
+            characters += words.characters[w] * has_content
+            alpha += words.flags[w] & HAS_ALPHA != 0
+            key = words.hash[w]
+            if perhaps[key & u64(PLACES - 1)]:
+                at = search(stops, key)
+                if at < len(stops) and stops[at] == key and met[at] != d:
+                    met[at] = d
+                    found += 1
+        counts[0, d], counts[1, d], counts[2, d], counts[3, d] = full, characters, alpha, found
 
 
 def gopher_lines(lexed: Lexed) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ Words are those of the lexer; n-grams are counted on normalised words (`curate.k
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +16,19 @@ from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words, lex_buffers
 from curate.kernels.ngrams import (
     FACTOR,
+    ZERO,
+    Numbering,
     Scratch,
     covered,
     empty,
-    longest,
+    name_normal,
     number,
-    perhaps_repeat,
+    numbering_for,
     repeat_grams,
     scratch_for,
     width,
 )
+from curate.kernels.sharing import shared
 from curate.kernels.text import buffers, read_only
 from curate.kernels.unicode import ALPHA
 
@@ -68,58 +71,84 @@ def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
     """
     documents = len(lexed.offsets) - 1
     ratios, counts = np.empty((len(RATIOS), documents)), np.empty((len(COUNTS), documents), np.int32)
-    measure(lexed, *_stop_words(), scratch_for(longest(lexed)), counts, ratios)
+    most = int(np.diff(lexed.line_splits).max(initial=0))
+    measure(lexed, stop_words(), repetition(lexed), numbering_for(most), counts, ratios)
     return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(RATIOS, ratios, strict=True))}
 
 
+class Repetition(NamedTuple):
+    """Normalised words of each document, and code points in n-grams of them."""
+
+    words: np.ndarray  # int64[documents], words that are not empty
+    characters: np.ndarray  # int64[documents], their code points
+    grams: np.ndarray  # int64[TOP + DUPLICATE, documents], of these: in the n-grams
+
+
+def repetition(lexed: Lexed) -> Repetition:
+    """The n-grams of normalised words: the most frequent one, times its occurrences, if it repeats; and the words in
+    any that repeats, each once. Kept per thread with the lexed text.
+
+    >>> from curate.kernels.lexer import lex
+    >>> repetition(lex(pa.array(["a b a b"]))).grams[:2, 0].tolist()
+    [4, 0]
+    """
+    return shared(lexed, "repetition", lambda: _repetition(lexed))
+
+
+def _repetition(lexed: Lexed) -> Repetition:
+    documents = len(lexed.offsets) - 1
+    words, characters = np.empty(documents, np.int64), np.empty(documents, np.int64)
+    found = Repetition(words, characters, np.zeros((len(TOP) + len(DUPLICATE), documents), np.int64))
+    most = int(np.diff(lexed.word_splits).max(initial=0))
+    measure_repetition(lexed, scratch_for(most), found)
+    return Repetition(*map(read_only, found))
+
+
+@kernel(allocates=False)
+def measure_repetition(lexed: Lexed, scratch: Scratch, found: Repetition) -> None:
+    """Fill the words and characters, and the n-grams, which are zero."""
+    for d in range(len(lexed.offsets) - 1):
+        n = name_normal(lexed.words, lexed.word_splits[d], lexed.word_splits[d + 1], scratch)
+        found.words[d], found.characters[d] = n, scratch.sums[n]
+        kept = n
+        for size in range(TOP[0], DUPLICATE[-1] + 1):
+            kept, most, first = repeat_grams(size, kept, scratch)
+            if kept == 0:
+                break
+            is_top = size <= TOP[-1]
+            characters = width(first, size, scratch) * most if is_top else covered(size, kept, scratch)
+            found.grams[size - TOP[0], d] = characters
+
+
+class StopWords(NamedTuple):
+    """Hashes of the normalised stop words, each at a place of its own: some of its bits."""
+
+    table: np.ndarray  # uint64[64], 0: free
+    shift: np.uint64
+
+
 @cache
-def _stop_words() -> tuple[np.ndarray, np.uint64]:
-    """Hashes of the normalised stop words in a table of 64, and the shift that gives each a place of its own."""
+def stop_words() -> StopWords:
+    """The eight of Gopher."""
     hashes = lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
     shift = next(shift for shift in range(58) if len({*(hashes >> u64(shift) & u64(63))}) == len(hashes))
     table = np.zeros(64, np.uint64)
     table[hashes >> u64(shift) & u64(63)] = hashes
-    return read_only(table), u64(shift)
+    return StopWords(read_only(table), u64(shift))
 
 
 @inner
-def name_words(words: Words, first: Any, last: Any, scratch: Scratch) -> Any:
-    """Name the normalised words by their hashes; returns (how many, their code points)."""
-    n: Any = 0
-    characters: Any = 0
-    for w in range(first, last):
-        length = np.int64(words.normal_characters[w])
-        scratch.name[n], scratch.length[n] = words.hash[w], length
-        characters += length
-        n += length > 0
-    return n, characters
+def stop_word_bit(words: Words, w: Any, stop_words: StopWords) -> Any:
+    """A bit of its own for each stop word; 0 if word w, normalised, is none."""
+    place = words.hash[w] >> stop_words.shift & u64(63)
+    is_one = (stop_words.table[place] == words.hash[w]) & (words.normal_characters[w] > 0)
+    return u64(is_one) << place
 
 
 @inner
-def count_stop_words(n: Any, stop_words: Any, shift: Any, scratch: Scratch) -> Any:
-    """How many of the stop words are among n named words."""
-    found = u64(0)
-    for i in range(n):
-        place = scratch.name[i] >> shift & u64(63)
-        found |= u64(stop_words[place] == scratch.name[i]) << place
-    return popcount(found)
-
-
-@inner
-def measure_repetition(n: Any, characters: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
-    """The n-gram ratios of a document of n named words, into the last rows of `ratios`."""
-    row = len(ratios) - len(TOP) - len(DUPLICATE)
-    ratios[row:, d] = 0.0
-    kept = perhaps_repeat(n, scratch)
-    for size in range(TOP[0], DUPLICATE[-1] + 1):
-        kept, most, first = repeat_grams(size, kept, scratch)
-        if kept == 0:
-            return
-        if size > TOP[-1]:
-            ratios[row, d] = covered(size, kept, scratch) / characters
-        else:
-            ratios[row, d] = min(1.0, width(first, size, scratch) * most / characters)
-        row += 1
+def is_unpunctuated(words: Words, w: Any) -> Any:
+    """Whether word w has no ASCII punctuation; for sure only if it is ASCII when normalised."""
+    return words.normal_characters[w] == words.span[w, 1] - words.span[w, 0]
 
 
 @inner
@@ -133,9 +162,9 @@ def is_bullet(point: Any) -> Any:
 
 
 @inner
-def measure_lines(lines: Lines, first: Any, last: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
+def measure_lines(lines: Lines, first: Any, last: Any, seen: Numbering, ratios: Any, d: Any) -> None:
     """Shares of bullets, ellipses and duplicates among the lines, into rows 4..7 of `ratios`."""
-    mask = empty(scratch.numbering, last - first)
+    mask = empty(seen, last - first)
     n, distinct, characters, duplicate_characters, bullets, ellipses = 0, 0, 0, 0, 0, 0
     for k in range(first, last):
         if lines.characters[k] == 0:
@@ -144,7 +173,7 @@ def measure_lines(lines: Lines, first: Any, last: Any, scratch: Scratch, ratios:
         characters += lines.characters[k]
         bullets += is_bullet(lines.first[k])
         ellipses += lines.has_ellipsis[k]
-        if number(scratch.numbering, mask, lines.hash[k], distinct) == distinct:
+        if number(seen, mask, lines.hash[k], distinct) == distinct:
             distinct += 1
         else:
             duplicate_characters += lines.characters[k]
@@ -155,9 +184,9 @@ def measure_lines(lines: Lines, first: Any, last: Any, scratch: Scratch, ratios:
 
 
 @inner
-def measure_paragraphs(lines: Lines, first: Any, last: Any, scratch: Scratch, ratios: Any, d: Any) -> None:
+def measure_paragraphs(lines: Lines, first: Any, last: Any, seen: Numbering, ratios: Any, d: Any) -> None:
     """Shares of duplicates among the paragraphs, into rows 8 and 9 of `ratios`. Two are equal if their lines are."""
-    mask = empty(scratch.numbering, last - first)
+    mask = empty(seen, last - first)
     n, distinct, characters, duplicate_characters = 0, 0, 0, 0
     key, length = u64(0), 0
     for k in range(first, last + 1):
@@ -168,7 +197,7 @@ def measure_paragraphs(lines: Lines, first: Any, last: Any, scratch: Scratch, ra
         elif length:
             n += 1
             characters += length
-            if number(scratch.numbering, mask, key, distinct) == distinct:
+            if number(seen, mask, key, distinct) == distinct:
                 distinct += 1
             else:
                 duplicate_characters += length
@@ -178,21 +207,25 @@ def measure_paragraphs(lines: Lines, first: Any, last: Any, scratch: Scratch, ra
 
 
 @kernel(allocates=False)
-def measure(lexed: Lexed, stop_words: Any, shift: Any, scratch: Scratch, counts: Any, ratios: Any) -> None:
+def measure(
+    lexed: Lexed, stop_words: StopWords, repeats: Repetition, seen: Numbering, counts: Any, ratios: Any
+) -> None:
     """Fill counts[COUNTS, documents] and ratios[RATIOS, documents]."""
     words, lines = lexed.words, lexed.lines
     for d in range(len(lexed.offsets) - 1):
         first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
-        characters, alphabetic = 0, 0
-        for w in range(first, last):
+        characters, alphabetic, stops = 0, 0, ZERO
+        for w in range(u64(first), u64(last)):
+            stops |= stop_word_bit(words, w, stop_words)
             characters += words.characters[w]
             alphabetic += words.flags[w] & ALPHA != 0
         ratios[0, d] = characters / max(last - first, 1)
         ratios[1, d] = lexed.number_signs[d] / max(last - first, 1)
         ratios[2, d] = lexed.ellipses[d] / max(last - first, 1)
         ratios[3, d] = alphabetic / max(last - first, 1)
-        n, normal_characters = name_words(words, first, last, scratch)
-        counts[0, d], counts[1, d] = last - first, count_stop_words(n, stop_words, shift, scratch)
-        measure_repetition(n, normal_characters, scratch, ratios, d)
-        measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)
-        measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], scratch, ratios, d)
+        counts[0, d], counts[1, d] = last - first, popcount(stops)
+        measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], seen, ratios, d)
+        measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], seen, ratios, d)
+        for row in range(len(repeats.grams)):
+            share = repeats.grams[row, d] / max(repeats.characters[d], 1)
+            ratios[len(RATIOS) - len(repeats.grams) + row, d] = min(1.0, share)

@@ -25,7 +25,18 @@ from curate.kernels.folding import (
     within,
 )
 from curate.kernels.jit import inner, kernel
-from curate.kernels.text import allocate, buffers, count_spans, decode, entry, find_spans, previous, read_only, splits
+from curate.kernels.text import (
+    allocate,
+    buffers,
+    count_spans,
+    decode,
+    entry,
+    find_spans,
+    longest_span,
+    previous,
+    read_only,
+    splits,
+)
 from curate.kernels.unicode import (
     ALPHA,
     ASCII_PUNCTUATION,
@@ -204,7 +215,7 @@ def lex_buffers(data: np.ndarray, offsets: np.ndarray) -> Lexed:
     words = Words(spans.words, *allocate(*((len(spans.words), kind) for kind in WORD_TYPES)))
     lines = Lines(spans.lines, spans.line_words, *allocate(*((len(spans.lines), kind) for kind in LINE_TYPES)))
     sentences = np.empty(len(offsets) - 1, np.int64)
-    longest = int(np.diff(spans.words, axis=1).max(initial=0))
+    longest = longest_span(spans.words)
     read_words(data, spans.word_splits, words, tables(), room(longest), sentences)
     read_lines(data, words.span, lines)
     return Lexed(

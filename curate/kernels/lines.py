@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.kernels.bits import load8, popcount, u64
-from curate.kernels.folding import EACH, load_upto8
+from curate.kernels.folding import EACH, HIGH, digest, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
 from curate.kernels.lexer import Lexed, Words
 from curate.kernels.sharing import shared
-from curate.kernels.text import read_only, splits
+from curate.kernels.text import decode, read_only, splits
+from curate.kernels.traits import Traits, kind_of, traits
+from curate.kernels.unicode import UPPER
 
 
 class SplitLines(NamedTuple):
@@ -103,6 +105,25 @@ def fill(lexed: Lexed, found: Landmarks, counts: Any, span: Any, word: Any, char
         counts[d] = n - before
 
 
+@inner
+def is_stripped(lexed: Lexed, k: Any) -> Any:
+    """Whether line k of the lexer is not blank and has no outer white space: as it is, it is as the lexer knows it."""
+    first, last = lexed.lines.words[k], lexed.lines.words[k + 1] - 1
+    if last < first or lexed.lines.span[k, 0] != lexed.words.span[first, 0]:
+        return False
+    return lexed.lines.span[k, 1] == lexed.words.span[last, 1]
+
+
+@inner
+def digest_line(lexed: Lexed, k: Any) -> Any:
+    """The hash and the code points of the lexer's line k as it is."""
+    lines = lexed.lines
+    if is_stripped(lexed, k):
+        return lines.hash[k], np.int64(lines.characters[k])
+    hashed, characters = digest(lexed.data, np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1]))
+    return hashed, np.int64(characters)
+
+
 def longest_line(lines: SplitLines) -> np.ndarray:
     """Code points of each document's longest line (int64, 0 without lines)."""
     return longest(lines.characters, lines.splits)
@@ -119,3 +140,68 @@ def longest(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
     if len(full):
         most[full] = np.maximum.reduceat(lengths, splits[:-1][full])
     return most
+
+
+def sums(lengths: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """The sum of each document's lengths (int64, 0 without any).
+
+    >>> sums(np.array([3, 5, 2], np.int32), np.array([0, 2, 2, 3])).tolist()
+    [8, 0, 2]
+    """
+    found = np.empty(len(splits) - 1, np.int64)
+    add(read_only(lengths), read_only(splits), found)
+    return found
+
+
+@kernel(allocates=False)
+def add(lengths: Any, splits: Any, found: Any) -> None:
+    """Fill the sums."""
+    for d in range(len(found)):
+        total = np.int64(0)
+        for i in range(u64(splits[d]), u64(splits[d + 1])):
+            total += lengths[i]
+        found[d] = total
+
+
+def upper_letters(lexed: Lexed) -> np.ndarray:
+    """Upper-case letters of each of the lexer's lines (int32); kept per thread with the lexed text.
+
+    >>> from curate.kernels.lexer import lex
+    >>> import pyarrow as pa
+    >>> upper_letters(lex(pa.array(["One TWO\\nÉté"]))).tolist()
+    [4, 1]
+    """
+    return shared(lexed, "upper", lambda: _upper_letters(lexed))
+
+
+def _upper_letters(lexed: Lexed) -> np.ndarray:
+    counts = np.empty(len(lexed.lines.span), np.int32)
+    fill_upper(lexed, traits(), counts)
+    return read_only(counts)
+
+
+@inner
+def count_upper(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
+    """Upper-case letters of a word, eight bytes at a time while they are ASCII."""
+    count, i = 0, begin
+    while i < end:
+        x = load_upto8(data, i, min(8, end - i))
+        if x & HIGH:
+            point, i = decode(data, i, end)
+            count += kind_of(traits, point) & UPPER != 0
+        else:
+            count += popcount(within(x, 0x41, 0x5A))
+            i += 8
+    return count
+
+
+@kernel(allocates=False)
+def fill_upper(lexed: Lexed, traits: Traits, counts: Any) -> None:
+    """Fill the counts: few words have any."""
+    data, words, lines = lexed.data, lexed.words, lexed.lines
+    for k in range(len(counts)):
+        count = 0
+        for w in range(u64(lines.words[k]), u64(lines.words[k + 1])):
+            if words.flags[w] & UPPER:
+                count += count_upper(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), traits)
+        counts[k] = count

@@ -1,8 +1,9 @@
-"""Repeated n-grams of normalised words, counted exactly given their 64-bit hashes.
+"""Repeated n-grams of words, counted exactly given their 64-bit hashes.
 
-An n-gram is known by the number of its first n-1 words and its last word, and only positions where both (n-1)-grams
-inside it repeat are looked at, because no other n-gram can repeat. Most candidates still occur once: a first look, in a
-small table without keys that cannot miss a repetition, leaves those out before any is looked up.
+An n-gram is known by the group of its first n-1 words and its last word, and only positions where both (n-1)-grams
+inside it repeat are looked at, because no other n-gram can repeat. Equal keys are grouped without branches, which
+nobody could foresee: the first key at a cell of a table owns it, those equal to it are its group, and the few others
+that met it there go on to another table. Indexes are unsigned, so that none is asked whether it counts from the end.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import numpy as np
 
 from curate.kernels.bits import ONE, u64
 from curate.kernels.jit import inner
-from curate.kernels.lexer import Lexed, Words
+from curate.kernels.lexer import Words
 
 FACTOR = u64(0x9E3779B97F4A7C15)
-SPARSE = 8  # cells of the first look per candidate
+CELLS = 4  # of a table, at least, per key
+ZERO = u64(0)
 
 
 class Numbering(NamedTuple):
@@ -29,14 +31,14 @@ class Numbering(NamedTuple):
 class Scratch(NamedTuple):
     """Room for the longest document of a batch."""
 
-    numbering: Numbering
-    seen: np.ndarray  # uint8, how many candidates met a cell, at most 2
-    name: np.ndarray  # uint64, what stands for each word: its hash or its number
-    length: np.ndarray  # int32, its code points
-    gram: np.ndarray  # uint64, number of the n-gram that begins at a word
-    key: np.ndarray  # uint64, of each candidate
-    at: np.ndarray  # int32, words at which a repeated n-gram begins
-    uses: np.ndarray  # int32, occurrences by number
+    owner: np.ndarray  # uint32, one more than the index of the key that owns a cell; 0: free
+    name: np.ndarray  # uint64, what stands for each word: its hash
+    sums: np.ndarray  # int64, code points before each word
+    key: np.ndarray  # uint64, of each n-gram that may repeat
+    at: np.ndarray  # uint32, the word at which it begins
+    gram: np.ndarray  # uint32, its group: the index of the first key that is equal
+    uses: np.ndarray  # int32, occurrences, by group
+    rest: np.ndarray  # uint32, indexes of keys that have no group yet
 
 
 def numbering_for(items: int) -> Numbering:
@@ -46,16 +48,11 @@ def numbering_for(items: int) -> Numbering:
 
 
 def scratch_for(items: int) -> Scratch:
-    """Room for a document of so many words or lines."""
-    wide, narrow = np.uint64, np.int32
-    seen = np.empty(1 << max(6, (SPARSE * items).bit_length()), np.uint8)
-    rows = (np.empty(items + 1, kind) for kind in (wide, narrow, wide, wide, narrow, narrow))
-    return Scratch(numbering_for(items), seen, *rows)
-
-
-def longest(lexed: Lexed) -> int:
-    """The words or the lines of the document that has most of them."""
-    return max(int(np.diff(splits).max(initial=0)) for splits in (lexed.word_splits, lexed.line_splits))
+    """Room for a document of so many words."""
+    long, wide, narrow = np.uint64, np.int64, np.uint32
+    owner = np.empty(1 << max(6, (CELLS * items).bit_length()), narrow)
+    rows = (np.empty(items + 2, kind) for kind in (long, wide, long, narrow, narrow, np.int32, narrow))
+    return Scratch(owner, *rows)
 
 
 @inner
@@ -82,143 +79,148 @@ def number(numbering: Numbering, mask: Any, key: Any, fresh: Any) -> Any:
     return np.int64(fresh)
 
 
+# ---------------------------------------------------------------- groups of equal keys
+
+
 @inner
-def cells_for(seen: Any, candidates: Any) -> Any:
-    """Clear as many cells as so many candidates need; returns by how much to shift a hash to get a cell."""
+def free_cells(owner: Any, keys: Any) -> Any:
+    """Free as many cells as so many keys need; returns by how much to shift a hash to get a cell."""
     cells, shift = 64, u64(58)
-    while cells < SPARSE * candidates:
+    while cells < CELLS * keys:
         cells *= 2
         shift -= ONE
-    seen[:cells] = 0
+    owner[:cells] = 0
     return shift
 
 
 @inner
-def cell(key: Any, shift: Any) -> Any:
-    """The cell of a key."""
-    return ((key ^ key >> u64(32)) * FACTOR) >> shift
+def claim(owner: Any, cell: Any, j: Any) -> Any:
+    """The key that owns a cell, which is key j if nobody did."""
+    known = u64(owner[cell])
+    first = known - ONE + u64(known == ZERO) * (j + ONE)
+    owner[cell] = first + ONE
+    return first
 
 
 @inner
-def number_words(words: Words, first: Any, last: Any, scratch: Scratch) -> Any:
-    """Number the normalised words in order of appearance; returns (how many, their code points, how many distinct)."""
-    mask = empty(scratch.numbering, last - first)
-    n, distinct = 0, 0
-    characters: Any = 0
-    for w in range(first, last):
+def group(keys: Any, scratch: Scratch) -> None:
+    """Fill `gram[:keys]` and `uses[:keys]` (0 where no group begins) from `key[:keys]`."""
+    owner, key, gram, uses, rest = scratch.owner, scratch.key, scratch.gram, scratch.uses, scratch.rest
+    shift = free_cells(owner, keys)
+    for j in range(u64(keys)):
+        gram[j] = claim(owner, ((key[j] ^ key[j] >> u64(32)) * FACTOR) >> shift, j)
+        uses[j] = 0
+    missed = ZERO
+    for j in range(u64(keys)):
+        is_same = key[gram[j]] == key[j]
+        uses[gram[j]] += is_same
+        rest[missed] = j
+        missed += u64(not is_same)
+    group_rest(missed, scratch)
+
+
+@inner
+def group_rest(left: Any, scratch: Scratch) -> None:
+    """Group the keys `rest[:left]`, by other cells each time: whatever the keys, owners of cells have a group."""
+    owner, key, gram, uses, rest = scratch.owner, scratch.key, scratch.gram, scratch.uses, scratch.rest
+    factor = FACTOR
+    while left:
+        factor = factor * FACTOR + u64(2)
+        shift, missed = free_cells(owner, np.int64(left)), ZERO
+        for k in range(left):
+            j = u64(rest[k])
+            first = claim(owner, ((key[j] ^ key[j] >> u64(32)) * factor) >> shift, j)
+            is_same = key[first] == key[j]
+            gram[j] = first
+            uses[first] += is_same
+            rest[missed] = j
+            missed += u64(not is_same)
+        left = missed
+
+
+# ---------------------------------------------------------------- n-grams
+
+
+@inner
+def name_normal(words: Words, first: Any, last: Any, scratch: Scratch) -> Any:
+    """Name the normalised words that are not empty and sum their lengths; returns how many they are."""
+    n, characters = ZERO, np.int64(0)
+    for w in range(u64(first), u64(last)):
         length = np.int64(words.normal_characters[w])
-        if length == 0:
-            continue
-        k = number(scratch.numbering, mask, words.hash[w], distinct)
-        if k == distinct:
-            distinct += 1
-            scratch.uses[k] = 0
-        scratch.uses[k] += 1
-        scratch.name[n], scratch.length[n] = k, length
+        scratch.name[n], scratch.sums[n] = words.hash[w], characters
         characters += length
-        n += 1
-    return n, characters, distinct
+        n += u64(length > 0)
+    scratch.sums[n] = characters
+    return np.int64(n)
 
 
 @inner
-def repeat_words(n: Any, scratch: Scratch) -> Any:
-    """Of n numbered words, those that repeat, into `at`; returns how many."""
-    kept = 0
-    for i in range(n):
-        scratch.gram[i] = scratch.name[i]
-        scratch.at[kept] = i  # no branch: which words repeat cannot be foreseen
-        kept += scratch.uses[scratch.name[i]] > 1
-    return kept
+def group_words(n: Any, scratch: Scratch) -> Any:
+    """Group n named words."""
+    for i in range(u64(n)):
+        scratch.key[i], scratch.at[i] = scratch.name[i], i
+    group(n, scratch)
 
 
 @inner
-def perhaps_repeat(n: Any, scratch: Scratch) -> Any:
-    """Of n words named by their hashes, those that may repeat (all that do), into `at`; returns how many."""
-    seen, name = scratch.seen, scratch.name
-    shift = cells_for(seen, n)
-    for i in range(n):
-        c = cell(name[i], shift)
-        seen[c] += seen[c] < 2
-    kept = 0
-    for i in range(n):
-        scratch.gram[i] = name[i]
-        scratch.at[kept] = i
-        kept += seen[cell(name[i], shift)] > 1
-    return kept
-
-
-@inner
-def candidate_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
-    """Keys of the n-grams that may repeat, into `key`, and where they begin, into `at`; returns how many."""
-    at, gram, name, key, seen = scratch.at, scratch.gram, scratch.name, scratch.key, scratch.seen
-    shift, end = cells_for(seen, candidates), len(name) - 1
-    met = 0
+def list_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
+    """Keys of the n-grams that may repeat, and where they begin; returns how many they are."""
+    at, gram, name, key = scratch.at, scratch.gram, scratch.name, scratch.key
+    if size == 2:
+        for j in range(candidates - 1):
+            i = u64(j)
+            key[i], at[i] = name[i] * FACTOR + name[i + ONE], i
+        return max(candidates - 1, 0)
+    met = ZERO
     for j in range(candidates - 1):
-        i = np.int64(at[j])
-        is_next = at[j + 1] == i + 1  # else the (n-1)-gram that ends this n-gram occurs once
-        key[met] = gram[i] * FACTOR + name[min(i + size - 1, end)]
+        i, following = u64(at[u64(j)]), u64(at[u64(j + 1)])
+        key[met] = u64(gram[u64(j)]) * FACTOR + name[following + u64(size - 2)]
         at[met] = i
-        c = cell(key[met], shift)
-        seen[c] += is_next & (seen[c] < 2)
-        met += is_next
-    live = 0
-    for j in range(met):
-        c = cell(key[j], shift)
-        at[live], key[live] = at[j], key[j]
-        live += seen[c] > 1
-    return live
+        met += u64(following == i + ONE)  # else the (n-1)-gram that ends this n-gram occurs once
+    return np.int64(met)
 
 
 @inner
-def count_keys(live: Any, scratch: Scratch) -> Any:
-    """Look up `key[:live]` and leave in `at` where those begin that repeat; see `repeat_grams`."""
-    at, gram, uses, distinct = scratch.at, scratch.gram, scratch.uses, 0
-    mask = empty(scratch.numbering, live)
-    for j in range(live):
-        k = number(scratch.numbering, mask, scratch.key[j], distinct)
-        if k == distinct:
-            distinct += 1
-            uses[k] = 0
-        uses[k] += 1
-        gram[at[j]] = k
-    kept, most, first = 0, 1, 0
-    for j in range(live):
-        i = at[j]
-        at[kept] = i
-        count = uses[gram[i]]
-        kept += count > 1
+def keep_repeated(items: Any, scratch: Scratch) -> Any:
+    """Leave in `at` and `gram` what repeats; see `repeat_grams`."""
+    at, gram, uses = scratch.at, scratch.gram, scratch.uses
+    kept, most, first = ZERO, np.int64(1), np.int64(0)
+    for j in range(u64(items)):
+        own, i = gram[j], at[j]
+        count = np.int64(uses[own])
+        at[kept], gram[kept] = i, own
+        kept += u64(count > 1)
         if count > most:
-            most, first = count, i
-    return kept, most, first
+            most, first = count, np.int64(i)
+    return np.int64(kept), most, first
 
 
 @inner
 def repeat_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
     """From the words at which an (n-1)-gram that repeats begins, to those at which an n-gram that repeats does.
 
-    Returns (how many, occurrences of the most frequent n-gram, where it first begins). A word is a 1-gram that may
-    be among the candidates without repeating.
+    Returns (how many, occurrences of the most frequent n-gram, where it first begins). The candidates of 2-grams are
+    all words.
     """
-    return count_keys(candidate_grams(size, candidates, scratch), scratch)
+    items = list_grams(size, candidates, scratch)
+    group(items, scratch)
+    return keep_repeated(items, scratch)
 
 
 @inner
 def covered(size: Any, kept: Any, scratch: Scratch) -> Any:
     """Code points of the words in the n-grams that begin at `at[:kept]`, each word once."""
-    characters: Any = 0
-    done: Any = 0
-    for j in range(kept):
-        i = np.int64(scratch.at[j])
-        for w in range(max(i, done), i + size):
-            characters += scratch.length[w]
-        done = i + size
+    sums, at = scratch.sums, scratch.at
+    characters: Any = np.int64(0)
+    done = ZERO
+    for j in range(u64(kept)):
+        i = u64(at[j])
+        characters += sums[i + u64(size)] - sums[max(i, done)]
+        done = i + u64(size)
     return characters
 
 
 @inner
 def width(first: Any, size: Any, scratch: Scratch) -> Any:
     """Code points of the words of the n-gram that begins at word `first`."""
-    characters: Any = 0
-    for w in range(first, first + size):
-        characters += scratch.length[w]
-    return characters
+    return scratch.sums[u64(first + size)] - scratch.sums[u64(first)]

@@ -5,34 +5,25 @@ Its words are the lexer's normalised words that are not empty; its lines end at 
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from curate.kernels.bits import load8, popcount, u64
-from curate.kernels.folding import EACH, HIGH, fold_wide, load_upto8, room, within
-from curate.kernels.gopher import DUPLICATE, TOP, is_bullet
+from curate.kernels.folding import fold_wide, load_upto8, room, within
+from curate.kernels.gopher import DUPLICATE, TOP, is_bullet, repetition
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
-from curate.kernels.ngrams import (
-    Scratch,
-    covered,
-    longest,
-    number_words,
-    repeat_grams,
-    repeat_words,
-    scratch_for,
-    width,
-)
+from curate.kernels.lines import count_characters, upper_letters
+from curate.kernels.ngrams import Scratch, name_normal, scratch_for
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
-from curate.kernels.text import allocate, decode, entry
-from curate.kernels.unicode import NUMERIC, UPPER, WIDE, Tables, tables
+from curate.kernels.statistics import FEW, distribute
+from curate.kernels.text import allocate, decode, entry, longest_span
+from curate.kernels.unicode import NUMERIC, WIDE, Tables, tables
 
 HYPHEN, CLOSING_QUOTE = 0x2D, 0x201D
 LOREM, IPSUM = (int.from_bytes(word, "little") for word in (b"lorem", b"ipsum"))
 HALF = 5  # characters of either
-FEW = 8  # most words of a document occur less often
 
 COUNTS = ("words", "characters", "distinct", "curly_brackets", "lorem_ipsum", "bad_words", "folded_bad_words")
 GRAMS = (*(f"top_{n}gram" for n in TOP), *(f"dupe_{n}grams" for n in DUPLICATE))
@@ -74,12 +65,13 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     >>> {name: int(values[0]) for name, values in counts.items() if values[0]}
     {'words': 4, 'characters': 20, 'distinct': 2, 'curly_brackets': 2, 'lorem_ipsum': 2, 'top_2gram': 20}
     """
-    names = COUNTS + GRAMS
-    counts, entropy = np.zeros((len(names), len(lexed.offsets) - 1), np.int64), np.zeros(len(lexed.offsets) - 1)
-    folded = room(int(np.diff(lexed.words.span, axis=1).max(initial=0)))
-    scratch = scratch_for(longest(lexed))
-    measure(lexed, bad_words, with_grams, tables(), folded, scratch, np.empty(FEW), counts, entropy)
-    return dict(zip(names, counts, strict=True)), entropy
+    documents = len(lexed.offsets) - 1
+    counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.zeros(documents)
+    folded = room(longest_span(lexed.words.span))
+    scratch = scratch_for(int(np.diff(lexed.word_splits).max(initial=0)))
+    measure(lexed, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
+    grams = repetition(lexed).grams if with_grams else np.zeros((len(GRAMS), documents), np.int64)
+    return dict(zip(COUNTS + GRAMS, (*counts, *grams), strict=True)), entropy
 
 
 def count_lines(lexed: Lexed) -> LineCounts:
@@ -91,7 +83,8 @@ def count_lines(lexed: Lexed) -> LineCounts:
     >>> lines.end.tolist(), lines.words.tolist(), lines.javascript.tolist(), lines.numeric.tolist()
     ([21, 22, 29], [3, 0, 3], [1, 0, 0], [0, 0, 3])
     """
-    lines = LineCounts(*allocate(*[(len(lexed.lines.span), np.int32)] * len(LineCounts._fields)))
+    counts = allocate(*[(len(lexed.lines.span), np.int32)] * (len(LineCounts._fields) - 1))
+    lines = LineCounts(*[*counts, upper_letters(lexed)])
     measure_lines(lexed, hashes(["javascript"])[0], tables(), lines)
     return lines
 
@@ -100,13 +93,25 @@ def count_lines(lexed: Lexed) -> LineCounts:
 
 
 @inner
-def first_letter(data: Any, begin: Any, end: Any) -> Any:
-    """The first byte of a word that is no ASCII punctuation, in lower case; 0 if there is none."""
+def is_punctuation(byte: Any) -> Any:
+    """Whether a byte is ASCII punctuation, without a branch."""
+    letter, digit = u64(byte | 0x20) - u64(0x61), u64(byte) - u64(0x30)
+    return (u64(byte) - u64(0x21) < u64(0x5E)) & (letter >= u64(26)) & (digit >= u64(10))
+
+
+@inner
+def may_be_ipsum(data: Any, begin: Any, end: Any) -> Any:
+    """Whether the first letters of a word, ASCII punctuation aside, are i, p, s and u: no other character folds so."""
+    found = 0
     for i in range(begin, end):
         byte = load8(data, i)
-        if byte >= 0x80 or 0x30 <= byte <= 0x39 or 0x61 <= byte | 0x20 <= 0x7A:
-            return byte | 0x20
-    return np.int64(0)
+        if not is_punctuation(byte):
+            if byte | 0x20 != IPSUM >> 8 * found & 0xFF:
+                return False
+            found += 1
+            if found == HALF - 1:
+                return True
+    return False
 
 
 @inner
@@ -117,20 +122,28 @@ def is_half(data: Any, begin: Any, end: Any, half: Any, tables: Tables, scratch:
     return stop >= HALF and load_upto8(scratch, start if half == IPSUM else stop - HALF, HALF) == u64(half)
 
 
+@kernel(allocates=False)
+def is_lorem_ipsum(data: Any, words: Words, first: Any, w: Any, tables: Tables, scratch: Any) -> Any:
+    """Whether "lorem ipsum" ends in word w and the one before it, of those from the first on, that is not empty."""
+    begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+    if not (may_be_ipsum(data, begin, end) and is_half(data, begin, end, IPSUM, tables, scratch)):
+        return False
+    before = w - 1
+    while before >= first and words.normal_characters[before] == 0:
+        before -= 1
+    if before < first:
+        return False
+    return is_half(data, np.int64(words.span[before, 0]), np.int64(words.span[before, 1]), LOREM, tables, scratch)
+
+
 @inner
 def count_lorem_ipsum(data: Any, words: Words, first: Any, last: Any, tables: Tables, scratch: Any) -> Any:
     """Occurrences of "lorem ipsum" in the normalised text: few words begin with an i and have five characters."""
-    count, before = 0, np.int64(-1)
-    for w in range(first, last):
-        length = words.normal_characters[w]
-        if length == 0:
-            continue
-        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-        could_be = length >= HALF and before >= 0 and first_letter(data, begin, end) == 0x69
-        if could_be and is_half(data, begin, end, IPSUM, tables, scratch):
-            begin, end = np.int64(words.span[before, 0]), np.int64(words.span[before, 1])
-            count += is_half(data, begin, end, LOREM, tables, scratch)
-        before = np.int64(w)
+    count = 0
+    for w in range(u64(first), u64(last)):
+        byte = load8(data, np.int64(words.span[w, 0]))
+        if (words.normal_characters[w] >= HALF) & ((byte | 0x20 == 0x69) | is_punctuation(byte)):
+            count += is_lorem_ipsum(data, words, first, np.int64(w), tables, scratch)
     return count
 
 
@@ -157,52 +170,18 @@ def count_phrases(words: Words, first: Any, last: Any, phrases: Phrases, languag
 
 
 @inner
-def equal8(x: Any, byte: Any) -> Any:
-    """How many of eight bytes are this one."""
-    x ^= EACH * u64(byte)
-    return popcount(~(((x & ~HIGH) + ~HIGH) | x) & HIGH)
-
-
-@inner
 def count_curly_brackets(data: Any, begin: Any, end: Any) -> Any:
     """How many { and } there are."""
     count = 0
-    for i in range(begin, end, 8):
-        x = load_upto8(data, i, min(8, end - i))
-        count += equal8(x, 0x7B) + equal8(x, 0x7D)
+    for i in range(u64(begin), u64(end)):  # a loop that the compiler turns into vector instructions
+        count += (data[i] == 0x7B) | (data[i] == 0x7D)
     return count
-
-
-@inner
-def entropy_of(n: Any, distinct: Any, scratch: Scratch, terms: Any) -> Any:
-    """Shannon's entropy of the words in nats, summed in the order in which they first appear."""
-    total = 0.0
-    for uses in range(min(n + 1, len(terms))):
-        terms[uses] = -(uses / n) * math.log(uses / n) if uses else 0.0
-    for k in range(distinct):
-        uses = scratch.uses[k]
-        total += terms[uses] if uses < len(terms) else -(uses / n) * math.log(uses / n)
-    return total
-
-
-@inner
-def count_grams(n: Any, scratch: Scratch, counts: Any, d: Any) -> None:
-    """Code points of n-grams, into the last rows of the counts."""
-    row = len(counts) - len(TOP) - len(DUPLICATE)
-    kept = repeat_words(n, scratch)
-    for size in range(TOP[0], DUPLICATE[-1] + 1):
-        kept, most, first = repeat_grams(size, kept, scratch)
-        if kept == 0:
-            return
-        counts[row, d] = covered(size, kept, scratch) if size > TOP[-1] else width(first, size, scratch) * most
-        row += 1
 
 
 @kernel(allocates=False)
 def measure(
     lexed: Lexed,
     bad_words: BadWords,
-    with_grams: Any,
     tables: Tables,
     folded: Any,
     scratch: Scratch,
@@ -214,42 +193,41 @@ def measure(
     words, data = lexed.words, lexed.data
     for d in range(len(lexed.offsets) - 1):
         first, last, language = lexed.word_splits[d], lexed.word_splits[d + 1], bad_words.languages[d]
-        n, characters, distinct = number_words(words, first, last, scratch)
-        counts[WORDS, d], counts[CHARACTERS, d], counts[DISTINCT, d] = n, characters, distinct
+        n = name_normal(words, first, last, scratch)
+        counts[WORDS, d], counts[CHARACTERS, d] = n, scratch.sums[n]
+        counts[DISTINCT, d], entropy[d] = distribute(n, n, scratch, terms)
         counts[CURLY, d] = count_curly_brackets(data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))
         counts[LOREM_IPSUM, d] = count_lorem_ipsum(data, words, first, last, tables, folded)
         if language != NO_LIST:
             counts[BAD, d], counts[FOLDED_BAD, d] = count_phrases(words, first, last, bad_words.lists, language)
-        entropy[d] = entropy_of(n, distinct, scratch, terms)
-        if with_grams:
-            count_grams(n, scratch, counts, d)
 
 
 # ---------------------------------------------------------------- lines
 
 
 @inner
-def count_points(data: Any, begin: Any, end: Any) -> Any:
-    """Code points of valid UTF-8."""
-    count = end - begin
-    for i in range(begin, end, 8):
-        x = load_upto8(data, i, min(8, end - i))
-        count -= popcount(x >> u64(7) & ~(x >> u64(6)) & EACH)
+def count_numbers(data: Any, begin: Any, end: Any, is_wide: Any, tables: Tables) -> Any:
+    """Digits and other numbers in a word."""
+    count, i = 0, begin
+    if not is_wide:
+        for i in range(begin, end, 8):
+            count += popcount(within(load_upto8(data, i, min(8, end - i)), 0x30, 0x39))
+        return count
+    while i < end:
+        point, i = decode(data, i, end)
+        count += tables.classes[entry(tables, point)] & NUMERIC != 0
     return count
 
 
 @inner
-def count_class(data: Any, begin: Any, end: Any, own: Any, low: Any, high: Any, is_wide: Any, tables: Tables) -> Any:
-    """Characters of a class in a word; in ASCII these are low..high."""
-    count, i = 0, begin
-    if not is_wide:
-        for i in range(begin, end, 8):
-            count += popcount(within(load_upto8(data, i, min(8, end - i)), low, high))
-        return count
-    while i < end:
-        point, i = decode(data, i, end)
-        count += tables.classes[entry(tables, point)] & own != 0
-    return count
+def count_line(lexed: Lexed, k: Any, begin: Any, end: Any) -> Any:
+    """Code points of line k, of which the lexer knows those between outer white space."""
+    words, span = lexed.lines.words, lexed.words.span
+    if words[k] == words[k + 1]:
+        return count_characters(lexed.data, begin, end)
+    first, last = np.int64(span[words[k], 0]), np.int64(span[words[k + 1] - 1, 1])
+    outer = count_characters(lexed.data, begin, first) + count_characters(lexed.data, last, end)
+    return lexed.lines.characters[k] + outer
 
 
 @inner
@@ -257,21 +235,17 @@ def measure_words(lexed: Lexed, k: Any, javascript: Any, tables: Tables, out: Li
     """Fill what is counted in the words of line k."""
     words, data = lexed.words, lexed.data
     n: Any = 0
-    characters, scripts, numeric, upper = n, n, n, n
-    for w in range(lexed.lines.words[k], lexed.lines.words[k + 1]):
+    characters, scripts, numeric = n, n, n
+    for w in range(u64(lexed.lines.words[k]), u64(lexed.lines.words[k + 1])):
         flags, length = words.flags[w], np.int64(words.normal_characters[w])
         n += length > 0
         characters += length
         scripts += words.hash[w] == javascript
-        if flags & (NUMERIC | UPPER):
+        if flags & NUMERIC:  # folding leaves each number one number
             begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-            is_wide = flags & WIDE != 0
-            if flags & NUMERIC:  # folding leaves each number one number
-                numeric += count_class(data, begin, end, NUMERIC, 0x30, 0x39, is_wide, tables)
-            if flags & UPPER:
-                upper += count_class(data, begin, end, UPPER, 0x41, 0x5A, is_wide, tables)
+            numeric += count_numbers(data, begin, end, flags & WIDE != 0, tables)
     out.words[k], out.characters[k], out.javascript[k] = n, characters + max(n - 1, 0), scripts
-    out.numeric[k], out.upper[k] = numeric, upper
+    out.numeric[k] = numeric
 
 
 @kernel(allocates=False)
@@ -285,7 +259,7 @@ def measure_lines(lexed: Lexed, javascript: Any, tables: Tables, out: LineCounts
         for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             out.start[k] = point
-            point += end - begin if is_ascii else count_points(lexed.data, begin, end)
+            point += end - begin if is_ascii else count_line(lexed, k, begin, end)
             point += end < stop
             out.end[k] = point
             last = lines.last[k]

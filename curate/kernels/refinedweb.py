@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from curate.kernels.bits import load8, u64
-from curate.kernels.folding import load_upto8
+from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words
+from curate.kernels.lines import count_characters, upper_letters
+from curate.kernels.ngrams import ZERO
 from curate.kernels.text import decode, previous, spells
 from curate.kernels.traits import DECIMAL, DIGIT, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, SPACE, UPPER, WORD
+from curate.kernels.unicode import ALPHA, NUMERIC, SPACE, WORD
 
 RULES = ("uppercase", "numeric", "counter", "one_word", "boilerplate")
-UPPERCASE, NUMERIC, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
+UPPERCASE, NUMBERS, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
 COUNTS = (
     *RULES,
     "kept",
@@ -35,10 +37,8 @@ COUNTS = (
 )
 COUNTED = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"
 NOUNS = tuple(COUNTED.split(" "))
-STOP_WORDS = tuple(
-    int.from_bytes(word.encode(), "little") for word in ("the", "be", "to", "of", "and", "that", "have", "with")
-)
 CUT = ("items in cart", "read more", "sign-in")
+IN_AT = CUT[0].index("in ")
 
 _TEXT = np.frombuffer("".join([*NOUNS, *CUT]).encode(), np.uint8)
 _SPLITS = np.cumsum([0, *map(len, NOUNS), *map(len, CUT)])
@@ -55,7 +55,7 @@ def refinedweb(lexed: Lexed) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """
     counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
     verdicts = np.empty(len(lexed.lines.span), np.uint8)
-    judge(lexed, traits(), counts, verdicts)
+    judge(lexed, upper_letters(lexed), traits(), stop_words(), counts, verdicts)
     return dict(zip(COUNTS, counts, strict=True)), verdicts
 
 
@@ -66,15 +66,15 @@ def is_text(data: Any, begin: Any, end: Any, k: Any) -> Any:
 
 
 @inner
-def has_boilerplate(data: Any, begin: Any, end: Any) -> Any:
-    """Whether one of the three texts is where it is looked for."""
-    if is_text(data, begin, end, SIGN_IN):
-        return True
-    if read_more(data, begin, end) < end:
+def has_boilerplate(lexed: Lexed, k: Any, begin: Any, end: Any) -> Any:
+    """Whether one of the three texts is where it is looked for in line k: "in" is a word of the first."""
+    data, span = lexed.data, lexed.words.span
+    if is_text(data, begin, end, SIGN_IN) or read_more(data, begin, end) < end:
         return True
     found = False
-    for i in range(begin, end):
-        found |= is_text(data, i, end, IN_CART)
+    for w in range(lexed.lines.words[k] + 1, lexed.lines.words[k + 1] - 1):
+        at = np.int64(span[w, 0]) - IN_AT
+        found |= span[w, 1] - span[w, 0] == 2 and at >= begin and is_text(data, at, end, IN_CART)
     return found
 
 
@@ -128,25 +128,21 @@ def is_counter(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
 
 
 @inner
-def judge_line(data: Any, begin: Any, end: Any, words: Any, traits: Traits) -> Any:
-    """The verdict on a line that is not empty."""
-    characters, capitals, digits, i = 0, 0, 0, begin
-    while i < end:
-        byte = load8(data, i)
-        if byte < 0x80:
-            capitals += 0x41 <= byte <= 0x5A
-            digits += 0x30 <= byte <= 0x39
-            i += 1
-        else:
-            point, i = decode(data, i, end)
-            kind = kind_of(traits, point)
-            capitals += kind & UPPER != 0
-            digits += kind & DIGIT != 0
-        characters += 1
-    verdict = UPPERCASE * (2 * capitals > characters) | NUMERIC * (digits == characters) | ONE_WORD * (words < 2)
-    if words <= 10:
-        verdict |= BOILERPLATE * has_boilerplate(data, begin, end)
-    return verdict | COUNTER * is_counter(data, begin, end, traits)
+def judge_line(lexed: Lexed, k: Any, begin: Any, end: Any, capitals: Any, traits: Traits) -> Any:
+    """The verdict on line k, which is not empty."""
+    data, words, first, last = lexed.data, lexed.words, lexed.lines.words[k], lexed.lines.words[k + 1]
+    flags = np.int64(0)
+    for w in range(u64(first), u64(last)):
+        flags |= words.flags[w]
+    verdict: Any = ONE_WORD * (last - first < 2)
+    if capitals > 0:
+        verdict |= UPPERCASE * (2 * capitals > count_characters(data, begin, end))
+    if flags & NUMERIC:
+        verdict |= NUMBERS * (last - first == 1 and skip(data, begin, end, traits, DIGIT, True) == end)
+        verdict |= COUNTER * is_counter(data, begin, end, traits)
+    if last - first <= 10:
+        verdict |= BOILERPLATE * has_boilerplate(lexed, k, begin, end)
+    return verdict
 
 
 @inner
@@ -172,27 +168,35 @@ def ends_in_ellipsis(data: Any, lines: Lines, words: Words, k: Any) -> Any:
     return load8(data, end - 2) == 0x20 and load8(data, end - 4) == 0x20
 
 
+@inner
+def count_words(lexed: Lexed, d: Any, stop_words: StopWords, counts: Any) -> None:
+    """Add what is counted in words."""
+    words, last = lexed.words, lexed.word_splits[d + 1]
+    alpha, stops, dots, resume = 0, 0, 0, np.int64(0)
+    for w in range(u64(lexed.word_splits[d]), u64(last)):
+        alpha += words.flags[w] & ALPHA != 0
+        stops += is_unpunctuated(words, w) & (stop_word_bit(words, w, stop_words) != ZERO)
+    for w in range(lexed.word_splits[d], last - 2):
+        if words.span[w + 1, 1] - words.span[w + 1, 0] == 1:  # few words are so short
+            end = np.int64(words.span[w, 1])
+            if end - 1 >= resume and is_spaced_dots(lexed.data, words, w, last, end - 1):
+                dots += 1
+                resume = end + 4
+    counts[8, d] += dots
+    counts[9, d], counts[10, d] = alpha, stops
+
+
 @kernel(allocates=False)
-def judge(lexed: Lexed, traits: Traits, counts: Any, verdicts: Any) -> None:
+def judge(lexed: Lexed, capitals: Any, traits: Traits, stop_words: StopWords, counts: Any, verdicts: Any) -> None:
     """Fill the verdicts and add to the counts, from zero."""
-    data, words, lines = lexed.data, lexed.words, lexed.lines
+    words, lines = lexed.words, lexed.lines
     for d in range(len(lexed.offsets) - 1):
         counts[8, d] = lexed.number_signs[d] + lexed.ellipses[d]
-        resume, last = np.int64(0), lexed.word_splits[d + 1]
-        for w in range(lexed.word_splits[d], last):
-            begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-            counts[9, d] += words.flags[w] & ALPHA != 0
-            if 2 <= end - begin <= 4:
-                packed = load_upto8(data, begin, end - begin) | u64(0x20202020) >> u64(8 * (4 - end + begin))
-                for stop in STOP_WORDS:
-                    counts[10, d] += packed == u64(stop)
-            if end - 1 >= resume and is_spaced_dots(data, words, w, last, end - 1):
-                counts[8, d] += 1
-                resume = end + 4
+        count_words(lexed, d, stop_words, counts)
         for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             size = lines.words[k + 1] - lines.words[k]
-            verdict = 0 if begin == end else judge_line(data, begin, end, size, traits)
+            verdict = 0 if begin == end else judge_line(lexed, k, begin, end, capitals[k], traits)
             verdicts[k] = verdict
             for rule in range(len(RULES)):
                 counts[rule, d] += verdict >> rule & 1
@@ -203,5 +207,5 @@ def judge(lexed: Lexed, traits: Traits, counts: Any, verdicts: Any) -> None:
             if size > 0:
                 mark = lines.first[k]
                 counts[11, d] += mark == 0x25CF or mark == 0x2022 or mark == 0x2A or mark == 0x2D
-                counts[12, d] += ends_in_ellipsis(data, lines, words, k)
+                counts[12, d] += ends_in_ellipsis(lexed.data, lines, words, k)
                 counts[13, d] += 1

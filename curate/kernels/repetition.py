@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from curate.kernels.bits import u64
 from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.lines import digest_line, is_stripped, sums
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -24,9 +26,9 @@ from curate.kernels.ngrams import (
     empty,
     number,
     numbering_for,
-    perhaps_repeat,
     repeat_grams,
     scratch_for,
+    width,
 )
 from curate.kernels.segment import Segments
 from curate.kernels.text import splits
@@ -55,87 +57,102 @@ def grams(words: Segments, characters: np.ndarray, convention: int) -> dict[str,
     [0.737, 0.8, 0.8]
     """
     longest = int(np.diff(words.splits).max(initial=0))
-    scratch = scratch_for(longest)
     ratios = np.zeros((len(NAMES), len(words.splits) - 1))
-    measure_grams(words, characters, convention, scratch, np.empty(longest + 2, np.int64), ratios)
+    measure_grams(words, characters, convention, scratch_for(longest), ratios)
     return dict(zip(NAMES, ratios, strict=True))
 
 
 @inner
-def name_segments(words: Segments, first: Any, last: Any, scratch: Scratch, sums: Any) -> Any:
-    """Name the words by their hashes and sum their lengths; returns at how many of them a word that may repeat is."""
+def name_segments(words: Segments, first: Any, last: Any, scratch: Scratch) -> Any:
+    """Name the words by their hashes and sum their lengths; returns how many they are."""
     total = np.int64(0)
-    for n in range(last - first):
-        scratch.name[n], scratch.length[n] = words.hash[first + n], words.characters[first + n]
-        sums[n] = total
-        total += words.characters[first + n]
-    sums[last - first] = total
-    return perhaps_repeat(last - first, scratch)
+    for n in range(u64(last - first)):
+        scratch.name[n], scratch.sums[n] = words.hash[u64(first) + n], total
+        total += words.characters[u64(first) + n]
+    scratch.sums[u64(last - first)] = total
+    return last - first
 
 
 @inner
-def top_characters(size: Any, kept: Any, most: Any, first: Any, convention: Any, scratch: Scratch, sums: Any) -> Any:
-    """Code points of the most frequent n-gram."""
-    length = sums[first + size] - sums[first]
-    if convention == FINEWEB:
-        return length + size - 1
-    if convention == DCLM:
-        for j in range(kept):
-            i = scratch.at[j]
-            if scratch.uses[scratch.gram[i]] == most:
-                length = max(length, sums[i + size] - sums[i])
+def longest_frequent(size: Any, kept: Any, most: Any, scratch: Scratch) -> Any:
+    """Code points of the longest of the n-grams that occur most often."""
+    length = np.int64(0)
+    for j in range(u64(kept)):
+        if scratch.uses[scratch.gram[j]] == most:
+            length = max(length, width(scratch.at[j], size, scratch))
     return length
 
 
 @inner
-def later_occurrences(size: Any, kept: Any, scratch: Scratch, sums: Any) -> Any:
+def later_occurrences(size: Any, kept: Any, scratch: Scratch) -> Any:
     """Code points of n-grams that were met before, passing over a whole one at a time; spoils the counts."""
-    characters, following = np.int64(0), 0
-    for j in range(kept):
-        i = scratch.at[j]
+    characters, following = np.int64(0), np.int64(0)
+    for j in range(u64(kept)):
+        i, gram = np.int64(scratch.at[j]), scratch.gram[j]
         if i < following:
             continue
-        gram = scratch.gram[i]
         if scratch.uses[gram] < 0:
-            characters += sums[i + size] - sums[i]
+            characters += width(i, size, scratch)
             following = i + size
         else:
             scratch.uses[gram] = -1
     return characters
 
 
+@inner
+def all_occurrences(size: Any, kept: Any, scratch: Scratch) -> Any:
+    """Code points of the n-grams that begin at `at[:kept]`, overlaps and all."""
+    characters = np.int64(0)
+    for j in range(u64(kept)):
+        characters += width(scratch.at[j], size, scratch)
+    return characters
+
+
+@inner
+def all_grams(size: Any, total: Any, scratch: Scratch) -> Any:
+    """Code points of all n-grams of a document of so many words."""
+    characters = np.int64(0)
+    for i in range(u64(total - size + 1)):
+        characters += width(i, size, scratch)
+    return characters
+
+
+@inner
+def top_ratio(size: Any, kept: Any, most: Any, first: Any, way: Any, whole: Any, scratch: Scratch) -> Any:
+    """The share of the most frequent n-gram."""
+    if way == FINEWEB:
+        return most * (width(first, size, scratch) + size - 1) / whole
+    if way == DOLMA:
+        return most * width(first, size, scratch) / whole
+    return most * longest_frequent(size, kept, most, scratch) / whole if most > 1 else 0.0
+
+
+@inner
+def duplicate_ratio(size: Any, kept: Any, total: Any, way: Any, whole: Any, scratch: Scratch) -> Any:
+    """The share of the n-grams that repeat."""
+    if way == FINEWEB:
+        return later_occurrences(size, kept, scratch) / whole
+    if way == DCLM:
+        return covered(size, kept, scratch) / whole
+    return all_occurrences(size, kept, scratch) / max(all_grams(size, total, scratch), 1)
+
+
 @kernel(allocates=False)
-def measure_grams(words: Segments, characters: Any, way: Any, scratch: Scratch, sums: Any, ratios: Any) -> None:
+def measure_grams(words: Segments, characters: Any, way: Any, scratch: Scratch, ratios: Any) -> None:
     """Fill ratios[NAMES, documents], which are zero."""
     for d in range(len(words.splits) - 1):
         first, last = words.splits[d], words.splits[d + 1]
         total = last - first
-        kept = name_segments(words, first, last, scratch, sums)
-        whole = max(sums[total], 1) if way != FINEWEB else max(characters[d], 1)
-        tail, head = np.int64(0), np.int64(0)  # sums of sums[n:] and of sums[:total - n + 1]
-        for n in range(total + 1):
-            tail += sums[n]
-        head = tail
-        for size in range(1, DUPLICATE[-1] + 1):
-            if size > total:
+        kept = name_segments(words, first, last, scratch)
+        whole = max(scratch.sums[total], 1) if way != FINEWEB else max(characters[d], 1)
+        for size in range(TOP[0], min(DUPLICATE[-1], total) + 1):
+            if kept == 0 and size > TOP[-1]:
                 break
-            tail, head = tail - sums[size - 1], head - sums[total - size + 1]
-            if size < TOP[0]:
-                continue
             kept, most, at = repeat_grams(size, kept, scratch)
-            row = size - TOP[0]
             if size <= TOP[-1]:
-                if most > 1 or way != DCLM:
-                    ratios[row, d] = most * top_characters(size, kept, most, at, way, scratch, sums) / whole
-            elif way == FINEWEB:
-                ratios[row, d] = later_occurrences(size, kept, scratch, sums) / whole
-            elif way == DCLM:
-                ratios[row, d] = covered(size, kept, scratch) / whole
-            else:
-                repeated = np.int64(0)
-                for j in range(kept):
-                    repeated += sums[scratch.at[j] + size] - sums[scratch.at[j]]
-                ratios[row, d] = repeated / max(tail - head, 1)
+                ratios[size - TOP[0], d] = top_ratio(size, kept, most, at, way, whole, scratch)
+            elif kept:
+                ratios[size - TOP[0], d] = duplicate_ratio(size, kept, total, way, whole, scratch)
 
 
 # ---------------------------------------------------------------- lines and paragraphs
@@ -161,7 +178,7 @@ def fill_lines(lexed: Lexed, blank: Any, hashes: Any, characters: Any, counts: A
             begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
             begun = end + 1
             if end > begin or blank:
-                hashes[n], characters[n] = digest(lexed.data, begin, end)
+                hashes[n], characters[n] = digest_line(lexed, k)
                 n += 1
         if begun == lexed.offsets[d + 1] and blank:  # nothing, or nothing after a line feed
             hashes[n], characters[n] = digest(lexed.data, begun, begun)
@@ -199,7 +216,10 @@ def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, coun
                         begin = np.int64(words.span[from_word, 0])
                     if strip or is_last:
                         end = np.int64(words.span[to_word - 1, 1])
-                if from_word < to_word or not (strip or is_first or is_last):
+                if k == first + 1 and from_word < to_word and is_stripped(lexed, first):
+                    hashes[n], characters[n] = lines.hash[first], lines.characters[first]
+                    n += 1
+                elif from_word < to_word or not (strip or is_first or is_last):
                     hashes[n], characters[n] = digest(lexed.data, begin, end)
                     n += 1
             k += 1
@@ -245,7 +265,7 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
 
 def word_characters(lexed: Lexed) -> np.ndarray:
     """Code points of the words by white space (int64[documents])."""
-    return np.diff(np.concatenate([[0], np.cumsum(lexed.words.characters, dtype=np.int64)])[lexed.word_splits])
+    return sums(lexed.words.characters, lexed.word_splits)
 
 
 def stripped_lines(lexed: Lexed) -> Block:

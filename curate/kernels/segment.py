@@ -17,16 +17,19 @@ from curate.kernels.bits import BLOCK, ONE, REACH, below, popcount, token_masks,
 from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.sharing import shared
+from curate.kernels.sharing import known, shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import ALNUM, MARK, SINGLE, SYMBOL, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, SPACE, WORD
+from curate.kernels.unicode import ALPHA, NUMERIC, OTHER_CASE, SPACE, UPPER, WIDE, WORD
 
 Rule = Literal["unicode", "whitespace", "wordpunct", "characters"]
 RULES: tuple[Rule, ...] = ("whitespace", "wordpunct", "unicode", "characters")
 WHITESPACE, WORDPUNCT, UNICODE, CHARACTERS = range(4)
+ZERO = u64(0)
 NONE, RUN, OTHER, ALONE, JOINS = range(5)  # what a character is to the rule
-HAS_ALPHA, HAS_CONTENT = 1, 2  # a letter; anything that is no symbol
+# What is in a word: a letter, anything that is no symbol; and, of wordpunct, one of [a-zA-Z], upper case, other case.
+HAS_ALPHA, HAS_CONTENT, HAS_LATIN, HAS_UPPER, HAS_OTHER_CASE = (1 << k for k in range(5))
+EVERY = HAS_ALPHA | HAS_CONTENT | HAS_UPPER | HAS_OTHER_CASE
 
 
 class Segments(NamedTuple):
@@ -36,7 +39,7 @@ class Segments(NamedTuple):
     span: np.ndarray  # int32[words, 2], first byte and one past the last
     characters: np.ndarray  # int32[words], code points
     hash: np.ndarray  # uint64[words], of the bytes
-    flags: np.ndarray  # uint8[words], HAS_ALPHA and HAS_CONTENT
+    flags: np.ndarray  # uint8[words], HAS_ALPHA ... HAS_OTHER_CASE
 
 
 def segment(lexed: Lexed, rule: Rule) -> Segments:
@@ -55,7 +58,12 @@ def _segment(lexed: Lexed, rule: int) -> Segments:
     span, bounds = (lexed.words.span, lexed.word_splits) if rule == WHITESPACE else _spans(lexed, rule)
     characters, hashes, flags = (np.empty(len(span), kind) for kind in (np.int32, np.uint64, np.uint8))
     words = Segments(bounds, span, characters, hashes, flags)
-    describe(lexed.data, traits(), words)
+    if rule == WHITESPACE:
+        describe_lexed(lexed, traits(), words)
+    elif rule == WORDPUNCT:
+        describe_cased(lexed, traits(), words)
+    else:
+        describe(lexed.data, traits(), words)
     return Segments(*map(read_only, words))
 
 
@@ -89,9 +97,40 @@ def role_of(kind: Any, rule: Any) -> Any:
 
 
 @inner
-def flags_of(kind: Any) -> Any:
-    """Flags that a character of these properties gives to its word."""
-    return HAS_ALPHA * (kind & ALPHA != 0) | HAS_CONTENT * (kind & SYMBOL == 0)
+def is_short(x: Any, size: Any) -> Any:
+    """Whether the bytes at the beginning of a word are all of it, and ASCII."""
+    return size <= 8 and x & HIGH == ZERO
+
+
+@inner
+def short_flags(x: Any) -> Any:
+    """HAS_ALPHA and HAS_CONTENT of a word of up to eight ASCII characters."""
+    letters = within(x | EACH << u64(5), 0x61, 0x7A)
+    content = letters | within(x, 0x30, 0x39)
+    return HAS_ALPHA * (letters != ZERO) | HAS_CONTENT * (content != ZERO)
+
+
+@inner
+def wide_flags(data: Any, begin: Any, end: Any, wanted: Any, traits: Traits) -> Any:
+    """Flags of a word that is not ASCII, until it has all that are wanted."""
+    flags: Any = np.int64(0)
+    while begin < end and flags & wanted != wanted:
+        point, begin = decode(data, begin, end)
+        kind = kind_of(traits, point)
+        flags |= HAS_ALPHA * (kind & ALPHA != 0) | HAS_CONTENT * (kind & SYMBOL == 0)
+        flags |= HAS_UPPER * (kind & UPPER != 0) | HAS_OTHER_CASE * (kind & OTHER_CASE != 0)
+    return flags
+
+
+@inner
+def has_latin(data: Any, begin: Any, end: Any) -> Any:
+    """Whether one of [a-zA-Z] is in a word."""
+    letters = u64(0)
+    for i in range(begin, end, 8):
+        x = load_upto8(data, i, min(8, end - i))
+        x &= ~(((x & HIGH) >> u64(7)) * u64(0xFF))  # what is not ASCII is taken for 0
+        letters |= within(x | EACH << u64(5), 0x61, 0x7A)
+    return letters != 0
 
 
 @kernel(allocates=False)
@@ -100,20 +139,50 @@ def describe(data: Any, traits: Traits, words: Segments) -> None:
     for w in range(len(words.hash)):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
-        if size <= 8:
-            x = load_upto8(data, begin, size)
-            if not x & HIGH:
-                letters = within(x | EACH << u64(5), 0x61, 0x7A)
-                content = letters | within(x, 0x30, 0x39)
-                words.hash[w], words.characters[w] = hash8(x, size), size
-                words.flags[w] = HAS_ALPHA * (letters != 0) | HAS_CONTENT * (content != 0)
-                continue
+        x = load_upto8(data, begin, min(size, 8))
+        if is_short(x, size):
+            words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, short_flags(x)
+        else:
+            words.hash[w], words.characters[w] = digest(data, begin, end)
+            words.flags[w] = wide_flags(data, begin, end, HAS_ALPHA | HAS_CONTENT, traits)
+
+
+@kernel(allocates=False)
+def describe_cased(lexed: Lexed, traits: Traits, words: Segments) -> None:
+    """Fill the same and the flags of Latin letters and case, which matters only where the lexer saw upper case."""
+    data, around = lexed.data, 0  # the lexer's word around a word
+    for w in range(len(words.hash)):
+        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+        size = end - begin
+        x = load_upto8(data, begin, min(size, 8))
+        if is_short(x, size):
+            capitals, small = within(x, 0x41, 0x5A) != ZERO, within(x, 0x61, 0x7A) != ZERO
+            flags = short_flags(x) | HAS_LATIN * (capitals | small) | HAS_UPPER * capitals | HAS_OTHER_CASE * small
+            words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, flags
+            continue
         words.hash[w], words.characters[w] = digest(data, begin, end)
-        flags: Any = np.int64(0)
-        while begin < end and flags != HAS_ALPHA | HAS_CONTENT:
-            point, begin = decode(data, begin, end)
-            flags |= flags_of(kind_of(traits, point))
-        words.flags[w] = flags
+        while lexed.words.span[around, 1] <= begin:
+            around += 1
+        wanted = EVERY if lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
+        flags = wide_flags(data, begin, end, wanted, traits)
+        is_latin = flags & HAS_ALPHA != 0 if words.characters[w] == size else has_latin(data, begin, end)
+        words.flags[w] = flags | HAS_LATIN * is_latin
+
+
+@kernel(allocates=False)
+def describe_lexed(lexed: Lexed, traits: Traits, words: Segments) -> None:
+    """Fill the same for words that are the lexer's, which knows it of most."""
+    data, known = lexed.data, lexed.words
+    for w in range(len(words.hash)):
+        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+        own, size = known.flags[w], end - begin
+        words.hash[w], words.characters[w] = known.hash[w], known.characters[w]
+        has_alpha, has_content = own & ALPHA != 0, own & (ALPHA | NUMERIC) != 0
+        if own & (UPPER | WIDE) or known.normal_characters[w] != size:
+            words.hash[w], _ = digest(data, begin, end)
+            if own & WIDE and not has_content:
+                has_content = wide_flags(data, begin, end, HAS_CONTENT, traits) & HAS_CONTENT != 0
+        words.flags[w] = HAS_ALPHA * has_alpha | HAS_CONTENT * has_content
 
 
 @inner
@@ -225,7 +294,7 @@ def count_words(lexed: Lexed, rule: Rule) -> np.ndarray:
     """
     if rule == "whitespace":
         return np.diff(lexed.word_splits)
-    if rule != "wordpunct":
+    if rule != "wordpunct" or known(lexed, rule):
         return np.diff(segment(lexed, rule).splits)
     return shared(lexed, "wordpunct count", lambda: _count(lexed))
 

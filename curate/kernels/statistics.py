@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from curate.kernels.jit import kernel
+from curate.kernels.bits import u64
+from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import LINK, Landmarks, link_end
 from curate.kernels.lexer import Lexed
-from curate.kernels.ngrams import Numbering, empty, number, numbering_for
+from curate.kernels.ngrams import ZERO, Scratch, group_words, scratch_for
+from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments
+
+FEW = 8  # most words of a document occur less often
 
 
 def distribution(words: Segments) -> tuple[np.ndarray, np.ndarray]:
@@ -18,31 +23,44 @@ def distribution(words: Segments) -> tuple[np.ndarray, np.ndarray]:
 
     >>> from curate.kernels.lexer import lex
     >>> from curate.kernels.segment import segment
+    >>> import pyarrow as pa
     >>> distinct, entropy = distribution(segment(lex(pa.array(["a b a b"])), "unicode"))
     >>> distinct.tolist(), entropy.round(3).tolist()
     ([2], [0.693])
     """
     longest = int(np.diff(words.splits).max(initial=0))
     distinct, entropy = np.empty(len(words.splits) - 1, np.int64), np.empty(len(words.splits) - 1)
-    distribute(words, numbering_for(longest), np.empty(longest, np.int64), distinct, entropy)
+    distribute_all(words, scratch_for(longest), np.empty(FEW), distinct, entropy)
     return distinct, entropy
 
 
+@inner
+def distribute(n: Any, whole: Any, scratch: Scratch, terms: Any) -> Any:
+    """How many of n named words are different, and uses / whole * -log(uses / n), summed in the order they appear in.
+
+    With n as the whole it is the entropy, in nats; divided at the end instead it would differ in the last bits.
+    """
+    group_words(n, scratch)
+    distinct = ZERO
+    for j in range(u64(n)):
+        scratch.rest[distinct] = scratch.uses[j]
+        distinct += u64(scratch.uses[j] > 0)
+    for uses in range(1, min(n + 1, len(terms))):
+        terms[uses] = uses / whole * math.log(uses / n)
+    nats = 0.0
+    for k in range(distinct):
+        often = np.int64(scratch.rest[k])
+        nats -= terms[often] if often < len(terms) else often / whole * math.log(often / n)
+    return np.int64(distinct), nats
+
+
 @kernel(allocates=False)
-def distribute(words: Segments, table: Numbering, uses: Any, distinct: Any, entropy: Any) -> None:
+def distribute_all(words: Segments, scratch: Scratch, terms: Any, distinct: Any, entropy: Any) -> None:
     """Fill the numbers and entropies."""
     for d in range(len(distinct)):
-        first, last = words.splits[d], words.splits[d + 1]
-        mask, known = empty(table, last - first), 0
-        for w in range(first, last):
-            own = number(table, mask, words.hash[w], known)
-            if own == known:
-                uses[own], known = 0, known + 1
-            uses[own] += 1
-        nats = 0.0
-        for own in range(known):
-            nats -= uses[own] * np.log(uses[own] / (last - first))
-        distinct[d], entropy[d] = known, nats / max(last - first, 1) + 0.0
+        n = name_segments(words, words.splits[d], words.splits[d + 1], scratch)
+        distinct[d], nats = distribute(n, 1, scratch, terms)
+        entropy[d] = nats / max(n, 1)
 
 
 def links(lexed: Lexed, found: Landmarks) -> tuple[np.ndarray, np.ndarray]:

@@ -252,6 +252,24 @@ def find_spans(data: np.ndarray, offsets: np.ndarray) -> Spans:
     return spans
 
 
+def longest_span(span: np.ndarray) -> int:
+    """The most bytes of a span (int32[spans, 2]), 0 if there is none.
+
+    >>> longest_span(np.array([[0, 3], [5, 6]], np.int32))
+    3
+    """
+    return int(find_longest(read_only(span)))
+
+
+@kernel(allocates=False)
+def find_longest(span: Any) -> Any:
+    """The length of the longest span."""
+    most = np.int64(0)
+    for k in range(u64(len(span))):
+        most = max(most, np.int64(span[k, 1] - span[k, 0]))
+    return most
+
+
 @inner
 def spells(data: Any, begin: Any, end: Any, text: Any, first: Any, last: Any) -> Any:
     """Whether text[first:last], in lower case, is at byte `begin`, whatever the case of its letters."""
