@@ -226,7 +226,7 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
     """
     most = int(lexed.characters.max(initial=0))
     ratios, begins = np.zeros(len(lexed.characters)), np.empty(most + 8, np.uint32)
-    seen = np.empty(1 << max(6, (4 * most).bit_length()), np.uint8)
+    seen = np.empty(1 << max(6, (8 * most).bit_length()), np.uint8)
     repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, begins, seen, scratch_for(most), ratios)
     return ratios
 
@@ -319,7 +319,7 @@ def repeat_characters(
         find_begins(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), begins)
         for n in range(u64(total)):
             scratch.key[n] = hash_gram(data, np.int64(begins[n]), np.int64(begins[n + u64(size)]), size)
-        capacity = table_size(2 * total)
+        capacity = table_size(4 * total)
         seen[:capacity] = 0
         met = find_repeated(total, u64(capacity - 1), seen, scratch)
         group(met, scratch)
