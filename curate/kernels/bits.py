@@ -310,6 +310,25 @@ def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def case_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    r"""Masks of data[i:i+64]: A-Z, a-z, other \w of ASCII, white space of ASCII, first bytes of what is not ASCII."""
+    masks = types.UniTuple(types.uint64, 5)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _Block(context, builder, signature.args[0], *arguments)
+        found = [
+            block.between(0x41, 0x5A),
+            block.between(0x61, 0x7A),
+            block.any_of(block.between(0x30, 0x39), block.equals(0x5F)),
+            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.between(0xC0, 0xFF),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
 def pii_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     """Masks of data[i:i+64] for `curate.kernels.pii`; reads data[i:i+66].
 
