@@ -149,10 +149,7 @@ def _sample(data: Annotated, policy: Policy, numeric: list[str], rows: int) -> p
     """Every so many-th row, with what the rules need."""
     stride = max(1, -(-rows // SAMPLED))
     wanted = [name for name in dict.fromkeys([*needed(data, policy), "row", *numeric]) if name in data.types]
-    parts, seen = [], 0
-    for table in data.batches(wanted):
-        parts.append(table.take(pa.array(np.arange(-seen % stride, len(table), stride))))
-        seen += len(table)
+    parts = [*data.batches(wanted, stride)]
     empty = pa.schema([(name, data.types[name]) for name in wanted]).empty_table()
     return pa.concat_tables(parts).combine_chunks() if parts else empty
 
