@@ -36,8 +36,7 @@ class Local:
 
     def __init__(self, workers: int):
         self.workers = workers
-        self._known = surroundings(workers)
-        self._pool: Any = kept(self._known)
+        self._pool: Any = kept(surroundings(workers))
         self._is_up = self._pool is not None
         self._is_idle = True
         self._thread: Any = None
@@ -55,7 +54,7 @@ class Local:
         """Stop the workers now if they are at work; unfinished tasks leave nothing behind."""
         if self._pool is not None and self._is_idle:
             dismiss()
-            _kept.append((self._known, self._pool))
+            _kept.append((surroundings(self.workers), self._pool))  # libraries set variables when they are imported
             self._pool = None
         self._stop_processes()
         if self._thread is not None:
