@@ -27,7 +27,7 @@ import pyarrow as pa
 from curate import cluster
 from curate.config import Config
 from curate.engine import make_executor, plan_recipe
-from curate.execute import corpus
+from curate.execute import corpus, local
 from curate.execute.batches import BatchWriter
 from curate.execute.dedup import KIND
 from curate.execute.members import DOCUMENTS, KEYS
@@ -89,7 +89,8 @@ def write(plan: Plan, store: Store, documents: int, one_page: bool = False) -> N
 
 
 class Peak:
-    """The largest memory (RSS) of this process and its children, together and of one, while a block runs."""
+    """The largest memory of this process and its children, while a block runs: together (what they share, such as a
+    file that is mapped by both, counts once: PSS) and of one (RSS)."""
 
     def __enter__(self) -> Peak:
         self.together = self.one = 0
@@ -104,15 +105,17 @@ class Peak:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.2):
             sizes = [*_sizes([me, *me.children(recursive=True)])]
-            self.together, self.one = max(self.together, sum(sizes)), max(self.one, *sizes)
+            self.together = max(self.together, sum(shared for shared, _ in sizes))
+            self.one = max(self.one, *(own for _, own in sizes))
 
 
-def _sizes(processes: list[psutil.Process]) -> Iterator[int]:
+def _sizes(processes: list[psutil.Process]) -> Iterator[tuple[int, int]]:
     for process in processes:
         try:
-            yield process.memory_info().rss
+            found = process.memory_full_info()
+            yield found.pss, found.rss
         except psutil.Error:
             continue
 
@@ -145,6 +148,7 @@ def group(folder: Path, documents: int, config: Config, one_page: bool) -> dict[
     with Peak() as peak:
         facts = corpus.decide(plan, store, plan.passes[0], task, clocked(executor, stages))
         executor.close()
+        local.dismiss()  # what they have used is known when they have ended
     seconds, cpu = time.perf_counter() - began, _cpu() - cpu
     if config.workers == 1:
         print("CPU seconds:", ", ".join(f"{name} {spent:.2f}" for name, spent in stages.items()))
