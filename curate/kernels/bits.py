@@ -162,6 +162,10 @@ class _Block:
         shifted = self.builder.sub(self.value, ir.Constant(_VECTOR, [low] * BLOCK))
         return self.builder.icmp_unsigned("<=", shifted, ir.Constant(_VECTOR, [high - low] * BLOCK))
 
+    def spaces(self) -> Any:
+        """White space of ASCII."""
+        return self.any_of(self.equals(0x20), self.between(0x09, 0x0D), self.between(0x1C, 0x1F))
+
     def any_of(self, *masks: Any) -> Any:
         result = masks[0]
         for mask in masks[1:]:
@@ -188,7 +192,7 @@ def byte_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         block = _Block(context, builder, signature.args[0], *arguments)
         found = [
-            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.spaces(),
             block.equals(0x0A),
             block.equals(0x2E),
             block.equals(0x23),
@@ -299,7 +303,7 @@ def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
         upper, lower = block.between(0x41, 0x5A), block.between(0x61, 0x7A)
         found = [
             block.any_of(upper, lower, block.between(0x30, 0x39), block.equals(0x5F)),
-            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.spaces(),
             block.between(0xC0, 0xFF),
             block.equals(0x5F),
             block.between(0x00, 0x7F),
@@ -320,7 +324,7 @@ def case_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
             block.between(0x41, 0x5A),
             block.between(0x61, 0x7A),
             block.any_of(block.between(0x30, 0x39), block.equals(0x5F)),
-            block.any_of(block.equals(0x20), block.between(0x09, 0x0D), block.between(0x1C, 0x1F)),
+            block.spaces(),
             block.between(0xC0, 0xFF),
         ]
         return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
@@ -439,3 +443,11 @@ def copy_block(typingctx, data, i, out, o):  # type: ignore[no-untyped-def]
 def below(n):  # type: ignore[no-untyped-def]
     """The mask of the bits under position n, 0 <= n < 64."""
     return (ONE << u64(n)) - ONE
+
+
+@inner
+def copy_rest(data: Any, i: Any, pad: Any) -> None:
+    """Fill `pad`, uint8[REACH], with data[i:] and zeros, for masks of a last block."""
+    pad[:] = 0
+    for k in range(len(data) - i):
+        pad[k] = data[i + k]

@@ -11,7 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, code_masks, leading_zeros, load8, trailing_zeros, u64
+from curate.kernels.bits import (
+    BLOCK,
+    ONE,
+    REACH,
+    below,
+    code_masks,
+    copy_rest,
+    leading_zeros,
+    load8,
+    trailing_zeros,
+    u64,
+)
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
@@ -259,9 +270,7 @@ def load_masks(data: Any, i: Any, pad: Any) -> Any:
     """`code_masks` of what there is of a block, if there is one."""
     if i + REACH <= len(data):
         return code_masks(data, i)
-    pad[:] = 0
-    for k in range(len(data) - i):
-        pad[k] = data[i + k]
+    copy_rest(data, i, pad)
     return code_masks(pad, 0)
 
 

@@ -20,6 +20,7 @@ from curate.kernels.bits import (
     ONE,
     REACH,
     below,
+    copy_rest,
     landmark_masks,
     load8,
     popcount,
@@ -279,9 +280,7 @@ def block_landmarks(data: Any, i: Any, end: Any, pad: Any) -> Any:
         if wide & valid:
             wide_break, wide_mark = wide_landmark_masks(data, i)
     else:
-        pad[:] = 0
-        for k in range(len(data) - i):
-            pad[k] = data[i + k]
+        copy_rest(data, i, pad)
         breaks, returns, phrases, citations, marks, braces, wide = landmark_masks(pad, 0)
         if wide & valid:
             wide_break, wide_mark = wide_landmark_masks(pad, 0)

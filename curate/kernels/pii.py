@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, pii_masks, trailing_zeros, u64
+from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, copy_rest, pii_masks, trailing_zeros, u64
 from curate.kernels.cutting import copy_bytes
 from curate.kernels.jit import inner, kernel
 from curate.kernels.pii_addresses import at_sign, colon
@@ -83,9 +83,7 @@ def block_marks(data: Any, i: Any, end: Any, pad: Any) -> Any:
     if i + REACH <= len(data):
         ats, digits, colons, hyphens, tokens = pii_masks(data, i)
     else:
-        pad[:] = 0
-        for k in range(len(data) - i):
-            pad[k] = data[i + k]
+        copy_rest(data, i, pad)
         ats, digits, colons, hyphens, tokens = pii_masks(pad, 0)
     valid = ALL if end - i >= BLOCK else below(end - i)
     return ats & valid, digits & valid, colons & valid, hyphens & valid, tokens & valid

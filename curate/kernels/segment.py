@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, popcount, token_masks, trailing_zeros, u64
+from curate.kernels.bits import BLOCK, ONE, REACH, below, copy_rest, popcount, token_masks, trailing_zeros, u64
 from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
@@ -190,9 +190,7 @@ def load_masks(data: Any, i: Any, pad: Any) -> Any:
     """`token_masks` of what there is of a block."""
     if i + BLOCK <= len(data):
         return token_masks(data, i)
-    pad[:] = 0
-    for k in range(len(data) - i):
-        pad[k] = data[i + k]
+    copy_rest(data, i, pad)
     return token_masks(pad, 0)
 
 
@@ -326,6 +324,12 @@ def spread(data: Any, i: Any, end: Any, leads: Any, traits: Traits) -> Any:
     return letters, spaces, next_letters, next_spaces
 
 
+@inner
+def begun(runs: Any, goes_on: Any) -> Any:
+    """How many runs of bits begin, if the first does not go on from the block before."""
+    return popcount(runs & ~(runs << ONE | goes_on))
+
+
 @kernel(allocates=False)
 def count_wordpunct(data: Any, offsets: Any, pad: Any, traits: Traits, counts: Any) -> None:
     """The number of runs of \\w and of what is neither \\w nor white space."""
@@ -343,8 +347,6 @@ def count_wordpunct(data: Any, offsets: Any, pad: Any, traits: Traits, counts: A
                 letters, spaces = letters | more, spaces | blank
             letters &= valid
             others = ~(letters | spaces) & valid
-            count += popcount(letters & ~(letters << ONE | in_letters)) + popcount(
-                others & ~(others << ONE | in_others)
-            )
+            count += begun(letters, in_letters) + begun(others, in_others)
             in_letters, in_others = letters >> u64(63), others >> u64(63)
         counts[d] = count

@@ -17,6 +17,7 @@ from curate.kernels.bits import (
     REACH,
     below,
     byte_masks,
+    copy_rest,
     load8,
     popcount,
     store32,
@@ -135,9 +136,7 @@ def block_masks(data: Any, i: Any, end: Any, carry: Any, pad: Any) -> Any:
         if wide & valid:
             two, three, ellipsis = wide_masks(data, i)
     else:
-        pad[:] = 0
-        for k in range(len(data) - i):
-            pad[k] = data[i + k]
+        copy_rest(data, i, pad)
         space, feed, stop, sign, tail, wide = byte_masks(pad, 0)
         if wide & valid:
             two, three, ellipsis = wide_masks(pad, 0)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, case_masks, popcount, trailing_zeros, u64
+from curate.kernels.bits import BLOCK, ONE, REACH, below, case_masks, copy_rest, popcount, trailing_zeros, u64
 from curate.kernels.folding import digest, fold_word, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, NO_LIST, Phrases, role
-from curate.kernels.segment import HAS_ALPHA, HAS_LATIN, HAS_OTHER_CASE, HAS_UPPER, Segments, segment
+from curate.kernels.segment import HAS_ALPHA, HAS_LATIN, HAS_OTHER_CASE, HAS_UPPER, Segments, begun, segment
 from curate.kernels.sharing import known
 from curate.kernels.text import decode, entry, longest_span
 from curate.kernels.traits import Traits, kind_of, traits
@@ -103,12 +103,6 @@ def wide_masks(data: Any, i: Any, end: Any, leads: Any, traits: Traits) -> Wide:
 
 
 @inner
-def begun(runs: Any, goes_on: Any) -> Any:
-    """How many runs of bits begin, if the first does not go on from the block before."""
-    return popcount(runs & ~(runs << ONE | goes_on))
-
-
-@inner
 def behind(runs: Any, has: Any, had: Any) -> Any:
     """The bits behind the runs in which there is one of `has`, and whether there is one in a run that goes on; `had`
     is that of the block before."""
@@ -163,9 +157,7 @@ def load_masks(data: Any, i: Any, pad: Any) -> Any:
     """`case_masks` of what there is of a block."""
     if i + BLOCK <= len(data):
         return case_masks(data, i)
-    pad[:] = 0
-    for k in range(len(data) - i):
-        pad[k] = data[i + k]
+    copy_rest(data, i, pad)
     return case_masks(pad, 0)
 
 
