@@ -10,7 +10,7 @@ SKIP   := $(if $(CXX_OK),,kenlm)
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test bounds lint bench docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ demo: $(READY)  ## set up and run recipes/quickstart.yaml on the documentation o
 
 test: $(READY)  ## set up and run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+
+bounds: $(READY)  ## the tests of the kernels once more, with every index looked at
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 tests/kernels
 
 lint: $(READY)  ## ruff, the type checker, and generated pages that are out of date
 	$(BIN)/ruff check .

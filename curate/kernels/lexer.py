@@ -141,6 +141,15 @@ def outline(text: pa.Array) -> Lexed:
     return Lexed(data, offsets, *splits_, words, lines, *map(read_only, counted))
 
 
+def is_read(lexed: Lexed) -> bool:
+    """Whether more is known of words than where they are: so it is after `lex`, and not after `outline`.
+
+    >>> is_read(lex(pa.array(["one"]))), is_read(outline(pa.array(["one"])))
+    (True, False)
+    """
+    return len(lexed.words.hash) == len(lexed.words.span)
+
+
 def filtered(text: pa.Array, rows: np.ndarray) -> pa.Array:
     """The chosen documents (bool[documents]). When the whole batch has been lexed, `lex` takes their part of that.
 

@@ -16,7 +16,7 @@ import numpy as np
 from curate.kernels.bits import BLOCK, ONE, REACH, below, copy_rest, popcount, token_masks, trailing_zeros, u64
 from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
-from curate.kernels.lexer import Lexed
+from curate.kernels.lexer import Lexed, is_read
 from curate.kernels.sharing import known, shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import ALNUM, MARK, SINGLE, SYMBOL, Traits, kind_of, traits
@@ -58,10 +58,10 @@ def _segment(lexed: Lexed, rule: int) -> Segments:
     span, bounds = (lexed.words.span, lexed.word_splits) if rule == WHITESPACE else _spans(lexed, rule)
     characters, hashes, flags = (np.empty(len(span), kind) for kind in (np.int32, np.uint64, np.uint8))
     words = Segments(bounds, span, characters, hashes, flags)
-    if rule == WHITESPACE:
+    if rule == WHITESPACE and is_read(lexed):
         describe_lexed(lexed, traits(), words)
     elif rule == WORDPUNCT:
-        describe_cased(lexed, traits(), words)
+        describe_cased(lexed, is_read(lexed), traits(), words)
     else:
         describe(lexed.data, traits(), words)
     return Segments(*map(read_only, words))
@@ -148,8 +148,8 @@ def describe(data: Any, traits: Traits, words: Segments) -> None:
 
 
 @kernel(allocates=False)
-def describe_cased(lexed: Lexed, traits: Traits, words: Segments) -> None:
-    """Fill the same and the flags of Latin letters and case, which matters only where the lexer saw upper case."""
+def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) -> None:
+    """Fill the same and the flags of Latin letters and case, looked for only where a lexer that read saw upper case."""
     data, around = lexed.data, 0  # the lexer's word around a word
     for w in range(len(words.hash)):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
@@ -161,9 +161,9 @@ def describe_cased(lexed: Lexed, traits: Traits, words: Segments) -> None:
             words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, flags
             continue
         words.hash[w], words.characters[w] = digest(data, begin, end)
-        while lexed.words.span[around, 1] <= begin:
+        while is_read and lexed.words.span[around, 1] <= begin:
             around += 1
-        wanted = EVERY if lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
+        wanted = EVERY if not is_read or lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
         flags = wide_flags(data, begin, end, wanted, traits)
         is_latin = flags & HAS_ALPHA != 0 if words.characters[w] == size else has_latin(data, begin, end)
         words.flags[w] = flags | HAS_LATIN * is_latin

@@ -15,7 +15,7 @@ from curate.kernels.bits import load8, popcount, store64, u64
 from curate.kernels.folding import HIGH, digest, drop8, fold_wide, hash8, load_upto8, lower8, room, within
 from curate.kernels.hashing import normalised_hash, xxh3_128
 from curate.kernels.jit import inner, kernel
-from curate.kernels.lexer import outline
+from curate.kernels.lexer import is_read, outline
 from curate.kernels.text import decode, entry, read_only, splits
 from curate.kernels.unicode import ASCII_PUNCTUATION, REWRITTEN, Tables, tables
 
@@ -96,8 +96,8 @@ def texts_of(text: pa.Array, unit: str = WORDS, normalise: str = PLAIN) -> Texts
     if unit not in UNITS or normalise not in NORMAL:
         raise ValueError(f"no shingles of {unit!r} in the normal text {normalise!r}: see {UNITS} and {NORMAL}")
     found = outline(text)
-    is_read = normalise == PLAIN and unit == WORDS and len(found.words.hash) > 0
-    hashes, sizes = (column if is_read else column[:0] for column in (found.words.hash, found.words.normal_characters))
+    as_read = normalise == PLAIN and unit == WORDS and is_read(found)
+    hashes, sizes = (column if as_read else column[:0] for column in (found.words.hash, found.words.normal_characters))
     out = room(int(np.diff(found.offsets).max(initial=0)))
     kinds = np.int64(NORMAL.index(normalise)), np.int64(UNITS.index(unit))
     words = found.words.span, found.word_splits

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.kernels import landmarks, segment, sharing, traits
-from curate.kernels.lexer import lex
+from curate.kernels.lexer import lex, outline
 from curate.kernels.lines import split_lines
 from tests.kernels.twins import is_pinned, texts
 from tests.operators import family_twins as twins
@@ -89,6 +89,18 @@ def test_words_are_those_of_the_rule(rule, batch):
         assert found.characters[own].tolist() == [len(word) for word in words]
         alpha = [any(map(str.isalpha, word)) for word in words]
         assert (found.flags[own] & segment.HAS_ALPHA > 0).tolist() == alpha
+
+
+@pytest.mark.parametrize("rule", segment.RULES)
+@settings(max_examples=100, deadline=None)
+@given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
+def test_words_are_the_same_whether_the_batch_was_read_or_only_outlined(rule, batch):
+    outlined = segment.segment(outline(pa.array(["padding", *batch], pa.string())[1:]), rule)
+    found = segment.segment(lex(pa.array(batch, pa.string())), rule)
+    content = segment.HAS_ALPHA | segment.HAS_CONTENT
+    assert outlined.hash.tolist() == found.hash.tolist()
+    assert outlined.characters.tolist() == found.characters.tolist()
+    assert (outlined.flags & content).tolist() == (found.flags & content).tolist()
 
 
 @pytest.mark.parametrize(
