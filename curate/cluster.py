@@ -157,13 +157,13 @@ def verdicts(operator: Deduplicator, similarity: np.ndarray) -> tuple[np.ndarray
 # ---------------------------------------------------------------- who stays (settle.py)
 
 
-def filled(operator: Deduplicator, decided: Decisions, fetch: Fetch) -> Decisions:
-    """The similarity of copies to their twins where the two were never compared, from their sketches."""
+def filled(operator: Deduplicator, decided: Decisions, fetch: Fetch, most: int = PAIRS) -> Decisions:
+    """The similarity of copies to twins they were never compared with, `most` at a time, from their sketches."""
     from curate.kernels.components import pack
 
     missing = np.flatnonzero(decided.copies & np.isnan(decided.similarity))
-    for at in range(0, len(missing), PAIRS):
-        some = missing[at : at + PAIRS]
+    for at in range(0, len(missing), most):
+        some = missing[at : at + most]
         pairs = pack(decided.items[some], decided.twins[some])
         decided.similarity[some] = compare(pairs, fetch, operator.similarity)
     return decided

@@ -76,10 +76,18 @@ def _by_place(edges: Edges, rank: Ranks) -> tuple[np.ndarray, Ends]:
 
     def ends() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for pairs, similarity in edges():
-            a, b = (place[np.searchsorted(items, side)] for side in unpack(pairs))
+            a, b = (place[_positions(items, side)] for side in unpack(pairs))
             yield np.minimum(a, b), np.maximum(a, b), similarity
 
     return items[order], ends
+
+
+def _positions(items: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each is among items in order. To look them up in order is several times faster than as they come."""
+    order = np.argsort(wanted)
+    found = np.empty(len(wanted), np.int64)
+    found[order] = np.searchsorted(items, wanted[order])
+    return found
 
 
 def _items(edges: Edges) -> np.ndarray:

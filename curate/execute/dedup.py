@@ -1,9 +1,11 @@
 """A deduplication in tasks, each of which fits in the memory that the config allows:
 
     pairs     a range of the keys, from all shards     -> candidate pairs, in sorted runs
-    verify    a range of the pairs, from all runs      -> pairs that count, pairs in doubt
+    merge     a slice of the pairs, from all runs      -> the same, each once (gather.py)
+    gather    some shards, if there are many pairs     -> the sketches that each slice needs of them
+    verify    a slice of the pairs                     -> pairs that count, pairs in doubt
     evidence  a shard                                  -> what pairs in doubt are measured on
-    judge     the pairs in doubt of a range            -> pairs that count
+    judge     the pairs in doubt of a slice            -> pairs that count
     unite     all pairs that count (components.py)     -> the same by cluster, in partitions
     settle    the clusters of a partition              -> who stays
     decide    a shard                                  -> its decisions
@@ -21,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.execute import bloom, components, earlier, pairs
+from curate.execute import bloom, components, earlier, gather, pairs
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchWriter, write_table
 from curate.execute.grouping import Grouping, column
@@ -54,6 +56,8 @@ def dedup_task(task: Task, plan: Plan) -> dict[str, Any]:
 
     stages: dict[str, Callable[..., dict[str, Any]]] = {
         "pairs": pairs.pairs_task,
+        "merge": gather.merge_task,
+        "gather": gather.gather_task,
         "verify": pairs.verify_task,
         "evidence": evidence.evidence_task,
         "judge": pairs.judge_task,
@@ -105,9 +109,12 @@ def deduplicate(plan: Plan, this: Pass, task: Task, run: Map) -> dict[str, Any]:
         return bloom.deduplicate(grouping, stages)
     parts = pairs.partitions(grouping)
     stages("pairs", [(part, parts) for part in range(parts)])
-    slices = pairs.slices(grouping)
-    found = stages("verify", slices)
-    facts: dict[str, Any] = {"candidates": found["compared"], "measured": 0, "pairs": found["edges"]}
+    slices = gather.slices(grouping)
+    merged = stages("merge", slices)
+    if len(slices) > 1:
+        stages("gather", gather.stretches(grouping))
+    found = stages("verify", [(number,) for number, *_ in slices])
+    facts: dict[str, Any] = {"candidates": merged["compared"], "measured": 0, "pairs": found["edges"]}
     if found.get("doubts"):
         stages("evidence", [(number,) for number in range(grouping.old, len(grouping.parts))])
         judged = stages("judge", [(number,) for number, *_ in slices])
@@ -137,7 +144,7 @@ def settle_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[s
             yield column(batch, "pair"), column(batch, "similarity")
 
     decided, facts = settle(operator.link, edges, grouping.ranks, grouping.room_for(TIE_BYTES))
-    decided = cluster.filled(operator, decided, grouping.sketches)
+    decided = cluster.filled(operator, decided, grouping.sketches, grouping.room_for(64 + 4 * grouping.width))
     twins, ids = _twin_ids(grouping, decided)
     with BatchWriter(grouping.file("settled", part), SETTLED) as writer:
         for at in range(0, len(decided.items), BATCH):

@@ -62,6 +62,12 @@ class Grouping:
         return max(LEAST, self.room // width)
 
     @property
+    def width(self) -> int:
+        """Bytes of a row's sketch, about."""
+        kinds = self.operator.sketches().values()
+        return sum(kind.bit_width // 8 if _is_fixed(kind) else 64 for kind in kinds)
+
+    @property
     def key(self) -> str:
         """Of the receipts: partitions are those of one size of memory."""
         return f"{self.step.corpus_key}/{self.memory}"
@@ -95,7 +101,8 @@ class Grouping:
     def rows(self, items: np.ndarray, path: Callable[[Part], Path], columns: Iterable[str]) -> pa.Table:
         """Some columns of a file of each part, for ascending items."""
         names = [*columns]
-        pieces = [BatchFile(path(part)).rows(rows, names) for part, rows in self.by_part(items)]
+        where = [*self.by_part(items)] or [(self.parts[0], items)]
+        pieces = [BatchFile(path(part)).rows(rows, names) for part, rows in where]
         return pa.concat_tables(pieces).combine_chunks()
 
     def sketches(self, items: np.ndarray) -> pa.Table:
@@ -109,6 +116,10 @@ class Grouping:
     def look(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table = self.rows(items, lambda part: part.documents, ["digest", "tag"])
         return table["digest"].to_numpy(), table["tag"].to_numpy()
+
+
+def _is_fixed(kind: pa.DataType) -> bool:
+    return pa.types.is_primitive(kind) or pa.types.is_fixed_size_binary(kind)
 
 
 def room(memory: int) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
-from curate.execute.batches import BatchFile, BatchWriter, write_table
+from curate.execute.batches import BatchFile, BatchWriter, read_table, write_table
+from curate.execute.gather import gathered
 from curate.execute.grouping import LAST, Grouping, column, position
 from curate.execute.tasks import Task
 
@@ -21,7 +22,6 @@ KEY_BYTES = 24  # that looking for candidates takes for a key
 PIECE = 1 << 20  # keys that are looked through at a time
 EDGES = pa.schema([("pair", pa.uint64()), ("similarity", pa.float64())])
 RUN = pa.schema([("pair", pa.uint64())])
-DIGITS = 64  # samples that a slice is cut by
 
 
 def partitions(grouping: Grouping) -> int:
@@ -40,11 +40,11 @@ def pairs_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[st
         heavy = _heavy(grouping, part, parts)
         held = _held(grouping, part, parts, heavy)
     most = grouping.room_for(32)
-    runs = candidates(held or [], grouping.look, most)
-    crowds = (run for key in heavy for run in crowd_pairs(int(key), _sharing(grouping, key), grouping.look, most))
+    few = candidates(held or [], grouping.look, most)
+    many = (run for key in heavy for run in crowd_pairs(int(key), _sharing(grouping, key), grouping.look, most))
     count = 0
     with BatchWriter(grouping.file("pairs", part), RUN) as writer:
-        for run in _merged(chain(runs, crowds), most):
+        for run in _merged(chain(few, many), most):
             writer.write(pa.table({"pair": run}))
             count += len(run)
     return {"found": count}
@@ -147,36 +147,14 @@ def _joined(pieces: list[np.ndarray]) -> np.ndarray:
     return whole
 
 
-def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
-    """Ranges of pairs (number, from, below), with about as many as can be compared at a time."""
-    width = sum(kind.bit_width // 8 if _is_fixed(kind) else 64 for kind in grouping.operator.sketches().values())
-    most = grouping.room_for(64 + 4 * width)
-    step = max(1, most // DIGITS)
-    samples = [run["pair"].to_numpy()[step - 1 :: step].copy() for file in grouping.files("pairs") for run in file]
-    ordered = np.sort(np.concatenate([np.zeros(0, np.uint64), *samples]))
-    cuts = [0, *np.unique(ordered[DIGITS - 1 :: DIGITS]).tolist(), LAST]
-    return [(number, *cuts[number : number + 2]) for number in range(len(cuts) - 1)]
-
-
-def _is_fixed(kind: pa.DataType) -> bool:
-    return pa.types.is_primitive(kind) or pa.types.is_fixed_size_binary(kind)
-
-
-def verify_task(grouping: Grouping, task: Task, number: int, low: int, high: int) -> dict[str, Any]:
-    """Compare the pairs of one range, each once, by their sketches."""
-    from curate.kernels.components import once
-
-    runs = [np.zeros(0, np.uint64)]
-    for file in grouping.files("pairs"):
-        for run in file:
-            found = run["pair"].to_numpy()
-            runs.append(found[position(found, low) : position(found, high)].copy())
-    pairs = once(_joined(runs))
-    similarity = cluster.compare(pairs, grouping.sketches, grouping.operator.similarity)
+def verify_task(grouping: Grouping, task: Task, number: int) -> dict[str, Any]:
+    """Compare the pairs of one slice by their sketches."""
+    pairs = column(read_table(grouping.file("merged", number)), "pair")
+    similarity = cluster.compare(pairs, gathered(grouping, number), grouping.operator.similarity)
     counts, doubts = cluster.verdicts(grouping.operator, similarity)
     write_edges(grouping, "edges", number, pairs[counts], similarity[counts])
     write_edges(grouping, "doubts", number, pairs[doubts], similarity[doubts])
-    return {"compared": len(pairs), "edges": int(counts.sum()), "doubts": int(doubts.sum())}
+    return {"edges": int(counts.sum()), "doubts": int(doubts.sum())}
 
 
 def write_edges(grouping: Grouping, stage: str, number: int, pairs: np.ndarray, similarity: np.ndarray) -> None:

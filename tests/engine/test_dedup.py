@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import PlanError
+from curate.execute import gather, grouping
 from tests.engine.near import MAKE, RECIPE, brute_force, clusters, decided, in_shards, planted
 
 ROWS = planted(1_500)
@@ -49,6 +50,19 @@ def test_the_same_clusters_however_the_work_is_cut(whole: Any, write: Callable[.
         lab = write(rows, 20 if unit == "shards" else 4)
         lab.run(RECIPE)
         assert clusters(decided(lab)) == clusters(decided(whole))
+
+
+def test_sketches_gathered_in_many_stretches_tell_the_same(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, seen = write(ROWS[:200], 5), []
+    lab.run(RECIPE)
+    monkeypatch.setattr(grouping, "LEAST", 80)  # rows that a task holds, however little memory there is
+    stretches = gather.stretches
+    monkeypatch.setattr(gather, "stretches", lambda of: seen.append(stretches(of)) or stretches(of))
+    lab.run(RECIPE, "gathered", memory="100kB")
+    assert seen == [[(0, 0, 2), (1, 2, 4), (2, 4, 5)]]
+    assert lab.contents("gathered") == lab.contents()
 
 
 def copies(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
