@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8
+from curate.kernels.bits import load8, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import (
     CITATION,
@@ -129,7 +129,7 @@ def judge(
                 is_cited |= kind == CITATION
                 p += 1
             longest = 0
-            for w in range(first, after):
+            for w in range(u64(first), u64(after)):
                 longest = max(longest, words.characters[w])
             verdict |= LONG_WORD * (longest > limits.max_word_length)
             if first == after:

@@ -59,13 +59,13 @@ def count_bytes(data: Any, begin: Any, end: Any, lanes: Any) -> None:
     """Add the bytes to the histograms."""
     i = begin
     while i + 4 <= end:
-        lanes[0, load8(data, i)] += 1
-        lanes[1, load8(data, i + 1)] += 1
-        lanes[2, load8(data, i + 2)] += 1
-        lanes[3, load8(data, i + 3)] += 1
+        lanes[0, u64(load8(data, i))] += 1
+        lanes[1, u64(load8(data, i + 1))] += 1
+        lanes[2, u64(load8(data, i + 2))] += 1
+        lanes[3, u64(load8(data, i + 3))] += 1
         i += 4
     while i < end:
-        lanes[0, load8(data, i)] += 1
+        lanes[0, u64(load8(data, i))] += 1
         i += 1
 
 

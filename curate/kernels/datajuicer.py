@@ -108,7 +108,7 @@ def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words:
     start = np.int64(0)
     words.span[n, 0], words.span[n, 1] = begin, end
     words.hash[n], words.characters[n] = digest(out, start, fold_word(data, begin, end, tables, out, start))
-    return n + 1
+    return n + ONE
 
 
 @inner
@@ -132,7 +132,7 @@ def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, 
             return write_word(data, begin, end, tables, out, words, n)
     words.span[n, 0], words.span[n, 1] = begin, end
     words.hash[n], words.characters[n] = known.hash[w], known.normal_characters[w]
-    return n + 1
+    return n + ONE
 
 
 @inner
@@ -152,24 +152,24 @@ def refine_piece(
 @kernel(allocates=False)
 def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any) -> None:
     """Fill the words, and how many each document has: those of the lexer, if only blanks are around them."""
-    data, span, n = lexed.data, lexed.words.span, np.int64(0)
+    data, span, n = lexed.data, lexed.words.span, ZERO
     for d in range(len(counts)):
         before, end = n, np.int64(lexed.offsets[d + 1])
         begin: Any = np.int64(lexed.offsets[d])  # of what is not written yet
         at: Any = begin
-        last = lexed.word_splits[d + 1]
-        for w in range(lexed.word_splits[d], last + 1):
+        last = u64(lexed.word_splits[d + 1])
+        for w in range(u64(lexed.word_splits[d]), last + ONE):
             following = np.int64(span[w, 0]) if w < last else end
             if is_blank(data, at, following):
-                if begin < at and begin == span[w - 1, 0]:
-                    n = refine_word(lexed, w - 1, traits, tables, out, words, n)
+                if begin < at and begin == span[w - ONE, 0]:
+                    n = refine_word(lexed, w - ONE, traits, tables, out, words, n)
                 else:
                     n = refine_piece(data, begin, at, traits, tables, out, words, n)
                 begin = following
             at = np.int64(span[w, 1]) if w < last else end
         if begin < end:
             n = refine_piece(data, begin, end, traits, tables, out, words, n)
-        counts[d] = n - before
+        counts[d] = np.int64(n - before)
 
 
 @kernel(allocates=False)
@@ -177,10 +177,10 @@ def refine_chosen(
     data: Any, chosen: Segments, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any
 ) -> None:
     """Fill the same from words that were found by another rule."""
-    n = np.int64(0)
+    n = ZERO
     for d in range(len(counts)):
         before = n
-        for w in range(chosen.splits[d], chosen.splits[d + 1]):
+        for w in range(u64(chosen.splits[d]), u64(chosen.splits[d + 1])):
             begin, end, _ = strip_special(data, np.int64(chosen.span[w, 0]), np.int64(chosen.span[w, 1]), traits)
             n = write_word(data, begin, end, tables, out, words, n)
         counts[d] = n - before

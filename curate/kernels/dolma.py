@@ -61,7 +61,7 @@ def ranked(characters: Any, first: Any, last: Any, rank: Any, times: Any) -> Any
     while low < high:
         middle = (low + high) // 2
         below = 0
-        for w in range(first, last):
+        for w in range(u64(first), u64(last)):
             below += characters[w] <= middle
         if below > rank:
             high = middle
@@ -76,9 +76,9 @@ def median_length(characters: Any, first: Any, last: Any, times: Any) -> Any:
     if first == last:
         return 0.0
     times[:] = 0
-    for w in range(first, last):
+    for w in range(u64(first), u64(last)):
         if characters[w] < len(times):
-            times[characters[w]] += 1
+            times[u64(characters[w])] += 1
     n = last - first
     low = ranked(characters, first, last, (n - 1) // 2, times)
     return (low + ranked(characters, first, last, n // 2, times)) / 2

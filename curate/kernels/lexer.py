@@ -313,7 +313,7 @@ def read_words(data: Any, splits: Any, words: Words, tables: Tables, scratch: An
     """Fill everything of the words but their spans, and the number of sentences of each document."""
     for d in range(len(splits) - 1):
         fresh, count = True, 0
-        for w in range(splits[d], splits[d + 1]):
+        for w in range(u64(splits[d]), u64(splits[d + 1])):
             begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
             before, characters = fresh, end - begin
             is_ascii, classes, begun, fresh, hashed, length = read_ascii(data, begin, end, fresh, scratch)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import load8, u64
+from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words
@@ -171,15 +171,15 @@ def ends_in_ellipsis(data: Any, lines: Lines, words: Words, k: Any) -> Any:
 @inner
 def count_words(lexed: Lexed, d: Any, stop_words: StopWords, counts: Any) -> None:
     """Add what is counted in words."""
-    words, last = lexed.words, lexed.word_splits[d + 1]
+    words, first, last = lexed.words, lexed.word_splits[d], lexed.word_splits[d + 1]
     alpha, stops, dots, resume = 0, 0, 0, np.int64(0)
-    for w in range(u64(lexed.word_splits[d]), u64(last)):
+    for w in range(u64(first), u64(last)):
         alpha += words.flags[w] & ALPHA != 0
         stops += is_unpunctuated(words, w) & (stop_word_bit(words, w, stop_words) != ZERO)
-    for w in range(lexed.word_splits[d], last - 2):
-        if words.span[w + 1, 1] - words.span[w + 1, 0] == 1:  # few words are so short
+    for w in range(u64(first), u64(max(first, last - 2))):
+        if words.span[w + ONE, 1] - words.span[w + ONE, 0] == 1:  # few words are so short
             end = np.int64(words.span[w, 1])
-            if end - 1 >= resume and is_spaced_dots(lexed.data, words, w, last, end - 1):
+            if end - 1 >= resume and is_spaced_dots(lexed.data, words, np.int64(w), last, end - 1):
                 dots += 1
                 resume = end + 4
     counts[8, d] += dots

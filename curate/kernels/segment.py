@@ -136,7 +136,7 @@ def has_latin(data: Any, begin: Any, end: Any) -> Any:
 @kernel(allocates=False)
 def describe(data: Any, traits: Traits, words: Segments) -> None:
     """Fill characters, hashes and flags of the words; those of up to eight ASCII characters in a register."""
-    for w in range(len(words.hash)):
+    for w in range(u64(len(words.hash))):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
         x = load_upto8(data, begin, min(size, 8))
@@ -150,8 +150,8 @@ def describe(data: Any, traits: Traits, words: Segments) -> None:
 @kernel(allocates=False)
 def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) -> None:
     """Fill the same and the flags of Latin letters and case, looked for only where a lexer that read saw upper case."""
-    data, around = lexed.data, 0  # the lexer's word around a word
-    for w in range(len(words.hash)):
+    data, around = lexed.data, ZERO  # the lexer's word around a word
+    for w in range(u64(len(words.hash))):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
         x = load_upto8(data, begin, min(size, 8))
@@ -162,7 +162,7 @@ def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) 
             continue
         words.hash[w], words.characters[w] = digest(data, begin, end)
         while is_read and lexed.words.span[around, 1] <= begin:
-            around += 1
+            around += ONE
         wanted = EVERY if not is_read or lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
         flags = wide_flags(data, begin, end, wanted, traits)
         is_latin = flags & HAS_ALPHA != 0 if words.characters[w] == size else has_latin(data, begin, end)
@@ -173,7 +173,7 @@ def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) 
 def describe_lexed(lexed: Lexed, traits: Traits, words: Segments) -> None:
     """Fill the same for words that are the lexer's, which knows it of most."""
     data, known = lexed.data, lexed.words
-    for w in range(len(words.hash)):
+    for w in range(u64(len(words.hash))):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         own, size = known.flags[w], end - begin
         words.hash[w], words.characters[w] = known.hash[w], known.characters[w]
@@ -232,7 +232,7 @@ def wide_words(data: Any, i: Any, end: Any, leads: Any, starts: Any, rule: Any, 
 @kernel(allocates=False)
 def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, span: Any, counts: Any) -> Any:
     """Fill the spans, and how many each document has; returns how many there are, room or not."""
-    n, closed, room = 0, 0, len(span)
+    n, closed, room = ZERO, ZERO, u64(len(span))
     for d in range(len(counts)):
         before, end = n, np.int64(offsets[d + 1])
         inside, in_letters = u64(0), u64(0)
@@ -265,18 +265,18 @@ def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, spa
                 if n < room:
                     span[n, 0] = i + trailing_zeros(begins)
                 begins &= begins - ONE
-                n += 1
+                n += ONE
             while ends:
                 if closed < room:
                     span[closed, 1] = i + trailing_zeros(ends)
                 ends &= ends - ONE
-                closed += 1
+                closed += ONE
         if closed < n:
             if closed < room:
                 span[closed, 1] = end
             closed = n
-        counts[d] = n - before
-    return n
+        counts[d] = np.int64(n - before)
+    return np.int64(n)
 
 
 # ---------------------------------------------------------------- only counted
