@@ -13,7 +13,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, copy_rest, popcount, token_masks, trailing_zeros, u64
+from curate.kernels.bits import (
+    BLOCK,
+    ONE,
+    REACH,
+    below,
+    copy_rest,
+    letter_masks,
+    popcount,
+    token_masks,
+    trailing_zeros,
+    u64,
+)
 from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, is_read
@@ -195,6 +206,22 @@ def load_masks(data: Any, i: Any, pad: Any) -> Any:
 
 
 @inner
+def load_letters(data: Any, i: Any, pad: Any) -> Any:
+    """`letter_masks` of what there is of a block."""
+    if i + REACH <= len(data):
+        return letter_masks(data, i)
+    copy_rest(data, i, pad)
+    return letter_masks(pad, 0)
+
+
+@inner
+def cover(two: Any, three: Any) -> Any:
+    """Masks of the bytes of characters of two and three bytes that begin at these: in a block, and in the next one."""
+    inside = two | two << ONE | three | three << ONE | three << u64(2)
+    return inside, two >> u64(63) | three >> u64(63) | three >> u64(62)
+
+
+@inner
 def place(mask: Any, over: Any, bit: Any, size: Any) -> Any:
     """Set `size` bits from a bit on, those beyond the block in `over`."""
     mask |= below(size) << u64(bit)
@@ -241,12 +268,18 @@ def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, spa
             valid = ~u64(0) if end - i >= BLOCK else below(end - i)
             letters, spaces, leads, low, ascii = load_masks(data, i, pad)
             leads &= valid
+            plain, alone, covered, over_covered = u64(0), u64(0), u64(0), u64(0)  # letters that need no decoding
+            if leads and rule != CHARACTERS:
+                two, hangul, chinese = load_letters(data, i, pad)
+                plain, alone = (two | hangul | chinese) & leads, chinese & leads
+                covered, over_covered = cover(two & leads, (hangul | chinese) & leads)
             if rule == WORDPUNCT:
                 letters, spaces = letters | over_word, spaces | over_other
                 over_word, over_other = u64(0), u64(0)
-                if leads:
-                    more, blank, over_word, over_other = spread(data, i, end, leads, traits)
+                if leads & ~plain:
+                    more, blank, over_word, over_other = spread(data, i, end, leads & ~plain, traits)
                     letters, spaces = letters | more, spaces | blank
+                letters, over_word = letters | covered, over_word | over_covered
                 word = ~spaces & valid
                 starts = letters ^ (letters << ONE | in_letters)
                 in_letters = letters >> u64(63)
@@ -255,9 +288,11 @@ def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, spa
                 starts = over_other if rule == UNICODE else over_other | word
                 word, over_other = word | over_word, u64(0)
                 over_word = u64(0)
-                if leads:
-                    more, starts, over_word, over_other = wide_words(data, i, end, leads, starts, rule, traits)
+                starts |= alone | alone << u64(3)
+                if leads & ~plain:
+                    more, starts, over_word, over_other = wide_words(data, i, end, leads & ~plain, starts, rule, traits)
                     word |= more
+                word, over_word, over_other = word | covered, over_word | over_covered, over_other | alone >> u64(61)
             follows = word << ONE | inside
             begins, ends = word & (starts | ~follows), follows & (starts | ~word)
             inside = word >> u64(63)
