@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import u64
+from curate.kernels.bits import ONE, u64
 from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
@@ -171,19 +171,19 @@ def raw_lines(lexed: Lexed, blank: bool) -> Block:
 @kernel(allocates=False)
 def fill_lines(lexed: Lexed, blank: Any, hashes: Any, characters: Any, counts: Any) -> None:
     """Fill a block of lines."""
-    n = 0
+    n = u64(0)
     for d in range(len(counts)):
         before, begun = n, np.int64(lexed.offsets[d])
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
             begun = end + 1
             if end > begin or blank:
                 hashes[n], characters[n] = digest_line(lexed, k)
-                n += 1
+                n += ONE
         if begun == lexed.offsets[d + 1] and blank:  # nothing, or nothing after a line feed
             hashes[n], characters[n] = digest(lexed.data, begun, begun)
-            n += 1
-        counts[d] = n - before
+            n += ONE
+        counts[d] = np.int64(n - before)
 
 
 def paragraphs(lexed: Lexed, strip: bool) -> Block:
@@ -199,31 +199,31 @@ def paragraphs(lexed: Lexed, strip: bool) -> Block:
 @kernel(allocates=False)
 def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, counts: Any) -> None:
     """Fill a block of paragraphs."""
-    lines, words, n = lexed.lines, lexed.words, 0
+    lines, words, n = lexed.lines, lexed.words, u64(0)
     for d in range(len(counts)):
-        before, k, last = n, lexed.line_splits[d], lexed.line_splits[d + 1]
+        before, k, last = n, u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])
         first_word, last_word = lexed.word_splits[d], lexed.word_splits[d + 1]
         while k < last:
             first = k
             while k < last and lines.span[k, 1] > lines.span[k, 0]:
-                k += 1
+                k += ONE
             if k > first:
-                begin, end = np.int64(lines.span[first, 0]), np.int64(lines.span[k - 1, 1])
+                begin, end = np.int64(lines.span[first, 0]), np.int64(lines.span[k - ONE, 1])
                 from_word, to_word = lines.words[first], lines.words[k]
                 is_first, is_last = from_word == first_word, to_word == last_word
                 if from_word < to_word:
                     if strip or is_first:
-                        begin = np.int64(words.span[from_word, 0])
+                        begin = np.int64(words.span[u64(from_word), 0])
                     if strip or is_last:
-                        end = np.int64(words.span[to_word - 1, 1])
-                if k == first + 1 and from_word < to_word and is_stripped(lexed, first):
+                        end = np.int64(words.span[u64(to_word - 1), 1])
+                if k == first + ONE and from_word < to_word and is_stripped(lexed, first):
                     hashes[n], characters[n] = lines.hash[first], lines.characters[first]
-                    n += 1
+                    n += ONE
                 elif from_word < to_word or not (strip or is_first or is_last):
                     hashes[n], characters[n] = digest(lexed.data, begin, end)
-                    n += 1
-            k += 1
-        counts[d] = n - before
+                    n += ONE
+            k += ONE
+        counts[d] = np.int64(n - before)
 
 
 def duplicates(block: Block) -> np.ndarray:
@@ -246,21 +246,22 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
     for d in range(len(block.splits) - 1):
         first, last = block.splits[d], block.splits[d + 1]
         mask, distinct = empty(table, last - first), 0
-        for k in range(first, last):
-            own = number(table, mask, block.hash[k], distinct)
-            if own == distinct:
+        characters, again, again_characters = np.int64(0), np.int64(0), np.int64(0)
+        for k in range(u64(first), u64(last)):
+            own = u64(number(table, mask, block.hash[k], distinct))
+            if own == u64(distinct):
                 distinct += 1
                 uses[own, 0], uses[own, 1] = 0, block.characters[k]
             else:
-                counts[2, d] += 1
-                counts[3, d] += block.characters[k]
+                again += 1
+                again_characters += block.characters[k]
             uses[own, 0] += 1
-            counts[1, d] += block.characters[k]
-        counts[0, d] = last - first
-        for own in range(distinct):
-            if uses[own, 0] > 1:
-                counts[4, d] += uses[own, 0]
-                counts[5, d] += uses[own, 0] * uses[own, 1]
+            characters += block.characters[k]
+        counts[0, d], counts[1, d], counts[2, d], counts[3, d] = last - first, characters, again, again_characters
+        for k in range(u64(distinct)):
+            if uses[k, 0] > 1:
+                counts[4, d] += uses[k, 0]
+                counts[5, d] += uses[k, 0] * uses[k, 1]
 
 
 def word_characters(lexed: Lexed) -> np.ndarray:
