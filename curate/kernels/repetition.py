@@ -18,7 +18,7 @@ from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.lines import digest_line, is_stripped, sums
+from curate.kernels.lines import digest_line, sums
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -31,7 +31,8 @@ from curate.kernels.ngrams import (
     width,
 )
 from curate.kernels.segment import Segments
-from curate.kernels.text import splits
+from curate.kernels.sharing import shared
+from curate.kernels.text import read_only, splits
 
 FINEWEB, DOLMA, DCLM = range(3)
 NAMES = (*(f"top_{n}gram_char_ratio" for n in TOP), *(f"duplicate_{n}gram_char_ratio" for n in DUPLICATE))
@@ -187,22 +188,41 @@ def fill_lines(lexed: Lexed, blank: Any, hashes: Any, characters: Any, counts: A
 
 
 def paragraphs(lexed: Lexed, strip: bool) -> Block:
-    """What lies between empty lines, without outer white space: of each if `strip`, else of the document."""
-    documents = len(lexed.offsets) - 1
-    hashes = np.empty(len(lexed.lines.span), np.uint64)
-    characters, counts = np.empty(len(hashes), np.int64), np.empty(documents, np.int64)
-    fill_paragraphs(lexed, strip, hashes, characters, counts)
-    total = int(counts.sum())
-    return Block(splits(counts), hashes[:total], characters[:total])
+    """What lies between empty lines, without outer white space: of each if `strip`, else of the document. Kept per
+    thread with the lexed text, both ways: mostly they are the same.
+    """
+    return shared(lexed, "paragraphs", lambda: _paragraphs(lexed))[strip]
+
+
+def _paragraphs(lexed: Lexed) -> tuple[Block, Block]:
+    documents, most = len(lexed.offsets) - 1, len(lexed.lines.span)
+    plain, stripped = (
+        Block(np.empty(documents, np.int64), np.empty(most, np.uint64), np.empty(most, np.int64)) for _ in range(2)
+    )
+    fill_paragraphs(lexed, plain, stripped)
+    return _cut(plain), _cut(stripped)
+
+
+def _cut(block: Block) -> Block:
+    """The block that has been filled, of which `splits` are counts."""
+    total = int(block.splits.sum())
+    return Block(*map(read_only, (splits(block.splits), block.hash[:total], block.characters[:total])))
+
+
+@inner
+def write_piece(block: Block, n: Any, piece: Any) -> Any:
+    """Write the hash and the code points of a piece; returns how many there are then."""
+    block.hash[n], block.characters[n] = piece
+    return n + ONE
 
 
 @kernel(allocates=False)
-def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, counts: Any) -> None:
-    """Fill a block of paragraphs."""
-    lines, words, n = lexed.lines, lexed.words, u64(0)
-    for d in range(len(counts)):
-        before, k, last = n, u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])
-        first_word, last_word = lexed.word_splits[d], lexed.word_splits[d + 1]
+def fill_paragraphs(lexed: Lexed, plain: Block, stripped: Block) -> None:
+    """Fill the paragraphs without outer white space of the document, and without that of each; splits are counts."""
+    data, lines, span = lexed.data, lexed.lines, lexed.words.span
+    n, m = u64(0), u64(0)
+    for d in range(len(plain.splits)):
+        n_before, m_before, k, last = n, m, u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])
         while k < last:
             first = k
             while k < last and lines.span[k, 1] > lines.span[k, 0]:
@@ -210,20 +230,21 @@ def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, coun
             if k > first:
                 begin, end = np.int64(lines.span[first, 0]), np.int64(lines.span[k - ONE, 1])
                 from_word, to_word = lines.words[first], lines.words[k]
-                is_first, is_last = from_word == first_word, to_word == last_word
+                is_first, is_last = from_word == lexed.word_splits[d], to_word == lexed.word_splits[d + 1]
                 if from_word < to_word:
-                    if strip or is_first:
-                        begin = np.int64(words.span[u64(from_word), 0])
-                    if strip or is_last:
-                        end = np.int64(words.span[u64(to_word - 1), 1])
-                if k == first + ONE and from_word < to_word and is_stripped(lexed, first):
-                    hashes[n], characters[n] = lines.hash[first], lines.characters[first]
-                    n += ONE
-                elif from_word < to_word or not (strip or is_first or is_last):
-                    hashes[n], characters[n] = digest(lexed.data, begin, end)
-                    n += ONE
+                    inner_begin, inner_end = np.int64(span[u64(from_word), 0]), np.int64(span[u64(to_word - 1), 1])
+                    begin, end = inner_begin if is_first else begin, inner_end if is_last else end
+                    if k == first + ONE:
+                        piece = lines.hash[first], np.int64(lines.characters[first])
+                    else:
+                        piece = digest(data, inner_begin, inner_end)
+                    m = write_piece(stripped, m, piece)
+                    is_same = begin == inner_begin and end == inner_end
+                    n = write_piece(plain, n, piece if is_same else digest(data, begin, end))
+                elif not (is_first or is_last):
+                    n = write_piece(plain, n, digest(data, begin, end))
             k += ONE
-        counts[d] = np.int64(n - before)
+        plain.splits[d], stripped.splits[d] = np.int64(n - n_before), np.int64(m - m_before)
 
 
 def duplicates(block: Block) -> np.ndarray:
@@ -236,7 +257,7 @@ def duplicates(block: Block) -> np.ndarray:
     """
     most = int(np.diff(block.splits).max(initial=0))
     counts = np.zeros((6, len(block.splits) - 1), np.int64)
-    measure_duplicates(block, numbering_for(most), np.empty((most, 2), np.int64), counts)
+    measure_duplicates(Block(*map(read_only, block)), numbering_for(most), np.empty((most, 2), np.int64), counts)
     return counts
 
 
