@@ -314,6 +314,34 @@ def token_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def letter_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
+    """Masks of where in data[i:i+64] begin: letters of two bytes, Hangul syllables, Chinese characters; most, not all.
+
+    Reads data[i:i+66]. The letters are Latin from U+00C0 to U+027F, Cyrillic to U+047F, and Arabic in U+0620 to U+064A.
+    """
+    masks = types.UniTuple(types.uint64, 3)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        first, second, _ = _blocks(context, builder, signature.args[0], *arguments)
+        both, either = first.all_of, first.any_of
+        signs = either(second.equals(0x97), second.equals(0xB7))  # of multiplication and division
+        found = [
+            either(
+                first.between(0xC4, 0xC9),
+                first.between(0xD0, 0xD1),
+                both(first.equals(0xC3), builder.not_(signs)),
+                both(first.equals(0xD8), second.between(0xA0, 0xBF)),
+                both(first.equals(0xD9), second.between(0x80, 0x8A)),
+            ),
+            either(first.between(0xEB, 0xEC), both(first.equals(0xEA), second.between(0xB0, 0xBF))),
+            either(first.between(0xE5, 0xE9), both(first.equals(0xE4), builder.not_(second.equals(0xB7)))),
+        ]
+        return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
+
+    return masks(data, types.intp), generate
+
+
+@intrinsic
 def case_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
     r"""Masks of data[i:i+64]: A-Z, a-z, other \w of ASCII, white space of ASCII, first bytes of what is not ASCII."""
     masks = types.UniTuple(types.uint64, 5)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8
+from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import (
     CITATION,
@@ -116,8 +116,8 @@ def judge(
     """Fill the verdicts and, from zero, the counts."""
     data, words = lexed.data, lexed.words
     for d in range(len(lexed.offsets) - 1):
-        p, last = found.splits[d], found.splits[d + 1]
-        for line in range(lines.splits[d], lines.splits[d + 1]):
+        p, last = u64(found.splits[d]), u64(found.splits[d + 1])
+        for line in range(u64(lines.splits[d]), u64(lines.splits[d + 1])):
             first, after = lines.words[line, 0], lines.words[line, 1]
             end = np.int64(lines.span[line, 1])
             verdict, sentences, is_cited = SHORT * (after - first < limits.min_words), 1, False
@@ -127,15 +127,15 @@ def judge(
                 counts[10, d] += kind == LOREM
                 sentences += kind == SENTENCE
                 is_cited |= kind == CITATION
-                p += 1
+                p += ONE
             longest = 0
-            for w in range(first, after):
+            for w in range(u64(first), u64(after)):
                 longest = max(longest, words.characters[w])
             verdict |= LONG_WORD * (longest > limits.max_word_length)
             if first == after:
                 verdict |= NO_MARK
             else:
-                begin, end = np.int64(words.span[first, 0]), np.int64(words.span[after - 1, 1])
+                begin, end = np.int64(words.span[u64(first), 0]), np.int64(words.span[u64(after - 1), 1])
                 if is_cited:
                     verdict &= ~(SCRIPT | POLICIES)
                     verdict |= judge_cited(data, begin, end, limits, traits, scratch)
@@ -149,7 +149,7 @@ def judge(
             counts[8, d] += lines.stripped[line] * (verdict == 0)
             counts[9, d] += sentences * (verdict == 0)
         counts[6, d] = lines.splits[d + 1] - lines.splits[d]
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             size = lexed.lines.span[k, 1] - lexed.lines.span[k, 0]
             if size >= limits.min_paragraph:
                 counts[11, d] += long_enough(data, lexed, k, limits.min_paragraph)

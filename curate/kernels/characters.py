@@ -5,17 +5,18 @@ The bytes are counted first, which says everything about ASCII; only what is not
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8, load64, u64
-from curate.kernels.folding import HIGH
+from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.segment import load_masks
 from curate.kernels.sharing import shared
-from curate.kernels.text import decode
-from curate.kernels.traits import ALNUM, DIGIT, SPECIAL, Traits, kind_of, traits
+from curate.kernels.text import decode, read_only
+from curate.kernels.traits import ALNUM, DIGIT, SPECIAL, Traits, traits
 from curate.kernels.unicode import ALPHA, PUNCTUATION, SPACE, UPPER
 
 CLASSES = {
@@ -29,7 +30,27 @@ CLASSES = {
 }
 BITS = np.array([*CLASSES.values()])
 COUNTS = (*CLASSES, "parenthesis", "curly_bracket", "newline", "non_ascii")
+ANGLE = 1 << 30  # of the brackets ⟨ and ⟩
 LANES = 4  # histograms filled in turn, so that equal bytes in a row do not wait for one another
+
+
+class Kinds(NamedTuple):
+    """What is counted of a code point: `kinds[number[page[cp >> 8] << 8 | cp & 255]]`. Few kinds differ."""
+
+    page: np.ndarray  # uint16[0x2000]
+    number: np.ndarray  # uint8
+    kinds: np.ndarray  # int64, of CLASSES and ANGLE
+
+
+@cache
+def kinds() -> Kinds:
+    """The kinds of all code points, made once."""
+    page, known, _ = traits()
+    wanted = known.astype(np.int64) & sum(CLASSES.values())
+    for point in (0x27E8, 0x27E9):
+        wanted[int(page[point >> 8]) << 8 | point & 255] |= ANGLE
+    found, number = np.unique(wanted, return_inverse=True)
+    return Kinds(page, *map(read_only, (number.astype(np.uint8), found)))
 
 
 def characters(lexed: Lexed) -> dict[str, np.ndarray]:
@@ -50,7 +71,8 @@ def characters(lexed: Lexed) -> dict[str, np.ndarray]:
 def _characters(lexed: Lexed) -> dict[str, np.ndarray]:
     documents = len(lexed.offsets) - 1
     counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
-    count(lexed.data, lexed.offsets, traits(), np.zeros((LANES, 256), np.int64), counts, entropy)
+    lanes, pad = np.zeros((LANES, 256), np.int64), np.empty(REACH, np.uint8)
+    count(lexed.data, lexed.offsets, traits(), kinds(), pad, lanes, counts, entropy)
     return {**dict(zip(COUNTS, counts, strict=True)), "byte_entropy": entropy}
 
 
@@ -59,41 +81,41 @@ def count_bytes(data: Any, begin: Any, end: Any, lanes: Any) -> None:
     """Add the bytes to the histograms."""
     i = begin
     while i + 4 <= end:
-        lanes[0, load8(data, i)] += 1
-        lanes[1, load8(data, i + 1)] += 1
-        lanes[2, load8(data, i + 2)] += 1
-        lanes[3, load8(data, i + 3)] += 1
+        lanes[0, u64(load8(data, i))] += 1
+        lanes[1, u64(load8(data, i + 1))] += 1
+        lanes[2, u64(load8(data, i + 2))] += 1
+        lanes[3, u64(load8(data, i + 3))] += 1
         i += 4
     while i < end:
-        lanes[0, load8(data, i)] += 1
+        lanes[0, u64(load8(data, i))] += 1
         i += 1
 
 
 @inner
-def count_wide(data: Any, begin: Any, end: Any, traits: Traits, counts: Any, d: Any) -> None:
-    """Add what is not ASCII."""
-    letter, alnum, digit, upper, space, mark, special, angle, wide = 0, 0, 0, 0, 0, 0, 0, 0, 0
-    i = begin
-    while i < end:
-        if i + 8 <= end and load64(data, i) & HIGH == u64(0):
-            i += 8
-            continue
-        if load8(data, i) < 0x80:
-            i += 1
-            continue
-        point, i = decode(data, i, end)
-        kind = kind_of(traits, point)
-        letter, alnum, digit = letter + (kind & ALPHA != 0), alnum + (kind & ALNUM != 0), digit + (kind & DIGIT != 0)
-        upper, space, mark = upper + (kind & UPPER != 0), space + (kind & SPACE != 0), mark + (kind & PUNCTUATION != 0)
-        special, angle = special + (kind & SPECIAL != 0), angle + (point == 0x27E8 or point == 0x27E9)
-        wide += 1
-    for k, found in enumerate((letter, alnum, digit, upper, space, mark, special, angle)):
-        counts[k, d] += found
-    counts[10, d] += wide
+def count_wide(data: Any, begin: Any, end: Any, pad: Any, kinds: Kinds, lanes: Any, counts: Any, d: Any) -> None:
+    """Add what is not ASCII: how often each kind is there is counted in two lanes, which are zero before and after."""
+    wide = u64(0)
+    for i in range(begin, end, BLOCK):
+        _, _, leads, _, _ = load_masks(data, i, pad)
+        leads &= ALL if end - i >= BLOCK else below(end - i)
+        while leads:
+            point, _ = decode(data, i + trailing_zeros(leads), end)
+            lanes[wide & ONE, kinds.number[u64(kinds.page[u64(point >> 8)]) << u64(8) | u64(point & 255)]] += 1
+            leads &= leads - ONE
+            wide += ONE
+    for n in range(u64(len(kinds.kinds))):
+        times = lanes[u64(0), n] + lanes[u64(1), n]
+        lanes[u64(0), n] = lanes[u64(1), n] = 0
+        for k in range(len(BITS)):
+            counts[k, d] += times * (kinds.kinds[n] & BITS[k] != 0)
+        counts[7, d] += times * (kinds.kinds[n] & ANGLE != 0)
+    counts[10, d] += np.int64(wide)
 
 
 @kernel(allocates=False)
-def count(data: Any, offsets: Any, traits: Traits, lanes: Any, counts: Any, entropy: Any) -> None:
+def count(
+    data: Any, offsets: Any, traits: Traits, kinds: Kinds, pad: Any, lanes: Any, counts: Any, entropy: Any
+) -> None:
     """Add to the counts, from zero, and fill the entropy; the lanes are zero before and after."""
     for d in range(len(offsets) - 1):
         begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
@@ -117,4 +139,4 @@ def count(data: Any, offsets: Any, traits: Traits, lanes: Any, counts: Any, entr
             counts[9, d] += times * (byte == 0x0A)
         entropy[d] = bits / (end - begin) + 0.0 if end > begin else 0.0
         if wide:
-            count_wide(data, begin, end, traits, counts, d)
+            count_wide(data, begin, end, pad, kinds, lanes, counts, d)

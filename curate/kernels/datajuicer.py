@@ -11,11 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, load64, u64
+from curate.kernels.bits import ONE, load8, load64, u64
 from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
-from curate.kernels.ngrams import FACTOR, ZERO, Scratch, group, group_words, keep_repeated, repeat_grams, scratch_for
+from curate.kernels.ngrams import (
+    FACTOR,
+    ZERO,
+    Scratch,
+    group,
+    group_words,
+    keep_repeated,
+    may_repeat,
+    repeat_grams,
+    scratch_for,
+)
 from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
@@ -24,6 +34,7 @@ from curate.kernels.traits import SPECIAL, Traits, kind_of, traits
 from curate.kernels.unicode import ASCII_PUNCTUATION, NUMERIC, WIDE, Tables, tables
 
 BASE = u64(0xD6E8FEB86659FD93)
+FACTORS = (u64(0x9E3779B97F4A7C15), u64(0xC2B2AE3D27D4EB4F), u64(0x165667B19E3779F9), u64(0xD6E8FEB86659FD93))
 
 
 def refined(lexed: Lexed, rule: str = "") -> Segments:
@@ -97,7 +108,7 @@ def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words:
     start = np.int64(0)
     words.span[n, 0], words.span[n, 1] = begin, end
     words.hash[n], words.characters[n] = digest(out, start, fold_word(data, begin, end, tables, out, start))
-    return n + 1
+    return n + ONE
 
 
 @inner
@@ -115,15 +126,13 @@ def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, 
     """Write word w of the lexer, stripped. Mostly the lexer has dropped the same characters, so it knows the hash."""
     data, known = lexed.data, lexed.words
     begin, end = np.int64(known.span[w, 0]), np.int64(known.span[w, 1])
-    is_known = known.normal_characters[w] == end - begin
-    if not is_known or known.flags[w] & (NUMERIC | WIDE):
-        begin, end, is_known = strip_special(data, begin, end, traits)
-        is_known = is_known and begin < end and not has_punctuation(data, begin, end)
-    if not is_known:
-        return write_word(data, begin, end, tables, out, words, n)
+    if known.normal_characters[w] != end - begin or known.flags[w] & (NUMERIC | WIDE):
+        begin, end, is_punctuation = strip_special(data, begin, end, traits)
+        if begin == end or not is_punctuation or has_punctuation(data, begin, end):
+            return write_word(data, begin, end, tables, out, words, n)
     words.span[n, 0], words.span[n, 1] = begin, end
     words.hash[n], words.characters[n] = known.hash[w], known.normal_characters[w]
-    return n + 1
+    return n + ONE
 
 
 @inner
@@ -143,24 +152,24 @@ def refine_piece(
 @kernel(allocates=False)
 def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any) -> None:
     """Fill the words, and how many each document has: those of the lexer, if only blanks are around them."""
-    data, span, n = lexed.data, lexed.words.span, np.int64(0)
+    data, span, n = lexed.data, lexed.words.span, ZERO
     for d in range(len(counts)):
         before, end = n, np.int64(lexed.offsets[d + 1])
         begin: Any = np.int64(lexed.offsets[d])  # of what is not written yet
         at: Any = begin
-        last = lexed.word_splits[d + 1]
-        for w in range(lexed.word_splits[d], last + 1):
+        last = u64(lexed.word_splits[d + 1])
+        for w in range(u64(lexed.word_splits[d]), last + ONE):
             following = np.int64(span[w, 0]) if w < last else end
             if is_blank(data, at, following):
-                if begin < at and begin == span[w - 1, 0]:
-                    n = refine_word(lexed, w - 1, traits, tables, out, words, n)
+                if begin < at and begin == span[w - ONE, 0]:
+                    n = refine_word(lexed, w - ONE, traits, tables, out, words, n)
                 else:
                     n = refine_piece(data, begin, at, traits, tables, out, words, n)
                 begin = following
             at = np.int64(span[w, 1]) if w < last else end
         if begin < end:
             n = refine_piece(data, begin, end, traits, tables, out, words, n)
-        counts[d] = n - before
+        counts[d] = np.int64(n - before)
 
 
 @kernel(allocates=False)
@@ -168,10 +177,10 @@ def refine_chosen(
     data: Any, chosen: Segments, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any
 ) -> None:
     """Fill the same from words that were found by another rule."""
-    n = np.int64(0)
+    n = ZERO
     for d in range(len(counts)):
         before = n
-        for w in range(chosen.splits[d], chosen.splits[d + 1]):
+        for w in range(u64(chosen.splits[d]), u64(chosen.splits[d + 1])):
             begin, end, _ = strip_special(data, np.int64(chosen.span[w, 0]), np.int64(chosen.span[w, 1]), traits)
             n = write_word(data, begin, end, tables, out, words, n)
         counts[d] = n - before
@@ -225,60 +234,69 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
     [0.667, 0.0, 0.0]
     """
     most = int(lexed.characters.max(initial=0))
-    ratios, begins = np.zeros(len(lexed.characters)), np.empty(most + 8, np.uint32)
-    seen = np.empty(1 << max(6, (8 * most).bit_length()), np.uint8)
-    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, begins, seen, scratch_for(most), ratios)
+    ratios = np.zeros(len(lexed.characters))
+    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, scratch_for(most), ratios)
     return ratios
 
 
 @inner
-def table_size(items: Any) -> Any:
-    """Slots for so many items: 4/3 of them or more."""
-    capacity = np.int64(64)
-    while 3 * capacity < 4 * items:
-        capacity *= 2
-    return capacity
+def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
+    """The bytes of each character as one number, eight at a time while they are ASCII.
 
-
-@inner
-def find_begins(data: Any, begin: Any, end: Any, begins: Any) -> None:
-    """Where each character begins, and the end; eight at a time while all are ASCII."""
-    n, i = ZERO, begin
+    Else nothing asks how long a character is: what is written last for it stays.
+    """
+    n = u64(load8(data, begin) >> 6 == 2)  # 0, but for what is no UTF-8
+    bytes, i = np.int64(0), begin
     while i < end:
         if i + 8 <= end and load64(data, i) & HIGH == ZERO:
             for k in range(8):
-                begins[n + u64(k)] = i + k
+                out[n + u64(k)] = load8(data, i + k)
             n += u64(8)
             i += 8
-        else:
-            begins[n] = i
-            n += u64(load8(data, i) & 0xC0 != 0x80)
-            i += 1
-    begins[n] = end
+            continue
+        for k in range(i, min(i + 8, end)):
+            byte = load8(data, k)
+            goes_on = np.int64(byte >> 6 == 2)
+            bytes = (bytes << 8) * goes_on | byte
+            n += u64(goes_on ^ 1)
+            out[n - ONE] = bytes
+        i += 8
 
 
 @inner
-def hash_gram(data: Any, begin: Any, end: Any, size: Any) -> Any:
-    """A hash of the bytes of an n-gram of so many characters. Of ASCII it is made of the first and last eight."""
-    if end - begin == size and 8 <= size <= 16:
-        hashed = load64(data, begin) * BASE + load64(data, end - 8) * FACTOR
-        return hashed ^ hashed >> u64(32)
-    return digest(data, begin, end)[0]
+def hash_ascii(data: Any, begin: Any, total: Any, size: Any, key: Any) -> None:
+    """Hashes of so many n-grams of 8 to 16 bytes, one from each byte on, made of their first and last eight."""
+    for n in range(total):
+        at = begin + n
+        hashed = load64(data, at) * BASE + load64(data, at + size - 8) * FACTOR
+        key[u64(n)] = hashed ^ hashed >> u64(32)
 
 
 @inner
-def find_repeated(total: Any, low: Any, seen: Any, scratch: Scratch) -> Any:
-    """Leave in `key` those of so many that may repeat: whose cell of a small table is met again; returns how many."""
-    key = scratch.key
-    for n in range(u64(total)):
-        cell = key[n] & low
-        seen[cell] = seen[cell] << np.uint8(1) | np.uint8(1)
-    met = ZERO
-    for n in range(u64(total)):
-        own = key[n]
-        key[met] = own
-        met += u64(seen[own & low] > 1)
-    return np.int64(met)
+def combine(parts: Any, width: Any, size: Any, count: Any, out: Any) -> None:
+    """Hashes of so many runs of up to four parts; `width` and `size` are those of parts and runs, in characters.
+
+    The last parts may overlap. The arrays are two, so that the processor can do eight runs at a time.
+    """
+    second, third, last = min(width, size - width), min(2 * width, size - width), size - width
+    for n in range(count):
+        hashed = parts[u64(n)] * FACTORS[0] + parts[u64(n + second)] * FACTORS[1]
+        hashed += parts[u64(n + third)] * FACTORS[2] + parts[u64(n + last)] * FACTORS[3]
+        out[u64(n)] = hashed ^ hashed >> u64(32)
+
+
+@inner
+def hash_grams(data: Any, begin: Any, end: Any, characters: Any, size: Any, scratch: Scratch) -> None:
+    """Hashes of the n-grams of so many characters, into `key`: of four characters, of sixteen and so on."""
+    list_characters(data, begin, end, scratch.rest)
+    width, parts, out = min(np.int64(4), size), scratch.key, scratch.name
+    combine(scratch.rest, np.int64(1), width, characters - width + 1, parts)
+    while width < size:
+        wider = min(4 * width, size)
+        combine(parts, width, wider, characters - wider + 1, out)
+        parts, out, width = out, parts, wider
+    for n in range(u64(characters - size + 1)):
+        scratch.key[n] = parts[n]
 
 
 @inner
@@ -307,21 +325,19 @@ def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
 
 
 @kernel(allocates=False)
-def repeat_characters(
-    data: Any, offsets: Any, characters: Any, size: Any, begins: Any, seen: Any, scratch: Scratch, ratios: Any
-) -> None:
+def repeat_characters(data: Any, offsets: Any, characters: Any, size: Any, scratch: Scratch, ratios: Any) -> None:
     """Fill the shares, which are zero."""
     uses = scratch.uses
     for d in range(len(ratios)):
         total = characters[d] - size + 1
         if total < 1:
             continue
-        find_begins(data, np.int64(offsets[d]), np.int64(offsets[d + 1]), begins)
-        for n in range(u64(total)):
-            scratch.key[n] = hash_gram(data, np.int64(begins[n]), np.int64(begins[n + u64(size)]), size)
-        capacity = table_size(4 * total)
-        seen[:capacity] = 0
-        met = find_repeated(total, u64(capacity - 1), seen, scratch)
+        begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+        if end - begin == characters[d] and 8 <= size <= 16:
+            hash_ascii(data, begin, total, size, scratch.key)
+        else:
+            hash_grams(data, begin, end, characters[d], size, scratch)
+        met = may_repeat(may_repeat(total, ZERO, False, scratch), u64(32), False, scratch)
         group(met, scratch)
         distinct, repeated = total - met, ZERO
         for n in range(u64(met)):  # those that repeat move to the front

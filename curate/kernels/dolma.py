@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import load8, u64
+from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.folding import equal8, load_upto8
 from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
@@ -61,7 +61,7 @@ def ranked(characters: Any, first: Any, last: Any, rank: Any, times: Any) -> Any
     while low < high:
         middle = (low + high) // 2
         below = 0
-        for w in range(first, last):
+        for w in range(u64(first), u64(last)):
             below += characters[w] <= middle
         if below > rank:
             high = middle
@@ -76,9 +76,9 @@ def median_length(characters: Any, first: Any, last: Any, times: Any) -> Any:
     if first == last:
         return 0.0
     times[:] = 0
-    for w in range(first, last):
+    for w in range(u64(first), u64(last)):
         if characters[w] < len(times):
-            times[characters[w]] += 1
+            times[u64(characters[w])] += 1
     n = last - first
     low = ranked(characters, first, last, (n - 1) // 2, times)
     return (low + ranked(characters, first, last, n // 2, times)) / 2
@@ -89,7 +89,7 @@ def measure_lines(lexed: Lexed, d: Any, counts: Any) -> None:
     """Add the counts of lines."""
     data, lines = lexed.data, lexed.lines
     begun = np.int64(lexed.offsets[d])
-    for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+    for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
         begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
         begun, size, last = end + 1, end - begin, lines.last[k]
         counts[4, d] += 1
@@ -97,7 +97,7 @@ def measure_lines(lexed: Lexed, d: Any, counts: Any) -> None:
         if size >= 3 and load8(data, end - 3) == 0xE2:
             counts[6, d] += load8(data, end - 2) == 0x80 and load8(data, end - 1) == 0xA6
         counts[7, d] += not (last == 0x2E or last == 0x3F or last == 0x21 or last == 0x22)
-        counts[8, d] += lines.words[k + 1] - lines.words[k] < 3
+        counts[8, d] += lines.words[k + ONE] - lines.words[k] < 3
     if begun == lexed.offsets[d + 1]:  # nothing, or nothing after a line feed: an empty line
         counts[4, d] += 1
         counts[7, d] += 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, u64
+from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.folding import digest
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
@@ -63,8 +63,8 @@ def measure(lexed: Lexed, marks: Any, short: Any, traits: Traits, seen: Numberin
         first, last = lexed.line_splits[d], lexed.line_splits[d + 1]
         mask = empty(seen, last - first)
         distinct = 0
-        for k in range(first, last):
-            if lexed.lines.words[k] == lexed.lines.words[k + 1]:
+        for k in range(u64(first), u64(last)):
+            if lexed.lines.words[k] == lexed.lines.words[k + ONE]:
                 continue
             hashed, characters = digest_line(lexed, k)
             counts[0, d] += 1
@@ -146,18 +146,18 @@ def measure_lines(lexed: Lexed, lines: SplitLines, counts: Any) -> None:
     """Add to the counts, from zero."""
     data, words = lexed.data, lexed.words
     for d in range(len(lexed.offsets) - 1):
-        for k in range(lines.splits[d], lines.splits[d + 1]):
+        for k in range(u64(lines.splits[d]), u64(lines.splits[d + 1])):
             counts[0, d] += 1
             first, last = lines.words[k, 0], lines.words[k, 1]
             if first == last:
                 continue
-            begin, end = np.int64(words.span[first, 0]), np.int64(words.span[last - 1, 1])
+            begin, end = np.int64(words.span[u64(first), 0]), np.int64(words.span[u64(last - 1), 1])
             mark, _ = decode(data, begin, end)
             counts[1, d] += mark == 0x2D or mark == 0x2022
             dots = end - begin >= 3 and load8(data, end - 1) == load8(data, end - 2) == load8(data, end - 3) == 0x2E
             counts[2, d] += dots or decode(data, previous(data, begin, end), end)[0] == 0x2026
         begin, end = np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1])
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             counts[3, d] += lexed.lines.span[k, 1] > lexed.lines.span[k, 0]
         leads = begin == end or load8(data, begin) == 0x0A
         trails = (end > begin and load8(data, end - 1) == 0x0A and counts[3, d] > 0) or (

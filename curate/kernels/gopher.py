@@ -166,7 +166,7 @@ def measure_lines(lines: Lines, first: Any, last: Any, seen: Numbering, ratios: 
     """Shares of bullets, ellipses and duplicates among the lines, into rows 4..7 of `ratios`."""
     mask = empty(seen, last - first)
     n, distinct, characters, duplicate_characters, bullets, ellipses = 0, 0, 0, 0, 0, 0
-    for k in range(first, last):
+    for k in range(u64(first), u64(last)):
         if lines.characters[k] == 0:
             continue
         n += 1
@@ -189,8 +189,8 @@ def measure_paragraphs(lines: Lines, first: Any, last: Any, seen: Numbering, rat
     mask = empty(seen, last - first)
     n, distinct, characters, duplicate_characters = 0, 0, 0, 0
     key, length = u64(0), 0
-    for k in range(first, last + 1):
-        if k < last and lines.characters[k] != 0:
+    for k in range(u64(first), u64(last + 1)):
+        if k < u64(last) and lines.characters[k] != 0:
             key = (key ^ lines.hash[k]) * FACTOR
             key ^= key >> u64(29)
             length += lines.characters[k]

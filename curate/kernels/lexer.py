@@ -313,7 +313,7 @@ def read_words(data: Any, splits: Any, words: Words, tables: Tables, scratch: An
     """Fill everything of the words but their spans, and the number of sentences of each document."""
     for d in range(len(splits) - 1):
         fresh, count = True, 0
-        for w in range(splits[d], splits[d + 1]):
+        for w in range(u64(splits[d]), u64(splits[d + 1])):
             begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
             before, characters = fresh, end - begin
             is_ascii, classes, begun, fresh, hashed, length = read_ascii(data, begin, end, fresh, scratch)
@@ -338,16 +338,16 @@ def normalise_wide(data: Any, begin: Any, end: Any, classes: Any, tables: Tables
 @kernel(allocates=False)
 def read_lines(data: Any, words: Any, lines: Lines) -> None:
     """Fill everything of the lines but their spans: a line without its outer white space is a run of words."""
-    for k in range(len(lines.span)):
-        first, last = lines.words[k], lines.words[k + 1] - 1
+    for k in range(u64(len(lines.span))):
+        first, last = lines.words[k], lines.words[k + ONE] - 1
         if last < first:
             lines.characters[k] = lines.first[k] = lines.last[k] = 0
             lines.hash[k], lines.has_ellipsis[k] = u64(0), False
             continue
-        begin, end = np.int64(words[first, 0]), np.int64(words[last, 1])
+        begin, end = np.int64(words[u64(first), 0]), np.int64(words[u64(last), 1])
         lines.hash[k], lines.characters[k] = digest(data, begin, end)
         lines.first[k], _ = decode(data, begin, end)
         final, _ = decode(data, previous(data, begin, end), end)
         lines.last[k] = final
-        dots = end - begin >= 3 and data[end - 1] == data[end - 2] == data[end - 3] == FULL_STOP
+        dots = end - begin >= 3 and load8(data, end - 1) == load8(data, end - 2) == load8(data, end - 3) == FULL_STOP
         lines.has_ellipsis[k] = dots or final == ELLIPSIS

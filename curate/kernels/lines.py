@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8, popcount, u64
+from curate.kernels.bits import ONE, load8, popcount, u64
 from curate.kernels.folding import EACH, HIGH, digest, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
@@ -64,7 +64,7 @@ def measure(data: Any, words: Words, begin: Any, end: Any, first: Any, last: Any
     """Code points of a line, and of it without outer white space, which may be `known` (else negative)."""
     if first == last:
         return count_characters(data, begin, end), 0
-    inner_begin, inner_end = np.int64(words.span[first, 0]), np.int64(words.span[last - 1, 1])
+    inner_begin, inner_end = np.int64(words.span[u64(first), 0]), np.int64(words.span[u64(last - 1), 1])
     if known < 0:
         known = count_characters(data, inner_begin, inner_end)
     outer = count_characters(data, begin, inner_begin) + count_characters(data, inner_end, end)
@@ -75,43 +75,43 @@ def measure(data: Any, words: Words, begin: Any, end: Any, first: Any, last: Any
 def fill(lexed: Lexed, found: Landmarks, counts: Any, span: Any, word: Any, characters: Any, stripped: Any) -> None:
     """Fill everything but the splits: the lexer's lines, cut where they have more line breaks."""
     data, lines, words = lexed.data, lexed.lines, lexed.words
-    n = 0
+    n = u64(0)
     for d in range(len(counts)):
-        before, p = n, found.splits[d]
+        before, p = n, u64(found.splits[d])
         stop = np.int64(lexed.offsets[d + 1])
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
-            w, last_word, is_fed = lines.words[k], lines.words[k + 1], end < stop
+            w, last_word, is_fed = lines.words[k], lines.words[k + ONE], end < stop
             known = np.int64(lines.characters[k])
-            while p < found.splits[d + 1] and found.position[p] < end:
+            while p < u64(found.splits[d + 1]) and found.position[p] < end:
                 if found.kind[p] == BREAK:
                     at, known = np.int64(found.position[p]), np.int64(-1)
                     first = w
-                    while w < last_word and words.span[w, 0] < at:
+                    while w < last_word and words.span[u64(w), 0] < at:
                         w += 1
                     span[n, 0], span[n, 1], word[n, 0], word[n, 1] = begin, at, first, w
                     characters[n], stripped[n] = measure(data, words, begin, at, first, w, known)
-                    n += 1
+                    n += ONE
                     lead = load8(data, at)
                     begin = at + 1 + (lead >= 0x80) + (lead >= 0xE0)
-                p += 1
+                p += ONE
             if begin == end and not is_fed:
                 continue
             if is_fed and end > begin and load8(data, end - 1) == CARRIAGE_RETURN:
                 end -= 1
             span[n, 0], span[n, 1], word[n, 0], word[n, 1] = begin, end, w, last_word
             characters[n], stripped[n] = measure(data, words, begin, end, w, last_word, known)
-            n += 1
-        counts[d] = n - before
+            n += ONE
+        counts[d] = np.int64(n - before)
 
 
 @inner
 def is_stripped(lexed: Lexed, k: Any) -> Any:
     """Whether line k of the lexer is not blank and has no outer white space: as it is, it is as the lexer knows it."""
-    first, last = lexed.lines.words[k], lexed.lines.words[k + 1] - 1
-    if last < first or lexed.lines.span[k, 0] != lexed.words.span[first, 0]:
+    first, last = lexed.lines.words[k], lexed.lines.words[k + ONE] - 1
+    if last < first or lexed.lines.span[k, 0] != lexed.words.span[u64(first), 0]:
         return False
-    return lexed.lines.span[k, 1] == lexed.words.span[last, 1]
+    return lexed.lines.span[k, 1] == lexed.words.span[u64(last), 1]
 
 
 @inner
@@ -199,9 +199,9 @@ def count_upper(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
 def fill_upper(lexed: Lexed, traits: Traits, counts: Any) -> None:
     """Fill the counts: few words have any."""
     data, words, lines = lexed.data, lexed.words, lexed.lines
-    for k in range(len(counts)):
+    for k in range(u64(len(counts))):
         count = 0
-        for w in range(u64(lines.words[k]), u64(lines.words[k + 1])):
+        for w in range(u64(lines.words[k]), u64(lines.words[k + ONE])):
             if words.flags[w] & UPPER:
                 count += count_upper(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), traits)
         counts[k] = count

@@ -31,6 +31,7 @@ class Numbering(NamedTuple):
 class Scratch(NamedTuple):
     """Room for the longest document of a batch."""
 
+    seen: np.ndarray  # uint8, a bit for each time that a cell was met
     owner: np.ndarray  # uint32, one more than the index of the key that owns a cell; 0: free
     name: np.ndarray  # uint64, what stands for each word: its hash
     sums: np.ndarray  # int64, code points before each word
@@ -50,9 +51,9 @@ def numbering_for(items: int) -> Numbering:
 def scratch_for(items: int) -> Scratch:
     """Room for a document of so many words."""
     long, wide, narrow = np.uint64, np.int64, np.uint32
-    owner = np.empty(1 << max(6, (CELLS * items).bit_length()), narrow)
+    cells = 1 << max(6, (CELLS * items).bit_length())
     rows = (np.empty(items + 2, kind) for kind in (long, wide, long, narrow, narrow, np.int32, narrow))
-    return Scratch(owner, *rows)
+    return Scratch(np.empty(cells, np.uint8), np.empty(cells, narrow), *rows)
 
 
 @inner
@@ -80,6 +81,38 @@ def number(numbering: Numbering, mask: Any, key: Any, fresh: Any) -> Any:
 
 
 # ---------------------------------------------------------------- groups of equal keys
+
+
+@inner
+def cells_for(keys: Any) -> Any:
+    """How many cells so many keys need."""
+    cells = np.int64(64)
+    while cells < CELLS * keys:
+        cells *= 2
+    return cells
+
+
+@inner
+def may_repeat(keys: Any, shift: Any, indexed: Any, scratch: Scratch) -> Any:
+    """Leave in `key` those of so many keys whose cell is met again, in `at` their indexes if asked; returns how many.
+
+    It takes less time than to group them. The cell of a key is some of its bits, from bit `shift` on.
+    """
+    seen, key, at = scratch.seen, scratch.key, scratch.at
+    cells = cells_for(keys)
+    low = u64(cells - 1)
+    seen[:cells] = 0
+    for j in range(u64(keys)):
+        cell = key[j] >> shift & low
+        seen[cell] = seen[cell] << np.uint8(1) | np.uint8(1)
+    met = ZERO
+    for j in range(u64(keys)):
+        own = key[j]
+        key[met] = own
+        if indexed:
+            at[met] = j
+        met += u64(seen[own >> shift & low] > 1)
+    return np.int64(met)
 
 
 @inner
@@ -169,8 +202,8 @@ def list_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
     if size == 2:
         for j in range(candidates - 1):
             i = u64(j)
-            key[i], at[i] = name[i] * FACTOR + name[i + ONE], i
-        return max(candidates - 1, 0)
+            key[i] = name[i] * FACTOR + name[i + ONE]
+        return may_repeat(max(candidates - 1, 0), ZERO, True, scratch)
     met = ZERO
     for j in range(candidates - 1):
         i, following = u64(at[u64(j)]), u64(at[u64(j + 1)])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8, popcount, u64
+from curate.kernels.bits import ONE, load8, popcount, u64
 from curate.kernels.folding import fold_wide, load_upto8, room, within
 from curate.kernels.gopher import DUPLICATE, TOP, is_bullet, repetition
 from curate.kernels.jit import inner, kernel
@@ -223,9 +223,9 @@ def count_numbers(data: Any, begin: Any, end: Any, is_wide: Any, tables: Tables)
 def count_line(lexed: Lexed, k: Any, begin: Any, end: Any) -> Any:
     """Code points of line k, of which the lexer knows those between outer white space."""
     words, span = lexed.lines.words, lexed.words.span
-    if words[k] == words[k + 1]:
+    if words[k] == words[k + ONE]:
         return count_characters(lexed.data, begin, end)
-    first, last = np.int64(span[words[k], 0]), np.int64(span[words[k + 1] - 1, 1])
+    first, last = np.int64(span[u64(words[k]), 0]), np.int64(span[u64(words[k + ONE] - 1), 1])
     outer = count_characters(lexed.data, begin, first) + count_characters(lexed.data, last, end)
     return lexed.lines.characters[k] + outer
 
@@ -236,7 +236,7 @@ def measure_words(lexed: Lexed, k: Any, javascript: Any, tables: Tables, out: Li
     words, data = lexed.words, lexed.data
     n: Any = 0
     characters, scripts, numeric = n, n, n
-    for w in range(u64(lexed.lines.words[k]), u64(lexed.lines.words[k + 1])):
+    for w in range(u64(lexed.lines.words[k]), u64(lexed.lines.words[k + ONE])):
         flags, length = words.flags[w], np.int64(words.normal_characters[w])
         n += length > 0
         characters += length
@@ -256,7 +256,7 @@ def measure_lines(lexed: Lexed, javascript: Any, tables: Tables, out: LineCounts
         stop = np.int64(lexed.offsets[d + 1])
         is_ascii = lexed.characters[d] == stop - lexed.offsets[d]
         point: Any = 0
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             out.start[k] = point
             point += end - begin if is_ascii else count_line(lexed, k, begin, end)

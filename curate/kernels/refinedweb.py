@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import load8, u64
+from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words
@@ -72,7 +72,8 @@ def has_boilerplate(lexed: Lexed, k: Any, begin: Any, end: Any) -> Any:
     if is_text(data, begin, end, SIGN_IN) or read_more(data, begin, end) < end:
         return True
     found = False
-    for w in range(lexed.lines.words[k] + 1, lexed.lines.words[k + 1] - 1):
+    second, last = lexed.lines.words[k] + 1, lexed.lines.words[k + ONE] - 1
+    for w in range(u64(second), u64(max(second, last))):
         at = np.int64(span[w, 0]) - IN_AT
         found |= span[w, 1] - span[w, 0] == 2 and at >= begin and is_text(data, at, end, IN_CART)
     return found
@@ -130,7 +131,7 @@ def is_counter(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
 @inner
 def judge_line(lexed: Lexed, k: Any, begin: Any, end: Any, capitals: Any, traits: Traits) -> Any:
     """The verdict on line k, which is not empty."""
-    data, words, first, last = lexed.data, lexed.words, lexed.lines.words[k], lexed.lines.words[k + 1]
+    data, words, first, last = lexed.data, lexed.words, lexed.lines.words[k], lexed.lines.words[k + ONE]
     flags = np.int64(0)
     for w in range(u64(first), u64(last)):
         flags |= words.flags[w]
@@ -162,7 +163,7 @@ def ends_in_ellipsis(data: Any, lines: Lines, words: Words, k: Any) -> Any:
     """Whether a line that is not blank ends in "...", ". . ." or "…", white space aside."""
     if lines.has_ellipsis[k]:
         return True
-    begin, end = np.int64(words.span[lines.words[k], 0]), np.int64(words.span[lines.words[k + 1] - 1, 1])
+    begin, end = np.int64(words.span[u64(lines.words[k]), 0]), np.int64(words.span[u64(lines.words[k + ONE] - 1), 1])
     if end - begin < 5 or load8(data, end - 1) != 0x2E or load8(data, end - 3) != 0x2E or load8(data, end - 5) != 0x2E:
         return False
     return load8(data, end - 2) == 0x20 and load8(data, end - 4) == 0x20
@@ -171,15 +172,15 @@ def ends_in_ellipsis(data: Any, lines: Lines, words: Words, k: Any) -> Any:
 @inner
 def count_words(lexed: Lexed, d: Any, stop_words: StopWords, counts: Any) -> None:
     """Add what is counted in words."""
-    words, last = lexed.words, lexed.word_splits[d + 1]
+    words, first, last = lexed.words, lexed.word_splits[d], lexed.word_splits[d + 1]
     alpha, stops, dots, resume = 0, 0, 0, np.int64(0)
-    for w in range(u64(lexed.word_splits[d]), u64(last)):
+    for w in range(u64(first), u64(last)):
         alpha += words.flags[w] & ALPHA != 0
         stops += is_unpunctuated(words, w) & (stop_word_bit(words, w, stop_words) != ZERO)
-    for w in range(lexed.word_splits[d], last - 2):
-        if words.span[w + 1, 1] - words.span[w + 1, 0] == 1:  # few words are so short
+    for w in range(u64(first), u64(max(first, last - 2))):
+        if words.span[w + ONE, 1] - words.span[w + ONE, 0] == 1:  # few words are so short
             end = np.int64(words.span[w, 1])
-            if end - 1 >= resume and is_spaced_dots(lexed.data, words, w, last, end - 1):
+            if end - 1 >= resume and is_spaced_dots(lexed.data, words, np.int64(w), last, end - 1):
                 dots += 1
                 resume = end + 4
     counts[8, d] += dots
@@ -193,9 +194,9 @@ def judge(lexed: Lexed, capitals: Any, traits: Traits, stop_words: StopWords, co
     for d in range(len(lexed.offsets) - 1):
         counts[8, d] = lexed.number_signs[d] + lexed.ellipses[d]
         count_words(lexed, d, stop_words, counts)
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
-            size = lines.words[k + 1] - lines.words[k]
+            size = lines.words[k + ONE] - lines.words[k]
             verdict = 0 if begin == end else judge_line(lexed, k, begin, end, capitals[k], traits)
             verdicts[k] = verdict
             for rule in range(len(RULES)):

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import u64
+from curate.kernels.bits import ONE, u64
 from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.lines import digest_line, is_stripped, sums
+from curate.kernels.lines import digest_line, sums
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -31,7 +31,8 @@ from curate.kernels.ngrams import (
     width,
 )
 from curate.kernels.segment import Segments
-from curate.kernels.text import splits
+from curate.kernels.sharing import shared
+from curate.kernels.text import read_only, splits
 
 FINEWEB, DOLMA, DCLM = range(3)
 NAMES = (*(f"top_{n}gram_char_ratio" for n in TOP), *(f"duplicate_{n}gram_char_ratio" for n in DUPLICATE))
@@ -112,8 +113,8 @@ def all_occurrences(size: Any, kept: Any, scratch: Scratch) -> Any:
 def all_grams(size: Any, total: Any, scratch: Scratch) -> Any:
     """Code points of all n-grams of a document of so many words."""
     characters = np.int64(0)
-    for i in range(u64(total - size + 1)):
-        characters += width(i, size, scratch)
+    for i in range(u64(size)):  # what ends in the sum of the ends, less that of the begins: the rest cancels out
+        characters += scratch.sums[u64(total) - i] - scratch.sums[i]
     return characters
 
 
@@ -171,59 +172,79 @@ def raw_lines(lexed: Lexed, blank: bool) -> Block:
 @kernel(allocates=False)
 def fill_lines(lexed: Lexed, blank: Any, hashes: Any, characters: Any, counts: Any) -> None:
     """Fill a block of lines."""
-    n = 0
+    n = u64(0)
     for d in range(len(counts)):
         before, begun = n, np.int64(lexed.offsets[d])
-        for k in range(lexed.line_splits[d], lexed.line_splits[d + 1]):
+        for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
             begun = end + 1
             if end > begin or blank:
                 hashes[n], characters[n] = digest_line(lexed, k)
-                n += 1
+                n += ONE
         if begun == lexed.offsets[d + 1] and blank:  # nothing, or nothing after a line feed
             hashes[n], characters[n] = digest(lexed.data, begun, begun)
-            n += 1
-        counts[d] = n - before
+            n += ONE
+        counts[d] = np.int64(n - before)
 
 
 def paragraphs(lexed: Lexed, strip: bool) -> Block:
-    """What lies between empty lines, without outer white space: of each if `strip`, else of the document."""
-    documents = len(lexed.offsets) - 1
-    hashes = np.empty(len(lexed.lines.span), np.uint64)
-    characters, counts = np.empty(len(hashes), np.int64), np.empty(documents, np.int64)
-    fill_paragraphs(lexed, strip, hashes, characters, counts)
-    total = int(counts.sum())
-    return Block(splits(counts), hashes[:total], characters[:total])
+    """What lies between empty lines, without outer white space: of each if `strip`, else of the document. Kept per
+    thread with the lexed text, both ways: mostly they are the same.
+    """
+    return shared(lexed, "paragraphs", lambda: _paragraphs(lexed))[strip]
+
+
+def _paragraphs(lexed: Lexed) -> tuple[Block, Block]:
+    documents, most = len(lexed.offsets) - 1, len(lexed.lines.span)
+    plain, stripped = (
+        Block(np.empty(documents, np.int64), np.empty(most, np.uint64), np.empty(most, np.int64)) for _ in range(2)
+    )
+    fill_paragraphs(lexed, plain, stripped)
+    return _cut(plain), _cut(stripped)
+
+
+def _cut(block: Block) -> Block:
+    """The block that has been filled, of which `splits` are counts."""
+    total = int(block.splits.sum())
+    return Block(*map(read_only, (splits(block.splits), block.hash[:total], block.characters[:total])))
+
+
+@inner
+def write_piece(block: Block, n: Any, piece: Any) -> Any:
+    """Write the hash and the code points of a piece; returns how many there are then."""
+    block.hash[n], block.characters[n] = piece
+    return n + ONE
 
 
 @kernel(allocates=False)
-def fill_paragraphs(lexed: Lexed, strip: Any, hashes: Any, characters: Any, counts: Any) -> None:
-    """Fill a block of paragraphs."""
-    lines, words, n = lexed.lines, lexed.words, 0
-    for d in range(len(counts)):
-        before, k, last = n, lexed.line_splits[d], lexed.line_splits[d + 1]
-        first_word, last_word = lexed.word_splits[d], lexed.word_splits[d + 1]
+def fill_paragraphs(lexed: Lexed, plain: Block, stripped: Block) -> None:
+    """Fill the paragraphs without outer white space of the document, and without that of each; splits are counts."""
+    data, lines, span = lexed.data, lexed.lines, lexed.words.span
+    n, m = u64(0), u64(0)
+    for d in range(len(plain.splits)):
+        n_before, m_before, k, last = n, m, u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])
         while k < last:
             first = k
             while k < last and lines.span[k, 1] > lines.span[k, 0]:
-                k += 1
+                k += ONE
             if k > first:
-                begin, end = np.int64(lines.span[first, 0]), np.int64(lines.span[k - 1, 1])
+                begin, end = np.int64(lines.span[first, 0]), np.int64(lines.span[k - ONE, 1])
                 from_word, to_word = lines.words[first], lines.words[k]
-                is_first, is_last = from_word == first_word, to_word == last_word
+                is_first, is_last = from_word == lexed.word_splits[d], to_word == lexed.word_splits[d + 1]
                 if from_word < to_word:
-                    if strip or is_first:
-                        begin = np.int64(words.span[from_word, 0])
-                    if strip or is_last:
-                        end = np.int64(words.span[to_word - 1, 1])
-                if k == first + 1 and from_word < to_word and is_stripped(lexed, first):
-                    hashes[n], characters[n] = lines.hash[first], lines.characters[first]
-                    n += 1
-                elif from_word < to_word or not (strip or is_first or is_last):
-                    hashes[n], characters[n] = digest(lexed.data, begin, end)
-                    n += 1
-            k += 1
-        counts[d] = n - before
+                    inner_begin, inner_end = np.int64(span[u64(from_word), 0]), np.int64(span[u64(to_word - 1), 1])
+                    begin, end = inner_begin if is_first else begin, inner_end if is_last else end
+                    if k == first + ONE:
+                        piece = lines.hash[first], np.int64(lines.characters[first])
+                    else:
+                        piece = digest(data, inner_begin, inner_end)
+                    m = write_piece(stripped, m, piece)
+                    is_same = begin == inner_begin and end == inner_end
+                    n = write_piece(plain, n, piece if is_same else digest(data, begin, end))
+                elif not (is_first or is_last):
+                    n = write_piece(plain, n, digest(data, begin, end))
+            k += ONE
+        plain.splits[d], stripped.splits[d] = np.int64(n - n_before), np.int64(m - m_before)
 
 
 def duplicates(block: Block) -> np.ndarray:
@@ -236,7 +257,7 @@ def duplicates(block: Block) -> np.ndarray:
     """
     most = int(np.diff(block.splits).max(initial=0))
     counts = np.zeros((6, len(block.splits) - 1), np.int64)
-    measure_duplicates(block, numbering_for(most), np.empty((most, 2), np.int64), counts)
+    measure_duplicates(Block(*map(read_only, block)), numbering_for(most), np.empty((most, 2), np.int64), counts)
     return counts
 
 
@@ -246,21 +267,22 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
     for d in range(len(block.splits) - 1):
         first, last = block.splits[d], block.splits[d + 1]
         mask, distinct = empty(table, last - first), 0
-        for k in range(first, last):
-            own = number(table, mask, block.hash[k], distinct)
-            if own == distinct:
+        characters, again, again_characters = np.int64(0), np.int64(0), np.int64(0)
+        for k in range(u64(first), u64(last)):
+            own = u64(number(table, mask, block.hash[k], distinct))
+            if own == u64(distinct):
                 distinct += 1
                 uses[own, 0], uses[own, 1] = 0, block.characters[k]
             else:
-                counts[2, d] += 1
-                counts[3, d] += block.characters[k]
+                again += 1
+                again_characters += block.characters[k]
             uses[own, 0] += 1
-            counts[1, d] += block.characters[k]
-        counts[0, d] = last - first
-        for own in range(distinct):
-            if uses[own, 0] > 1:
-                counts[4, d] += uses[own, 0]
-                counts[5, d] += uses[own, 0] * uses[own, 1]
+            characters += block.characters[k]
+        counts[0, d], counts[1, d], counts[2, d], counts[3, d] = last - first, characters, again, again_characters
+        for k in range(u64(distinct)):
+            if uses[k, 0] > 1:
+                counts[4, d] += uses[k, 0]
+                counts[5, d] += uses[k, 0] * uses[k, 1]
 
 
 def word_characters(lexed: Lexed) -> np.ndarray:

@@ -13,7 +13,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, copy_rest, popcount, token_masks, trailing_zeros, u64
+from curate.kernels.bits import (
+    BLOCK,
+    ONE,
+    REACH,
+    below,
+    copy_rest,
+    letter_masks,
+    popcount,
+    token_masks,
+    trailing_zeros,
+    u64,
+)
 from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, is_read
@@ -136,7 +147,7 @@ def has_latin(data: Any, begin: Any, end: Any) -> Any:
 @kernel(allocates=False)
 def describe(data: Any, traits: Traits, words: Segments) -> None:
     """Fill characters, hashes and flags of the words; those of up to eight ASCII characters in a register."""
-    for w in range(len(words.hash)):
+    for w in range(u64(len(words.hash))):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
         x = load_upto8(data, begin, min(size, 8))
@@ -150,8 +161,8 @@ def describe(data: Any, traits: Traits, words: Segments) -> None:
 @kernel(allocates=False)
 def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) -> None:
     """Fill the same and the flags of Latin letters and case, looked for only where a lexer that read saw upper case."""
-    data, around = lexed.data, 0  # the lexer's word around a word
-    for w in range(len(words.hash)):
+    data, around = lexed.data, ZERO  # the lexer's word around a word
+    for w in range(u64(len(words.hash))):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         size = end - begin
         x = load_upto8(data, begin, min(size, 8))
@@ -162,7 +173,7 @@ def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) 
             continue
         words.hash[w], words.characters[w] = digest(data, begin, end)
         while is_read and lexed.words.span[around, 1] <= begin:
-            around += 1
+            around += ONE
         wanted = EVERY if not is_read or lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
         flags = wide_flags(data, begin, end, wanted, traits)
         is_latin = flags & HAS_ALPHA != 0 if words.characters[w] == size else has_latin(data, begin, end)
@@ -173,7 +184,7 @@ def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) 
 def describe_lexed(lexed: Lexed, traits: Traits, words: Segments) -> None:
     """Fill the same for words that are the lexer's, which knows it of most."""
     data, known = lexed.data, lexed.words
-    for w in range(len(words.hash)):
+    for w in range(u64(len(words.hash))):
         begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
         own, size = known.flags[w], end - begin
         words.hash[w], words.characters[w] = known.hash[w], known.characters[w]
@@ -192,6 +203,22 @@ def load_masks(data: Any, i: Any, pad: Any) -> Any:
         return token_masks(data, i)
     copy_rest(data, i, pad)
     return token_masks(pad, 0)
+
+
+@inner
+def load_letters(data: Any, i: Any, pad: Any) -> Any:
+    """`letter_masks` of what there is of a block."""
+    if i + REACH <= len(data):
+        return letter_masks(data, i)
+    copy_rest(data, i, pad)
+    return letter_masks(pad, 0)
+
+
+@inner
+def cover(two: Any, three: Any) -> Any:
+    """Masks of the bytes of characters of two and three bytes that begin at these: in a block, and in the next one."""
+    inside = two | two << ONE | three | three << ONE | three << u64(2)
+    return inside, two >> u64(63) | three >> u64(63) | three >> u64(62)
 
 
 @inner
@@ -232,7 +259,7 @@ def wide_words(data: Any, i: Any, end: Any, leads: Any, starts: Any, rule: Any, 
 @kernel(allocates=False)
 def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, span: Any, counts: Any) -> Any:
     """Fill the spans, and how many each document has; returns how many there are, room or not."""
-    n, closed, room = 0, 0, len(span)
+    n, closed, room = ZERO, ZERO, u64(len(span))
     for d in range(len(counts)):
         before, end = n, np.int64(offsets[d + 1])
         inside, in_letters = u64(0), u64(0)
@@ -241,12 +268,18 @@ def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, spa
             valid = ~u64(0) if end - i >= BLOCK else below(end - i)
             letters, spaces, leads, low, ascii = load_masks(data, i, pad)
             leads &= valid
+            plain, alone, covered, over_covered = u64(0), u64(0), u64(0), u64(0)  # letters that need no decoding
+            if leads and rule != CHARACTERS:
+                two, hangul, chinese = load_letters(data, i, pad)
+                plain, alone = (two | hangul | chinese) & leads, chinese & leads
+                covered, over_covered = cover(two & leads, (hangul | chinese) & leads)
             if rule == WORDPUNCT:
                 letters, spaces = letters | over_word, spaces | over_other
                 over_word, over_other = u64(0), u64(0)
-                if leads:
-                    more, blank, over_word, over_other = spread(data, i, end, leads, traits)
+                if leads & ~plain:
+                    more, blank, over_word, over_other = spread(data, i, end, leads & ~plain, traits)
                     letters, spaces = letters | more, spaces | blank
+                letters, over_word = letters | covered, over_word | over_covered
                 word = ~spaces & valid
                 starts = letters ^ (letters << ONE | in_letters)
                 in_letters = letters >> u64(63)
@@ -255,9 +288,11 @@ def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, spa
                 starts = over_other if rule == UNICODE else over_other | word
                 word, over_other = word | over_word, u64(0)
                 over_word = u64(0)
-                if leads:
-                    more, starts, over_word, over_other = wide_words(data, i, end, leads, starts, rule, traits)
+                starts |= alone | alone << u64(3)
+                if leads & ~plain:
+                    more, starts, over_word, over_other = wide_words(data, i, end, leads & ~plain, starts, rule, traits)
                     word |= more
+                word, over_word, over_other = word | covered, over_word | over_covered, over_other | alone >> u64(61)
             follows = word << ONE | inside
             begins, ends = word & (starts | ~follows), follows & (starts | ~word)
             inside = word >> u64(63)
@@ -265,18 +300,18 @@ def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, spa
                 if n < room:
                     span[n, 0] = i + trailing_zeros(begins)
                 begins &= begins - ONE
-                n += 1
+                n += ONE
             while ends:
                 if closed < room:
                     span[closed, 1] = i + trailing_zeros(ends)
                 ends &= ends - ONE
-                closed += 1
+                closed += ONE
         if closed < n:
             if closed < room:
                 span[closed, 1] = end
             closed = n
-        counts[d] = n - before
-    return n
+        counts[d] = np.int64(n - before)
+    return np.int64(n)
 
 
 # ---------------------------------------------------------------- only counted

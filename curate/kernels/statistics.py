@@ -50,7 +50,7 @@ def distribute(n: Any, whole: Any, scratch: Scratch, terms: Any) -> Any:
     nats = 0.0
     for k in range(distinct):
         often = np.int64(scratch.rest[k])
-        nats -= terms[often] if often < len(terms) else often / whole * math.log(often / n)
+        nats -= terms[u64(often)] if often < len(terms) else often / whole * math.log(often / n)
     return np.int64(distinct), nats
 
 

@@ -122,7 +122,7 @@ def previous(data: Any, begin: Any, i: Any) -> Any:
 @inner
 def entry(tables: Tables, point: Any) -> Any:
     """Where the properties of a code point are in the tables."""
-    return np.int64(tables.page[point >> 8]) << 8 | point & 255
+    return u64(tables.page[u64(point >> 8)]) << u64(8) | u64(point & 255)
 
 
 @inner
@@ -184,8 +184,8 @@ def fill_spans(data: Any, offsets: Any, pad: Any, spans: Spans) -> None:
     edges = spans.words.reshape(-1)
     for d in range(len(offsets) - 1):
         begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
-        edge = 2 * spans.word_splits[d]  # words begin at even edges and end at odd ones
-        line, line_begin = spans.line_splits[d], begin
+        edge = u64(2 * spans.word_splits[d])  # words begin at even edges and end at odd ones
+        line, line_begin = u64(spans.line_splits[d]), begin
         inside, carry, characters, signs, ellipses, run = u64(0), u64(0), 0, 0, 0, 0
         for i in range(begin, end, BLOCK):
             word, feed, stop, sign, first, ellipsis, carry = block_masks(data, i, end, carry, pad)
@@ -201,18 +201,18 @@ def fill_spans(data: Any, offsets: Any, pad: Any, spans: Spans) -> None:
                 bit = trailing_zeros(feed)
                 feed &= feed - ONE
                 spans.lines[line, 0], spans.lines[line, 1] = line_begin, i + bit
-                spans.line_words[line + 1] = (edge + 1 + popcount(flips & below(bit))) >> 1
+                spans.line_words[line + ONE] = (edge + ONE + u64(popcount(flips & below(bit)))) >> ONE
                 line_begin = i + bit + 1
-                line += 1
+                line += ONE
             while flips:
                 edges[edge] = i + trailing_zeros(flips)
                 flips &= flips - ONE
-                edge += 1
-        if edge & 1:
+                edge += ONE
+        if edge & ONE:
             edges[edge] = end
-        if line < spans.line_splits[d + 1]:
+        if line < u64(spans.line_splits[d + 1]):
             spans.lines[line, 0], spans.lines[line, 1] = line_begin, end
-            spans.line_words[line + 1] = spans.word_splits[d + 1]
+            spans.line_words[line + ONE] = spans.word_splits[d + 1]
         spans.characters[d], spans.number_signs[d], spans.ellipses[d] = characters, signs, ellipses + run // 3
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from curate.kernels.bits import u64
 from curate.kernels.jit import inner
 from curate.kernels.text import read_only
 from curate.kernels.unicode import ALPHA, VERSION, WORD, tables
@@ -120,7 +121,7 @@ def traits() -> Traits:
 @inner
 def kind_of(traits: Traits, point: Any) -> Any:
     """The properties of a code point."""
-    return np.int64(traits.kinds[np.int64(traits.page[point >> 8]) << 8 | point & 255])
+    return np.int64(traits.kinds[u64(traits.page[u64(point >> 8)]) << u64(8) | u64(point & 255)])
 
 
 if __name__ == "__main__":

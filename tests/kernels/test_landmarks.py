@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.kernels import landmarks, segment, sharing, traits
+from curate.kernels import landmarks, segment, sharing, traits, unicode
+from curate.kernels.bits import letter_masks
+from curate.kernels.jit import kernel
 from curate.kernels.lexer import lex, outline
 from curate.kernels.lines import split_lines
 from tests.kernels.twins import is_pinned, texts
@@ -120,6 +122,36 @@ def test_words_of_languages(rule, text, words):
     lexed = lex(pa.array([text]))
     found = segment.segment(lexed, rule)
     assert spans(lexed, found.span, 0, found.splits) == words
+
+
+@pytest.mark.parametrize("rule", segment.RULES)
+@settings(max_examples=100, deadline=None)
+@given(text=st.text("a\u00e9\u0434\u0627\u064b\ud55c\u4f60\u3042\u0301\u00d7. ", max_size=120))
+def test_words_of_any_script_reach_over_the_edges_of_blocks(rule, text):
+    lexed = lex(pa.array([text]))
+    found = segment.segment(lexed, rule)
+    assert spans(lexed, found.span, 0, found.splits) == twins.words(text, rule)
+
+
+@kernel(cached=False)
+def masks_at(data, at, out):
+    for k in range(len(at)):
+        out[k] = letter_masks(data, at[k])
+
+
+def test_letters_that_need_no_decoding_are_letters():
+    points = [*range(0x80, 0xD800), *range(0xE000, 0x11000)]
+    at = np.cumsum([0, *(len(chr(point).encode()) for point in points)])[:-1]
+    data = np.frombuffer("".join(map(chr, points)).encode() + bytes(128), np.uint8)
+    masks = np.empty((len(points), 3), np.uint64)
+    masks_at(data, at, masks)
+    kinds = np.array([traits.kind_of.py_func(traits.traits(), point) for point in points])
+    two, hangul, chinese = (masks & np.uint64(1)).T > 0
+    assert (two.sum(), hangul.sum(), chinese.sum()) == (617, 9216, 24512)
+    assert (kinds[two | hangul | chinese] & (unicode.WORD | traits.ALNUM) == unicode.WORD | traits.ALNUM).all()
+    assert not (kinds[two | hangul | chinese] & (traits.MARK | unicode.SPACE)).any()
+    assert not (kinds[two | hangul] & traits.SINGLE).any()
+    assert (kinds[chinese] & traits.SINGLE > 0).all()
 
 
 @settings(max_examples=100, deadline=None)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.family import Family
+from curate.kernels.datajuicer import refined
+from curate.kernels.lexer import lex
 from curate.operators.c4 import C4Signals
 from curate.operators.code import CodeSignals
 from curate.operators.datajuicer import DatajuicerSignals
@@ -249,6 +251,21 @@ def test_lists_of_words(tmp_path) -> None:
 def test_marks_of_c4_may_be_others() -> None:
     assert C4Lines(marks="'")("say it 'now'")["text"] == "say it 'now'"
     assert C4Lines(marks="")("one two three\nfour")["text"] == "one two three"
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text("abc \u00e9\u4f60\U0001f600", max_size=300), size=st.integers(1, 40))
+def test_runs_of_characters_of_any_width_repeat(text: str, size: int) -> None:
+    found = DatajuicerSignals(char_ngram=size)(text + text[:150])["datajuicer_char_repetition_ratio"]
+    assert found == pytest.approx(twins.datajuicer(text + text[:150], size)["datajuicer_char_repetition_ratio"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text("aA1.,- \n_\u00e9\u0394\u03a3\u00bb\u4f60", max_size=100))
+def test_refined_words_are_told_apart(text: str) -> None:
+    found, tokens = refined(lex(pa.array([text]))), twins.refined(text)
+    assert found.characters.tolist() == [len(token) for token in tokens]
+    assert [tokens.index(token) for token in tokens] == [found.hash.tolist().index(key) for key in found.hash]
 
 
 def test_special_characters_of_datajuicer() -> None:
