@@ -273,14 +273,12 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("at_once", [300, archive.AT_ONCE])
+@pytest.mark.parametrize("at_once", [300, framing.AT_ONCE])
 @pytest.mark.parametrize("inside", [False, True], ids=["packed", "record"])
 def test_ordinary_records_in_columns_and_one_by_one_are_the_same(
     inside: bool, at_once: int, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (archive, framing):
-        monkeypatch.setattr(module, "AT_ONCE", at_once)
-    monkeypatch.setattr(framing, "AHEAD", at_once // 8)
+    monkeypatch.setattr(framing, "AT_ONCE", at_once)
     draw, path = random.Random(int(inside)), tmp_path / "a.warc.gz"
     for number in range(40):
         all_of_it = archive_records()
