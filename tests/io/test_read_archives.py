@@ -295,6 +295,18 @@ def test_ordinary_records_in_columns_and_one_by_one_are_the_same(
         assert found[0] == found[1], number
 
 
+@pytest.mark.parametrize("size", [1, 7, 1_000, 1 << 20])
+@pytest.mark.parametrize("at_once", [64, framing.AT_ONCE])
+def test_how_an_archive_comes_does_not_matter(size: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces of any size, empty ones among them, and looked at in little memory or much."""
+    data = b"".join(archive_records())
+    pieces = [piece for at in range(0, len(data), size) for piece in (data[at : at + size], b"")]
+    expected = list(Frames([data], is_arc=False, limit=1 << 20))
+    monkeypatch.setattr(framing, "AT_ONCE", at_once)
+    assert list(Frames(pieces, is_arc=False, limit=1 << 20)) == expected
+    assert len(expected) == len(archive_records())
+
+
 # ---------------------------------------------------------------- real archives
 
 
