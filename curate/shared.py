@@ -78,7 +78,8 @@ class Mirror:
         try:
             self.fs, self.place = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
-            hint = "; `pip install s3fs`" if root.startswith("s3://") else ""
+            scheme = root.partition("://")[0]
+            hint = f"; pip install 'curate[{scheme}]'" if scheme in ("s3", "gs") else ""
             raise PlanError(f"{root}: cannot be opened: {error}{hint}") from error
         name = hashlib.sha256(self.root.encode()).hexdigest()[:12]
         scratch = Path(os.environ.get("CURATE_SCRATCH") or tempfile.gettempdir())

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate.io.batched import Columns, Row, batched
-from curate.io.columns import excerpt, is_utf8, typed_schema, wanted
-from curate.io.framing import AT_ONCE, Find, Frames, Record, Run, fields
+from curate.io.columns import excerpt, is_utf8, typed_schema, utf8_error, wanted
+from curate.io.framing import Find, Frames, Record, Run, fields
 from curate.io.http import BadMessage, Message, decoded, media_type, parse
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
 from curate.io.stream import Stream
@@ -36,7 +36,7 @@ FIELDS = pa.schema(
     ]
 )
 KINDS = {"warc": ("response", "resource"), "wet": ("conversion",), "wat": ("metadata",), "arc": ("response",)}
-ODD_AT_ONCE = 1 << 22  # characters of texts that are made one by one
+ODD_AT_ONCE = 1 << 22  # bytes of texts that are made one by one
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -61,7 +61,7 @@ def rows(
 
 def _rows(shard: Shard, source: Source, quarantine: Callable[[BadRecord], None]) -> Iterator[Row | Columns]:
     make, is_arc = Rows(shard, source, quarantine), shard.format == "arc"
-    stream = Stream(shard.paths[0], source.max_expansion, AT_ONCE)
+    stream = Stream(shard.paths[0], source.max_expansion)
     frames = Frames(stream, is_arc, source.max_record_bytes, None if is_arc else finder(make.kinds))
     for found in frames:
         if isinstance(found, Run):
@@ -81,9 +81,9 @@ def finder(kinds: list[str]) -> Find | None:
 
 
 class Content(NamedTuple):
-    """What a record holds: its text, the charset it was read as, the status of an HTTP response, the media type."""
+    """What a record holds: its text in UTF-8, the charset it was read as, status of an HTTP response, media type."""
 
-    text: str
+    text: bytes
     charset: str
     status: int | None
     type: str
@@ -149,7 +149,7 @@ class Rows:
         codes = stated.indices.fill_null(len(types) - 1).to_numpy()
         return np.array(types, object)[codes], is_wanted[codes]
 
-    def _are_plain(self, data: bytes, spans: np.ndarray) -> np.ndarray:
+    def _are_plain(self, data: memoryview, spans: np.ndarray) -> np.ndarray:
         """Which contents are UTF-8 and need no other look. Around them is ASCII: where all is valid, so is each."""
         from curate.kernels.web_archive import are_plain
 
@@ -167,11 +167,12 @@ class Rows:
             message = self._message(record)
             if not self.mime.match(message.type):
                 return None
-            text, charset = decoded(message.body, message.charset) if self.is_page else (message.body.decode(), "utf-8")
+            text, charset = decoded(message.body, message.charset) if self.is_page else (message.body, "utf-8")
+            if not self.is_page and (why := utf8_error(text)):
+                raise BadMessage(why)
             return Content(text, charset, message.status, message.type)
-        except (BadMessage, UnicodeDecodeError) as error:
-            why = f"not valid UTF-8 at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
-            self.quarantine(BadRecord(self.shard.name, record.position, why, excerpt(record.block)))
+        except BadMessage as error:
+            self.quarantine(BadRecord(self.shard.name, record.position, str(error), excerpt(record.block)))
             return None
 
     def _message(self, record: Record) -> Message:
@@ -188,7 +189,8 @@ class Rows:
 
 def _record(run: Run, row: int) -> Record:
     begin, block, end = run.found.place[row].tolist()
-    return Record(run.position + int(run.found.number[row]), fields(run.data[begin:block]), run.data[block:end])
+    number, header = run.position + int(run.found.number[row]), bytes(run.data[begin:block])
+    return Record(number, fields(header), bytes(run.data[block:end]))
 
 
 def _columns(run: Run, kinds: list[str], rows: np.ndarray, types: np.ndarray, contents: dict[int, Content]) -> Columns:
@@ -198,7 +200,7 @@ def _columns(run: Run, kinds: list[str], rows: np.ndarray, types: np.ndarray, co
     found = run.found
     text, status, types = found.body[rows].astype(np.int64), found.status[rows], types[rows]
     charsets, odd = np.full(len(rows), "utf-8", object), np.searchsorted(rows, [*contents])
-    texts = [content.text.encode() for content in contents.values()]
+    texts = [content.text for content in contents.values()]
     ends = len(run.data) + np.cumsum([len(one) for one in texts], dtype=np.int64)
     text[odd] = np.stack([ends - [len(one) for one in texts], ends], axis=1)
     for row, content in zip(odd, contents.values(), strict=True):
@@ -225,7 +227,7 @@ def _columns(run: Run, kinds: list[str], rows: np.ndarray, types: np.ndarray, co
     return Columns(run.position + found.number[rows].astype(np.int64), [columns[name] for name in FIELDS.names])
 
 
-def _trimmed(data: bytes, spans: np.ndarray) -> np.ndarray:
+def _trimmed(data: memoryview, spans: np.ndarray) -> np.ndarray:
     """The spans of addresses without the `<` and `>` around them; (-1, -1) where nothing is left."""
     bytes_of, (begin, end) = np.frombuffer(data, np.uint8), spans.T.copy()
     while (is_first := (begin < end) & _is_bracket(bytes_of[begin])).any():

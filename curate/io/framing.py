@@ -24,8 +24,7 @@ ARC_START = re.compile(
 )
 LATER = {pattern: re.compile(b"^" + pattern.pattern, re.MULTILINE) for pattern in (WARC_START, ARC_START)}
 LONGEST_START = 1 << 14
-AHEAD = 1 << 18
-AT_ONCE = 1 << 23  # bytes in which ordinary records are looked for, best in pieces of this size
+AT_ONCE = 1 << 23  # bytes in which records are looked for
 FIELD = re.compile(rb"^([^\s:][^:\r\n]*):[ \t]*((?:[^\r\n]|\r?\n[ \t]|\r(?!\n))*)", re.MULTILINE)
 FOLD = re.compile(rb"\r?\n[ \t]+")
 
@@ -46,15 +45,18 @@ class Record(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Ordinary records one after another: the number of the first, and what was found of them in `data`."""
+    """Ordinary records one after another: the number of the first, and what was found of them in `data`.
+
+    The memory of `data` is used again for what follows: what is needed of it must be copied before.
+    """
 
     position: int
-    data: bytes
+    data: memoryview
     found: Found
 
 
 # Of data, where to begin and the longest block: how many records, where they end, and what is found.
-Find = Callable[[bytes, int, int], tuple[int, int, "Found"]]
+Find = Callable[[memoryview, int, int], tuple[int, int, "Found"]]
 
 
 class Frames:
@@ -67,9 +69,9 @@ class Frames:
         self.pieces = iter(pieces)
         self.start = ARC_START if is_arc else WARC_START
         self.is_arc, self.limit, self.position, self.find = is_arc, limit, 0, find
-        self.data, self.at, self.is_over = b"", 0, False
-        self.last, self.taken = b"", 0  # a piece of which only so many bytes are in `data`, at its end
-        self.ahead = AHEAD
+        self.memory = memoryview(bytearray())  # used again and again: new memory costs more than finding records in it
+        self.data, self.at, self.is_over = self.memory.toreadonly(), 0, False
+        self.left = memoryview(b"")  # of a piece, what had no room
         self.damage, self.rest = "", b""
 
     def __iter__(self) -> Iterator[Record | Run]:
@@ -80,13 +82,13 @@ class Frames:
             match = self.start.match(self.data, self.at) if self._at_start() else None
             record = self._record(match) if match else self._garbage(self.at)
             if record is None:
-                self.rest = self.data[self.at : self.at + HEADER_BYTES]
+                self.rest = self._bytes(self.at, self.at + HEADER_BYTES)
                 return
             yield record
             self.position += 1
 
     def _run(self, find: Find) -> Run | None:
-        self._enter_last()
+        self._fill(AT_ONCE // 4)  # so that few records are cut by the end of what is here
         count, end, found = find(self.data, self.at, self.limit)
         run = Run(self.position, self.data, found)
         self.position, self.at = self.position + count, end
@@ -113,7 +115,7 @@ class Frames:
             return self._incomplete(begin, end)
         if not self._leads_on(end):
             return self._garbage(begin, f"its length, {length}, does not lead to the next record")
-        record = Record(self.position, headers, self.data[begin:end])
+        record = Record(self.position, headers, self._bytes(begin, end))
         self.at = end
         return record
 
@@ -123,7 +125,7 @@ class Frames:
             end = BLANK_LINE.search(self.data, self.at, self.at + HEADER_BYTES)
         if end is None:
             return {}, -1
-        return fields(self.data[self.at : end.start()]), end.end()
+        return fields(self._bytes(self.at, end.start())), end.end()
 
     def _arc_header(self, match: re.Match[bytes]) -> tuple[dict[str, str], int]:
         names = {"url": "warc-target-uri", "date": "warc-date", "type": "content-type", "length": "content-length"}
@@ -132,7 +134,7 @@ class Frames:
         return found, min(match.end() + 1, len(self.data))
 
     def _too_long(self, headers: dict[str, str], begin: int, length: int) -> Record | None:
-        seen, self.at = self.data[self.at : begin], begin
+        seen, self.at = self._bytes(self.at, begin), begin
         while length and self._fill(1):
             passed = min(length, len(self.data) - self.at)
             self.at, length = self.at + passed, length - passed
@@ -150,17 +152,17 @@ class Frames:
 
     def _leads_on(self, end: int) -> bool:
         """Whether a record's end comes next: a WARC's two line ends, or the next record, or the end of the archive."""
-        if not self.is_arc and self.data.startswith(b"\r\n\r\n", end):
+        if not self.is_arc and self._bytes(end, end + 4) == b"\r\n\r\n":
             return True
         at = NEWLINES.match(self.data, end).end()  # type: ignore[union-attr]  # it matches nothing, too
         if at == len(self.data) or self.start.match(self.data, at):
             return True
         # The archive may end in the middle of the next record's first line.
-        return self.is_over and b"\n" not in self.data[at:]
+        return self.is_over and b"\n" not in self._bytes(at, len(self.data))
 
     def _garbage(self, search_from: int, why: str = "is not the start of a record") -> Record | None:
         """What lies before the next start of a record, as a bad record. None where it is the end of a damaged file."""
-        seen, offset = self.data[self.at : self.at + HEADER_BYTES], search_from - self.at
+        seen, offset = self._bytes(self.at, self.at + HEADER_BYTES), search_from - self.at
         while True:
             match = LATER[self.start].search(self.data, self.at + offset)
             if match and (match.end() < len(self.data) or self.is_over):
@@ -189,33 +191,26 @@ class Frames:
 
     def _fill(self, count: int) -> bool:
         """Have `count` bytes from `at` on; False when the archive has fewer."""
-        if len(self.data) - self.at < count:
-            self._enter_last()
-        if len(self.data) - self.at >= count:
-            return True
-        held = [self.data[self.at : len(self.data) - self.taken], self.last]
-        self.last, self.taken = b"", 0
-        missing = max(count, self.ahead) - len(held[0]) - len(held[1])
-        while missing > 0:
-            piece = next(self.pieces, None)
-            if piece is None:
-                self.is_over = True
-                break
-            held.append(piece)
-            missing -= len(piece)
-            self.ahead = AT_ONCE if self.find and len(piece) < AT_ONCE // 2 else AHEAD
-        if missing < -AHEAD:  # most of a large piece is not needed yet, and then need not be copied
-            self.last, self.taken = held[-1], len(held[-1]) + missing
-            held[-1] = self.last[: self.taken]
-        self.data, self.at = b"".join(held), 0
-        return len(self.data) >= count
+        held = len(self.data) - self.at
+        if held >= count or self.is_over:
+            return held >= count
+        room = count + max(AT_ONCE, count // 4)
+        if not room <= len(self.memory) <= 4 * room:
+            self.memory = memoryview(bytearray(room))
+        self.memory[:held] = self.data[self.at :]
+        while held < len(self.memory) and not self.is_over:
+            if not self.left:
+                piece = next(self.pieces, None)
+                self.left, self.is_over = memoryview(piece or b""), piece is None
+            taken = min(len(self.left), len(self.memory) - held)
+            self.memory[held : held + taken] = self.left[:taken]
+            self.left, held = self.left[taken:], held + taken
+        self.data, self.at = self.memory[:held].toreadonly(), 0
+        return held >= count
 
-    def _enter_last(self) -> None:
-        """Go on in the last piece where nothing before it is needed any more."""
-        begin = len(self.data) - self.taken
-        if self.last and self.at >= begin:
-            self.data, self.at = self.last, self.at - begin
-            self.last, self.taken = b"", 0
+    def _bytes(self, begin: int, end: int) -> bytes:
+        """A part of the data, to keep."""
+        return bytes(self.data[begin:end])
 
 
 def fields(header: bytes) -> dict[str, str]:

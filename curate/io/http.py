@@ -7,6 +7,8 @@ import re
 import zlib
 from typing import NamedTuple
 
+import numpy as np
+
 from curate.errors import DataError
 from curate.io.framing import BLANK_LINE, HEADER_BYTES, fields
 
@@ -146,18 +148,15 @@ def _unzstd(body: bytes, limit: int) -> bytes:
         raise BadMessage(f"the body is not zstd: {error}") from error
 
 
-def decoded(body: bytes, named: str) -> tuple[str, str]:
-    """Text and the charset it was read as: a byte order mark's; UTF-8 where it is valid; else the one that the header
-    names, then the page itself; else the one that resiliparse detects. What is invalid in it becomes U+FFFD.
+def decoded(body: bytes, named: str) -> tuple[bytes, str]:
+    """Text in UTF-8 and the charset it was read as: a byte order mark's; UTF-8 where it is valid; else the one that the
+    header names, then the page itself; else the one that resiliparse detects. What is invalid in it becomes U+FFFD.
 
     >>> decoded("Größe".encode("latin-1"), "iso-8859-1")
-    ('Größe', 'cp1252')
+    (b'Gr\xc3\xb6\xc3\x9fe', 'cp1252')
     """
-    if body[:2] not in (b"\xff\xfe", b"\xfe\xff") and ESCAPE not in body:
-        try:
-            return body.removeprefix(b"\xef\xbb\xbf").decode(), "utf-8"
-        except UnicodeDecodeError:
-            pass
+    if body[:2] not in (b"\xff\xfe", b"\xfe\xff") and ESCAPE not in body and _is_utf8(body):
+        return body.removeprefix(b"\xef\xbb\xbf"), "utf-8"
     try:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
     except ImportError as error:
@@ -166,6 +165,12 @@ def decoded(body: bytes, named: str) -> tuple[str, str]:
     charset = marks.get(body[:2]) or (map_encoding_to_html5(named, fallback_utf8=False) if named else None)
     charset = charset or detect_encoding(body, from_html_meta=True) or "utf-8"
     try:
-        return bytes_to_str(body, charset, errors="replace", fallback_encodings=()), charset
+        return bytes_to_str(body, charset, errors="replace", fallback_encodings=()).encode(), charset
     except (LookupError, UnicodeError):
-        return bytes_to_str(body, "utf-8", errors="replace", fallback_encodings=()), "utf-8"
+        return bytes_to_str(body, "utf-8", errors="replace", fallback_encodings=()).encode(), "utf-8"
+
+
+def _is_utf8(body: bytes) -> bool:
+    from curate.kernels.web_archive import are_plain
+
+    return bool(are_plain(body, np.array([[0, len(body)]], np.int32), of_page=False)[0])

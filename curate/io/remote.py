@@ -13,6 +13,9 @@ WAITS = (0.5, 2.0, 8.0)  # seconds before a failed read is tried again
 FINAL = (FileNotFoundError, PermissionError, DataError, NotImplementedError)  # what waiting does not mend
 PIECE = 1 << 20
 T = TypeVar("T")
+Page = tuple[
+    list[tuple[str, dict[str, Any]]], str
+]  # names of objects with what is known of them; where the next begins
 
 
 def stamp_in(info: dict[str, Any]) -> str:
@@ -122,7 +125,7 @@ class Remote(io.RawIOBase):
 
 
 def pages(fs: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The files below a remote folder with what is known of each; S3's as they come, never all answers at once.
+    """The files below a remote folder with what is known of each; those of S3 and GCS as they come, never all at once.
 
     >>> import fsspec
     >>> store = fsspec.filesystem("memory")
@@ -130,16 +133,30 @@ def pages(fs: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     >>> [(name, found["size"]) for name, found in pages(store, "/listed")]
     [('/listed/deep/b.txt', 3)]
     """
-    if not hasattr(fs, "call_s3"):
+    page_of = _page_of_s3 if hasattr(fs, "call_s3") else _page_of_gcs if "gcs" in fs.protocol else None
+    if page_of is None:
         yield from fs.find(folder, detail=True).items()
         return
     bucket, key, _ = fs.split_path(folder)
-    more: dict[str, str] = {}
+    prefix, more = f"{key.rstrip('/')}/" if key else "", ""
     while True:
-        page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key.rstrip('/')}/" if key else "", **more)
-        for found in page.get("Contents", []):
-            if not found["Key"].endswith("/"):  # such a key stands for a folder
-                yield f"{bucket}/{found['Key']}", {"size": found["Size"], "ETag": found["ETag"]}
-        if not page.get("IsTruncated"):
+        found, more = page_of(fs, bucket, prefix, more)
+        for name, info in found:
+            if not name.endswith("/"):  # such a name stands for a folder
+                yield f"{bucket}/{name}", info
+        if not more:
             return
-        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _page_of_s3(fs: Any, bucket: str, prefix: str, more: str) -> Page:
+    token = {"ContinuationToken": more} if more else {}
+    page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **token)
+    found = [(each["Key"], {"size": each["Size"], "ETag": each["ETag"]}) for each in page.get("Contents", ())]
+    return found, page["NextContinuationToken"] if page.get("IsTruncated") else ""
+
+
+def _page_of_gcs(fs: Any, bucket: str, prefix: str, more: str) -> Page:
+    said = {"prefix": prefix, "fields": "items(name,size,etag),nextPageToken", "pageToken": more or None}
+    page = fs.call("GET", "b/{}/o", bucket, json_out=True, **said)
+    found = [(each["name"], {"size": int(each["size"]), "etag": each["etag"]}) for each in page.get("items", ())]
+    return found, page.get("nextPageToken", "")

@@ -79,7 +79,7 @@ def names(words: Iterable[str]) -> Names:
 _HEADERS, _HTTP_HEADERS, _HTTP_MESSAGE = names(HEADERS), names(HTTP_HEADERS), names(["application/http"])
 
 
-def find(data: bytes, at: int, kinds: Names, limit: int) -> tuple[int, int, Found]:
+def find(data: bytes | memoryview, at: int, kinds: Names, limit: int) -> tuple[int, int, Found]:
     """How many records from byte `at` on are ordinary, where the next one begins, and those of the `kinds`.
 
     A record is ordinary when its header is in 64 KiB and has no folded lines, its block has at most `limit` bytes, and
@@ -101,7 +101,7 @@ def find(data: bytes, at: int, kinds: Names, limit: int) -> tuple[int, int, Foun
     return count, end, Found(*(part[:rows] for part in found))
 
 
-def gather(data: bytes, spans: np.ndarray, more: bytes = b"") -> pa.StringArray:
+def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa.StringArray:
     """Strings from int[n, 2] spans of bytes, which must be UTF-8; null where they are below 0. `more` is numbered on
     from `data`.
 
@@ -118,7 +118,7 @@ def gather(data: bytes, spans: np.ndarray, more: bytes = b"") -> pa.StringArray:
     return pa.StringArray.from_buffers(len(spans), pa.py_buffer(offsets), pa.py_buffer(body[: offsets[-1]]), valid)
 
 
-def are_plain(data: bytes, spans: np.ndarray, of_page: bool) -> np.ndarray:
+def are_plain(data: bytes | memoryview, spans: np.ndarray, of_page: bool) -> np.ndarray:
     """Which of the int32[n, 2] spans are valid UTF-8 (bool). That a page's is its charset is plain only without a byte
     order mark, and without U+001B, which ISO-2022 has.
 

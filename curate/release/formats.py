@@ -7,6 +7,7 @@ document says can't lead out of the folder.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import math
 import shutil
@@ -17,17 +18,24 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.convert import size
 from curate.errors import PlanError, nearest
+from curate.io.annotated import DOLMA, REDPAJAMA, SPANS
 from curate.release.mds import write_shards
 from curate.result import Result, open_run
 from curate.store import replace_folder
 
 ROWS = 1_000
+LINES, PLACES = "rps_lines_", ("rps_lines_start", "rps_lines_end")  # signals of lines, and where these are
+OWN = ("rps_", "ccnet_")
+ABOUT = ("cc_segment", "url", "source_domain", "language")  # what RedPajama-V2 says of a document beside its signals
 Record = dict[str, Any]
 Groups = Iterator[list[Record]]
+Spans = list[list[Any]]  # first and last code point, score
+Describe = dict[str, Callable[[Record, Any], Spans]]  # column -> what makes spans of a record's value
 
 
 def write_as(run: str | Path | Result, to: str | Path, format: str, file_size: str = "256MB") -> Path:
@@ -60,6 +68,10 @@ def write_as(run: str | Path | Result, to: str | Path, format: str, file_size: s
 
 def _files(result: Result) -> list[Path]:
     return [result.path / file["path"] for file in result.manifest["data"]]
+
+
+def _schema(result: Result) -> pa.Schema:
+    return next((pq.read_schema(path) for path in _files(result)), pa.schema([]))
 
 
 def _groups(result: Result, limit: int) -> Iterator[Groups]:
@@ -105,37 +117,50 @@ def _jsonl(result: Result, folder: Path, limit: int) -> None:
 
 
 def _dolma(result: Result, folder: Path, limit: int) -> None:
-    """`documents` with id, text, source and metadata; numbers as `attributes/curate`, each a span of the whole text."""
+    """`documents` with id, text, source and metadata; `attributes/curate` with what describes a text or parts of it,
+    as spans: a number is one of the whole text, and where there is none, there is no span.
+    """
+    describe = _describing(result)
     for number, groups in enumerate(_groups(result, limit)):
         with ExitStack() as stack:
             documents = stack.enter_context(_gzip(folder / "documents" / f"part-{number:05d}.jsonl.gz"))
             attributes = stack.enter_context(_gzip(folder / "attributes/curate" / f"part-{number:05d}.jsonl.gz"))
             for record in (record for records in groups for record in records):
-                numbers, rest = _split(record)
-                known = {name: rest.pop(name) for name in ("id", "text", "source")}
+                spans, rest = _split(record, describe)
+                scored = {name: [span for span in found if span[2] is not None] for name, found in spans.items()}
+                attributes.write(_json({"id": record["id"], "attributes": scored}) + b"\n")
+                known = {name: rest.pop(name) for name in ("id", "text", *DOLMA) if rest.get(name) is not None}
                 documents.write(_json({**known, "metadata": rest}) + b"\n")
-                spans = {name: [_span(record, value)] for name, value in numbers.items()}
-                attributes.write(_json({"id": record["id"], "attributes": spans}) + b"\n")
 
 
 def _redpajama(result: Result, folder: Path, limit: int) -> None:
-    """`documents` with `raw_content`, and `quality_signals` joined by the row that their ids end with.
-
-    Signals that are not RedPajama-V2's own are called `curate_NAME`.
+    """`documents` with the fields of cc_net, null where the run has none, and `quality_signals` joined by the row that
+    their ids end with. Signals that are not RedPajama-V2's own are called `curate_NAME`.
     """
+    types = {field.name: field.type for field in _schema(result)}
+    fields = [name for name, type in REDPAJAMA.items() if types.get(name) == type]
+    describe = {name: make for name, make in _describing(result).items() if name not in fields}
     for number, groups in enumerate(_groups(result, limit)):
         name, row = f"part-{number:05d}.json.gz", 0
         with ExitStack() as stack:
             documents = stack.enter_context(_gzip(folder / "documents" / name))
             signals = stack.enter_context(_gzip(folder / "quality_signals" / f"part-{number:05d}.signals.json.gz"))
             for record in (record for records in groups for record in records):
-                numbers, rest = _split(record)
-                documents.write(_json({"raw_content": rest.pop("text"), **rest}) + b"\n")
-                own = ("rps_", "ccnet_")
-                named = {n if n.startswith(own) else f"curate_{n}": v for n, v in numbers.items()}
-                spans = {signal: [_span(record, value)] for signal, value in named.items()}
-                signals.write(_json({"id": f"{name}/{row}", "metadata": {}, "quality_signals": spans}) + b"\n")
+                spans, rest = _split(record, describe)
+                text, known = rest.pop("text"), {name: rest.pop(name) if name in fields else None for name in REDPAJAMA}
+                documents.write(_json({"raw_content": text, **known, **rest}) + b"\n")
+                signals.write(_json(_signals(f"{name}/{row}", known, spans)) + b"\n")
                 row += 1
+
+
+def _signals(id: str, known: Record, spans: dict[str, Spans]) -> Record:
+    """A document's line of `quality_signals`. Its number is the start of its id's SHA-1."""
+    return {
+        "id": id,
+        "id_int": int.from_bytes(hashlib.sha1(id.encode()).digest()[:8], "little"),
+        "metadata": {name: known[name] for name in ABOUT if known[name] is not None},
+        "quality_signals": {n if n.startswith(OWN) else f"curate_{n}": found for n, found in spans.items()},
+    }
 
 
 def _webdataset(result: Result, folder: Path, limit: int) -> None:
@@ -175,14 +200,47 @@ def _gzip(path: Path) -> IO[bytes]:
     return gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)  # type: ignore[return-value]
 
 
-def _split(record: Record) -> tuple[dict[str, float], Record]:
-    """Numbers and truth values of a record, and its other fields."""
-    numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
-    return numbers, {name: value for name, value in record.items() if name not in numbers}
+def _describing(result: Result) -> Describe:
+    """The columns that say something of a text or of parts of it."""
+    schema = _schema(result)
+    has_places = all(name in schema.names for name in PLACES)
+    found: Describe = {}
+    for name, type in zip(schema.names, schema.types, strict=True):
+        if _is_number(type):
+            found[name] = _whole
+        elif type == SPANS:
+            found[name] = _parts
+        elif has_places and name.startswith(LINES) and name not in PLACES and pa.types.is_list(type):
+            found[name] = _lines
+    return found
 
 
-def _span(record: Record, value: float) -> list[Any]:
-    return [0, len(record["text"]), float(value) if math.isfinite(value) else None]
+def _is_number(type: pa.DataType) -> bool:
+    return pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_boolean(type)
+
+
+def _split(record: Record, describe: Describe) -> tuple[dict[str, Spans], Record]:
+    """What says something of a record's text, as spans, and its other fields."""
+    spans = {name: make(record, record[name]) for name, make in describe.items()}
+    said = {*spans, *(PLACES if _lines in describe.values() else ())}
+    return spans, {name: value for name, value in record.items() if name not in said}
+
+
+def _whole(record: Record, value: Any) -> Spans:
+    return [[0, len(record["text"]), _score(value)]]
+
+
+def _parts(record: Record, spans: list[dict[str, Any]] | None) -> Spans:
+    return [[span["start"], span["end"], _score(span["score"])] for span in spans or ()]
+
+
+def _lines(record: Record, scores: list[Any] | None) -> Spans:
+    places = (record[name] or () for name in PLACES)
+    return [[start, end, _score(score)] for start, end, score in zip(*places, scores or (), strict=False)]
+
+
+def _score(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 FORMATS: dict[str, Callable[[Result, Path, int], None]] = {

@@ -97,7 +97,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     try:
         fs, root = url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise PlanError(f"{url}: {error} (for S3: pip install 'curate[s3]')") from error
+        raise PlanError(f"{url}: {error} (for S3 and GCS: pip install 'curate[s3]' or 'curate[gs]')") from error
     return fs, str(root).rstrip("/")
 
 

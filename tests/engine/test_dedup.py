@@ -55,13 +55,14 @@ def test_the_same_clusters_however_the_work_is_cut(whole: Any, write: Callable[.
 def test_sketches_gathered_in_many_stretches_tell_the_same(
     write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab, seen = write(ROWS[:200], 5), []
+    lab = write(ROWS[:200], 5)
     lab.run(RECIPE)
+    seen: list[tuple[int, int, int]] = []
     monkeypatch.setattr(grouping, "LEAST", 80)  # rows that a task holds, however little memory there is
     stretches = gather.stretches
-    monkeypatch.setattr(gather, "stretches", lambda of: seen.append(stretches(of)) or stretches(of))
+    monkeypatch.setattr(gather, "stretches", lambda of: seen.extend(stretches(of)) or stretches(of))  # type: ignore[func-returns-value]
     lab.run(RECIPE, "gathered", memory="100kB")
-    assert seen == [[(0, 0, 2), (1, 2, 4), (2, 4, 5)]]
+    assert seen == [(0, 0, 2), (1, 2, 4), (2, 4, 5)]
     assert lab.contents("gathered") == lab.contents()
 
 

@@ -273,14 +273,12 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("at_once", [300, archive.AT_ONCE])
+@pytest.mark.parametrize("at_once", [300, framing.AT_ONCE])
 @pytest.mark.parametrize("inside", [False, True], ids=["packed", "record"])
 def test_ordinary_records_in_columns_and_one_by_one_are_the_same(
     inside: bool, at_once: int, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (archive, framing):
-        monkeypatch.setattr(module, "AT_ONCE", at_once)
-    monkeypatch.setattr(framing, "AHEAD", at_once // 8)
+    monkeypatch.setattr(framing, "AT_ONCE", at_once)
     draw, path = random.Random(int(inside)), tmp_path / "a.warc.gz"
     for number in range(40):
         all_of_it = archive_records()
@@ -295,6 +293,18 @@ def test_ordinary_records_in_columns_and_one_by_one_are_the_same(
             read = load(path, corrupt="quarantine")
             found.append((read.table.to_pylist(), read.bad))
         assert found[0] == found[1], number
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000, 1 << 20])
+@pytest.mark.parametrize("at_once", [64, framing.AT_ONCE])
+def test_how_an_archive_comes_does_not_matter(size: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces of any size, empty ones among them, and looked at in little memory or much."""
+    data = b"".join(archive_records())
+    pieces = [piece for at in range(0, len(data), size) for piece in (data[at : at + size], b"")]
+    expected = list(Frames([data], is_arc=False, limit=1 << 20))
+    monkeypatch.setattr(framing, "AT_ONCE", at_once)
+    assert list(Frames(pieces, is_arc=False, limit=1 << 20)) == expected
+    assert len(expected) == len(archive_records())
 
 
 # ---------------------------------------------------------------- real archives

@@ -221,28 +221,48 @@ def test_what_waiting_does_not_mend_is_told_at_once(memory: Any, monkeypatch: py
         remote.Remote("memory://data/none.txt", seekable=False)
 
 
-def test_objects_of_s3_are_listed_page_by_page() -> None:
-    class Store(fsspec.AbstractFileSystem):
-        protocol = "paged"
+class Paged(fsspec.AbstractFileSystem):
+    """A bucket of 2,500 objects, of which an answer has a thousand."""
 
-        def isdir(self, path: str) -> bool:
-            return True
+    def isdir(self, path: str) -> bool:
+        return True
 
-        def isfile(self, path: str) -> bool:
-            return False
+    def isfile(self, path: str) -> bool:
+        return False
 
-        def split_path(self, path: str) -> tuple[str, str, None]:
-            bucket, _, key = path.partition("/")
-            return bucket, key, None
+    def split_path(self, path: str) -> tuple[str, str, None]:
+        bucket, _, key = path.partition("/")
+        return bucket, key, None
 
-        def call_s3(self, method: str, Bucket: str, Prefix: str, ContinuationToken: str = "0") -> dict[str, Any]:
-            assert (method, Bucket, Prefix) == ("list_objects_v2", "bucket", "crawl/")
-            first = int(ContinuationToken)
-            keys = [f"crawl/{n % 7}/{n:05d}.jsonl" for n in range(first, min(first + 1_000, 2_500))]
-            found = [{"Key": key, "ETag": key, "Size": 1} for key in ["crawl/", *keys]]
-            return {"Contents": found, "IsTruncated": first < 2_000, "NextContinuationToken": str(first + 1_000)}
+    def page(self, first: int) -> tuple[list[str], int]:
+        keys = [f"crawl/{n % 7}/{n:05d}.jsonl" for n in range(first, min(first + 1_000, 2_500))]
+        return ["crawl/", *keys], first + 1_000
 
-    fsspec.register_implementation("paged", Store, clobber=True)
-    shards = discover("web", Source(path="paged://bucket/crawl"))
+
+class S3(Paged):
+    protocol = "paged-s3"
+
+    def call_s3(self, method: str, Bucket: str, Prefix: str, ContinuationToken: str = "0") -> dict[str, Any]:
+        assert (method, Bucket, Prefix) == ("list_objects_v2", "bucket", "crawl/")
+        keys, after = self.page(int(ContinuationToken))
+        found = [{"Key": key, "ETag": key, "Size": 1} for key in keys]
+        return {"Contents": found, "IsTruncated": after < 2_500, "NextContinuationToken": str(after)}
+
+
+class GCS(Paged):
+    protocol = ("paged-gcs", "gcs")
+
+    def call(self, method: str, path: str, bucket: str, prefix: str, pageToken: str | None, **_: Any) -> dict[str, Any]:
+        assert (method, path, bucket, prefix) == ("GET", "b/{}/o", "bucket", "crawl/")
+        keys, after = self.page(int(pageToken or 0))
+        found = {"items": [{"name": key, "etag": key, "size": "1"} for key in keys]}
+        return found | ({"nextPageToken": str(after)} if after < 2_500 else {})
+
+
+@pytest.mark.parametrize("store", [S3, GCS])
+def test_objects_of_a_store_are_listed_page_by_page(store: type[Paged]) -> None:
+    name = f"paged-{store.__name__.lower()}"
+    fsspec.register_implementation(name, store, clobber=True)
+    shards = discover("web", Source(path=f"{name}://bucket/crawl"))
     assert sorted(shard.name for shard in shards) == sorted(f"{n % 7}/{n:05d}.jsonl" for n in range(2_500))
-    assert shards[0].paths[0].startswith("paged://bucket/crawl/0/")
+    assert shards[0].paths[0].startswith(f"{name}://bucket/crawl/0/")
