@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from curate.cluster import Fetch
 from curate.execute.batches import BatchWriter, read_table, write_table
-from curate.execute.grouping import LAST, Grouping, column, position, read_part
+from curate.execute.grouping import LAST, Grouping, position, read_part
 from curate.execute.tasks import Task
 
 SAMPLES = 64  # that a slice is cut by
@@ -22,8 +22,7 @@ SAMPLES = 64  # that a slice is cut by
 
 def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
     """Ranges of pairs (number, from, below), with about as many as can be compared at a time."""
-    most = grouping.room_for(64 + 4 * grouping.width)
-    step = max(1, most // SAMPLES)
+    step = max(1, grouping.compared // SAMPLES)
     samples = [run["pair"].to_numpy()[step - 1 :: step].copy() for file in grouping.files("pairs") for run in file]
     ordered = np.sort(np.concatenate([np.zeros(0, np.uint64), *samples]))
     cuts = [0, *np.unique(ordered[SAMPLES - 1 :: SAMPLES]).tolist(), LAST]
@@ -32,7 +31,7 @@ def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
 
 def stretches(grouping: Grouping) -> list[tuple[int, int, int]]:
     """Shards in a row (number, first, one past the last) with about as many rows as can be held at a time."""
-    rooms = grouping.starts[:-1] // grouping.room_for(64 + 4 * grouping.width)
+    rooms = grouping.starts[:-1] // grouping.compared
     firsts = np.flatnonzero(np.diff(rooms, prepend=-1))
     return [(n, int(a), int(b)) for n, (a, b) in enumerate(zip(firsts, [*firsts[1:], len(rooms)], strict=True))]
 
@@ -54,7 +53,7 @@ def gather_task(grouping: Grouping, task: Task, number: int, first: int, stop: i
     from curate.kernels.components import once
 
     ends = grouping.starts[[first, stop]]
-    items = [column(read_table(path), "item") for path in grouping.paths("items")]
+    items = [read_table(path)["item"].to_numpy() for path in grouping.paths("items")]  # mapped: what is cut is read
     items = [some[slice(*np.searchsorted(some, ends))] for some in items]
     whole = once(np.concatenate(items))
     sketches = grouping.sketches(whole)

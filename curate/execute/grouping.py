@@ -62,10 +62,11 @@ class Grouping:
         return max(LEAST, self.room // width)
 
     @property
-    def width(self) -> int:
-        """Bytes of a row's sketch, about."""
+    def compared(self) -> int:
+        """How many pairs, or rows with their sketches, a task may hold."""
         kinds = self.operator.sketches().values()
-        return sum(kind.bit_width // 8 if _is_fixed(kind) else 64 for kind in kinds)
+        width = sum(kind.bit_width // 8 if _is_fixed(kind) else 64 for kind in kinds)
+        return self.room_for(64 + 4 * width)
 
     @property
     def key(self) -> str:
