@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROWS = 1 << 17  # of a batch
+HELD = 1 << 28  # bytes of columns that are kept for the next look
+WIDE = 64  # bytes that a value without a fixed width is taken for
 SIGNALS = "quality_signals"  # RedPajama-V2: name -> [[start, end, value], ...], as JSON or as a struct
 JSON_LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".json.gz", ".jsonl.zst", ".json.zst")
 
@@ -37,18 +40,38 @@ class Annotated:
         self.types = {name: narrow(pl.Series(dtype=kind).to_arrow().type) for name, kind in schema.items()}
         own = {"bytes": "text_bytes", "words": "text_words"}
         self.sizes = {unit: name for unit in own if (name := sizes.get(unit) or own[unit]) in self.types}
+        self._held: dict[str, pa.Array] = {}
         for name in filter(None, sizes.values()):
             if name not in self.types:
                 raise PlanError(f"{title} has no column {name!r}{nearest(name, self.types)}")
 
-    def batches(self, columns: Iterable[str] | None = None, every: int = 1) -> Iterator[pa.Table]:
-        """All rows in order, or one of `every`, some thousands at a time; `columns` that are not there are left out."""
+    @cached_property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.frame.select(pl.len()).collect().item())
+
+    def batches(self, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
+        """All rows in order, some thousands at a time; `columns` that are not there are left out.
+
+        The columns of a run with few rows are read once, however often they are looked at.
+        """
         wanted = [*self.types] if columns is None else [name for name in dict.fromkeys(columns) if name in self.types]
-        seen = 0
-        for part in self.frame.select(wanted).collect_batches(chunk_size=ROWS, maintain_order=True):
-            seen, first = seen + len(part), -seen % every
-            part = part.gather_every(every, first) if every > 1 else part
-            yield pa.table({name: plain(column) for name, column in zip(wanted, part.to_arrow().columns, strict=True)})
+        if self.result is not None and self._size({*wanted, *self._held}) <= HELD:
+            new = [name for name in wanted if name not in self._held]
+            self._held |= dict(zip(new, _columns(self.frame.select(new).collect()), strict=True)) if new else {}
+            table = pa.table({name: self._held[name] for name in wanted})
+            yield from (table.slice(first, ROWS) for first in range(0, len(table), ROWS))
+        else:
+            for part in self.frame.select(wanted).collect_batches(chunk_size=ROWS, maintain_order=True):
+                yield pa.table(dict(zip(wanted, _columns(part), strict=True)))
+
+    def _size(self, columns: Iterable[str]) -> int:
+        """About how many bytes some columns take."""
+        return self.rows * sum(8 if pa.types.is_primitive(self.types[name]) else WIDE for name in columns)
+
+
+def _columns(frame: pl.DataFrame) -> Iterator[pa.Array]:
+    return (plain(column) for column in frame.to_arrow().columns)
 
 
 def annotated(path: str | Path | Result, words: str | None = None, bytes: str | None = None) -> Annotated:

@@ -27,7 +27,8 @@ def count(data: Annotated, rules: Policy) -> pl.DataFrame:
 
 def needed(data: Annotated, rules: Policy) -> list[str]:
     """Columns to read; one at least, so that rows are counted."""
-    return [*rules.columns, *LABELS, *data.sizes.values(), *[*data.types][:1]]
+    wanted = [*rules.columns, *LABELS, *data.sizes.values()]
+    return wanted if any(name in data.types for name in wanted) else [*data.types][:1]
 
 
 def nothing(data: Annotated, rules: Policy) -> pa.Table:

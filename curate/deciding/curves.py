@@ -58,8 +58,7 @@ def first_look(
     data: Annotated, applied: Policy, about: list[tuple[PlannedStep, str]]
 ) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
     """Counts by the set of reasons that apply, and some values of each column that has bounds."""
-    rows = data.frame.select(pl.len()).collect().item()
-    stride = max(1, rows // LOOKED_AT)
+    stride = max(1, data.rows // LOOKED_AT)
     columns = {step.inputs[step.operator.rule(own).column] for step, own in about}  # type: ignore[attr-defined]
     values: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     parts = [nothing(data, applied)]

@@ -24,6 +24,7 @@ from curate import shared
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.evaluate import complete
+from curate.execute import memory
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter, DamagedWork
 from curate.execute.damage import healing
@@ -50,6 +51,7 @@ class Task(msgspec.Struct, frozen=True):
 
 def run_task(task: Task) -> dict[str, Any]:
     """Do one task and return what is worth knowing about it (small plain values)."""
+    memory.reuse()
     try:
         return _work(task)
     except DamagedWork as error:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -90,27 +89,22 @@ def measure(data: Annotated, policy: Policy, reasons: list[str]) -> Measured:
     ruled: dict[str, list[tuple[str, float]]] = {}
     for law in laws(policy):
         ruled.setdefault(law.column, []).extend(law.bounds.items())
-    limits = _limits(data, numeric)
-    rows = int(limits["rows"] or 0)
-    sample = _sample(data, policy, numeric, rows)
+    limits, sample = _first_look(data, policy, numeric)
     found = {}
     for name in numeric:
         bounds = [value for _, value in ruled.get(name, [])]
-        values, nulls = finite(sample[name]), int(limits[f"nulls:{name}"] or 0)
-        low, high = (limits[f"{end}:{name}"] for end in ("low", "high"))
+        values, (low, high, nulls) = finite(sample[name]), limits[name]
         is_whole = pa.types.is_integer(data.types[name]) and all(float(bound).is_integer() for bound in bounds)
         at = _edges(values, low, high, bounds, is_whole).tolist()
         middle = dict(zip(("5 %", "50 %", "95 %"), np.quantile(values, (0.05, 0.5, 0.95)).tolist(), strict=True))
-        found[name] = Distribution(name, at, [], [], {} if low is None else middle, nulls, ruled.get(name, []))
+        found[name] = Distribution(name, at, [], [], middle if low <= high else {}, nulls, ruled.get(name, []))
     counted, picked = _counted(data, found, Picks(policy, reasons, _window(data)))
-    return Measured(counted, sample, picked, rows)
+    return Measured(counted, sample, picked, data.rows)
 
 
-def _edges(
-    values: np.ndarray, low: float | None, high: float | None, bounds: list[float], is_whole: bool
-) -> np.ndarray:
+def _edges(values: np.ndarray, low: float, high: float, bounds: list[float], is_whole: bool) -> np.ndarray:
     """Where a column has no number: around its bounds, if it has such."""
-    if low is not None and high is not None:
+    if low <= high:
         return edges(values, low, high, bounds, is_whole)
     return edges(np.array(bounds), min(bounds), max(bounds), bounds, is_whole) if bounds else np.zeros(0)
 
@@ -134,24 +128,32 @@ def as_float(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False), float)
 
 
-def _limits(data: Annotated, numeric: Iterable[str]) -> dict[str, float | None]:
-    """Rows, and of each column its least and greatest finite value and its nulls."""
-    wanted = [pl.len().alias("rows")]
-    for name in numeric:
-        value = pl.col(name).cast(pl.Float64)
-        present = value.filter(value.is_finite())
-        wanted += [present.min().alias(f"low:{name}"), present.max().alias(f"high:{name}")]
-        wanted += [pl.col(name).null_count().alias(f"nulls:{name}")]
-    return data.frame.select(wanted).collect(engine="streaming").to_dicts()[0]
+class Limits(NamedTuple):
+    """The least and the greatest finite value of a column, NaN where it has none, and its nulls."""
+
+    low: float = np.nan
+    high: float = np.nan
+    nulls: int = 0
+
+    def widened(self, column: pa.ChunkedArray) -> Limits:
+        """With the values of one more batch."""
+        values = as_float(column)
+        present = values[np.isfinite(values)]
+        ends = [self.low, self.high, *([present.min(), present.max()] if len(present) else [])]
+        return Limits(float(np.fmin.reduce(ends)), float(np.fmax.reduce(ends)), self.nulls + column.null_count)
 
 
-def _sample(data: Annotated, policy: Policy, numeric: list[str], rows: int) -> pa.Table:
-    """Every so many-th row, with what the rules need."""
-    stride = max(1, -(-rows // SAMPLED))
+def _first_look(data: Annotated, policy: Policy, numeric: list[str]) -> tuple[dict[str, Limits], pa.Table]:
+    """The limits of each numeric column; and every so many-th row, with what the rules need."""
+    stride = max(1, -(-data.rows // SAMPLED))
     wanted = [name for name in dict.fromkeys([*needed(data, policy), "row", *numeric]) if name in data.types]
-    parts = [*data.batches(wanted, stride)]
+    limits, parts, seen = dict.fromkeys(numeric, Limits()), [], 0
+    for table in data.batches(wanted):
+        limits = {name: limits[name].widened(table[name]) for name in numeric}
+        parts.append(table.take(np.arange(-seen % stride, len(table), stride)))
+        seen += len(table)
     empty = pa.schema([(name, data.types[name]) for name in wanted]).empty_table()
-    return pa.concat_tables(parts).combine_chunks() if parts else empty
+    return limits, pa.concat_tables(parts or [empty]).combine_chunks()
 
 
 # ---------------------------------------------------------------- documents to show
