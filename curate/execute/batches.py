@@ -84,9 +84,24 @@ def _identity(path: Where) -> tuple[Any, ...]:
 
 
 def _write(writer: Any, batch: pa.RecordBatch, schema: pa.Schema) -> None:
-    """A batch with its digests: those of its copy, because slices have more bytes than a file gets."""
-    batch = pa.ipc.read_record_batch(batch.serialize(), schema)
+    """A batch with its digests: of the bytes that a file gets, and a slice has more."""
+    columns = {name: _exact(array) for name, array in zip(schema.names, batch.columns, strict=True)}
+    rest = pa.schema([field for field in schema if columns[field.name] is None])
+    copies = pa.ipc.read_record_batch(batch.select(rest.names).serialize(), rest)
+    columns |= dict(zip(rest.names, copies.columns, strict=True))
+    batch = pa.record_batch([*columns.values()], schema=schema)
     writer.write_batch(batch, custom_metadata=digests(batch))
+
+
+def _exact(array: pa.Array) -> pa.Array | None:
+    """Numbers without the bytes around a slice of them; None of what has to be copied for that."""
+    is_fixed = pa.types.is_primitive(array.type) or pa.types.is_fixed_size_binary(array.type)
+    data = array.buffers()[1] if is_fixed and array.type.bit_width % 8 == 0 and not array.null_count else None
+    if data is None:
+        return None
+    width = array.type.bit_width // 8
+    data = data.slice(array.offset * width, len(array) * width)
+    return pa.Array.from_buffers(array.type, len(array), [None, data])
 
 
 class BatchFile:
