@@ -31,7 +31,7 @@ def deduplicate(grouping: Grouping, stages: Stages) -> dict[str, Any]:
     """All stages; what the manifest says of them."""
     from curate.kernels.bloom import shape
 
-    keys = sum(len(batch) for part in grouping.parts for batch in BatchFile(part.members))
+    keys = sum(BatchFile(part.members).count for part in grouping.parts)
     whole = shape(keys, grouping.operator.bloom or 0)
     parts = min(whole.blocks, max(1, -(-whole.bytes // max(grouping.room // 2, 1 << 16))))
     found = stages("remember", [(part, parts, keys) for part in range(parts)])

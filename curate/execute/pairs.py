@@ -26,7 +26,7 @@ RUN = pa.schema([("pair", pa.uint64())])
 
 def partitions(grouping: Grouping) -> int:
     """How many ranges the keys are cut into."""
-    keys = sum(len(batch) for part in grouping.parts for batch in BatchFile(part.members))
+    keys = sum(BatchFile(part.members).count for part in grouping.parts)
     return max(1, -(-keys // grouping.room_for(KEY_BYTES)))
 
 

@@ -200,7 +200,7 @@ class _Places:
 
 def _by_key(made: Part, parts: list[Part], rows: list[np.ndarray], starts: np.ndarray, room: int) -> None:
     """All keys in order, one range of them after the other."""
-    total = sum(len(batch) for part in parts for batch in BatchFile(part.members))
+    total = sum(BatchFile(part.members).count for part in parts)
     ranges = max(1, -(-total * KEY_BYTES // max(room, 1 << 20)))
     with BatchWriter(made.members, KEYS) as writer:
         for at in range(ranges):
