@@ -12,8 +12,6 @@ import pyarrow.compute as pc
 
 from curate.errors import PlanError
 from curate.extraction import Extractor
-from curate.kernels.html import shape
-from curate.kernels.text import buffers
 from curate.operator import Mapper
 
 
@@ -72,6 +70,9 @@ class ExtractText(Mapper, frozen=True):
         _version(self.extractor)
 
     def compute(self, text: pa.StringArray) -> dict[str, pa.Array]:
+        from curate.kernels.html import shape
+        from curate.kernels.text import buffers
+
         seen = shape(text)
         is_large = np.diff(buffers(text)[1]) > self.max_bytes
         is_tried = seen.is_page & ~is_large & (seen.depth <= self.max_depth)
@@ -91,6 +92,8 @@ class ExtractText(Mapper, frozen=True):
 
     def _extracted(self, pages: pa.StringArray) -> tuple[pa.StringArray, list[str | None]]:
         """The texts of pages, and what went wrong."""
+        from curate.kernels.text import buffers
+
         extract = _extractor(self.extractor, tuple(self._options().items()), self.seconds, os.getpid())
         data, offsets = buffers(pages)
         found = extract(data.data, offsets.tolist())

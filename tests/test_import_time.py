@@ -29,6 +29,7 @@ def test_import_is_instant() -> None:
     [
         (("-c", "import curate"), SLOW),
         (("-m", "curate.cli", "--help"), ("pyarrow", "numba", "polars", "ray", "datasets")),
+        (("-m", "curate.cli", "ops"), ("numba", "polars", "ray", "datasets", "pandas")),
     ],
 )
 def test_slow_libraries_wait_until_they_are_used(arguments: tuple[str, ...], absent: tuple[str, ...]) -> None:
