@@ -5,10 +5,12 @@ CURATE_SHARD_MB=2000 makes the shard larger than the 300 MB of a normal test run
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -83,3 +85,25 @@ def test_a_large_shard_runs_in_little_memory(lab: Any, shard: Path) -> None:
     assert len(manifest["data"]) > SHARD / 100 / MB
     print(f"\n{manifest['records']:,} documents, peak {peak / MB:,.0f} MB\n{errors}")
     assert peak < LIMIT
+
+
+FAULTS = """
+import resource
+import numpy as np
+from curate.execute import memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [np.ones(1 << 20, np.uint8) for _ in range(100)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+memory.reuse()
+print(faults(), faults())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the memory is reused by glibc's mallopt")
+def test_the_memory_of_one_batch_serves_the_next() -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    first, second = map(int, done.stdout.split())
+    assert first > 10 * second
