@@ -157,10 +157,11 @@ def arrange(columns: dict[str, pa.Array], positions: np.ndarray, shard: Shard, s
     for field in schema:
         array = columns.get(field.name)
         if array is None:
-            array = pa.nulls(len(positions), field.type)
+            missing = pa.scalar(shard.source if field.name == "source" else None, field.type)
+            array = pa.repeat(missing, len(positions))
         if field.name == "id":
             array = _with_ids(plain(array, pa.string()), positions, shard)
-        elif field.name == "source":
+        elif field.name == "source" and array.null_count:
             array = pc.fill_null(plain(array, pa.string()), shard.source)
         arrays.append(plain(array, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema.remove_metadata())

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from curate.kernels.web_archive import Found
 
@@ -194,9 +196,9 @@ class Frames:
         held = len(self.data) - self.at
         if held >= count or self.is_over:
             return held >= count
-        room = count + max(AT_ONCE, count // 4)
+        room = max(AT_ONCE + AT_ONCE // 4, count + count // 4)
         if not room <= len(self.memory) <= 4 * room:
-            self.memory = memoryview(bytearray(room))
+            self.memory = np.empty(room, np.uint8).data  # from 4 MB on, NumPy asks for huge pages
         self.memory[:held] = self.data[self.at :]
         while held < len(self.memory) and not self.is_over:
             if not self.left:

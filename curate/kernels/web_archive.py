@@ -26,10 +26,11 @@ HEADERS = (
     "warc-date",
     "warc-identified-content-language",
     "warc-payload-digest",
-    "warc-block-digest",
     "warc-truncated",
+    "warc-block-digest",
 )
-LENGTH, TYPE, KIND = range(3)
+LENGTH, TYPE, KIND, ID, ADDRESS, DATE, LANGUAGES, DIGEST, TRUNCATED, BLOCK_DIGEST = range(len(HEADERS))
+VALUES = ("id", "url", "date", "languages", "digest", "truncated")  # of the headers from ID on
 HTTP_HEADERS = ("content-type", "transfer-encoding", "content-encoding")
 HTTP_TYPE, TRANSFER, ENCODING = range(3)
 HEADER_BYTES = 1 << 16
@@ -37,6 +38,7 @@ MOST_DIGITS = 9  # of a length
 MOST = 1_024  # rows that are found at once
 MOST_BYTES = 1 << 30
 TAB, LINE_FEED, RETURN, ESCAPE, SPACE, DOT, SLASH, ZERO, COLON, DELETE = b"\t\n\r\x1b ./0:\x7f"
+LESS, GREATER = b"<>"
 ONES, HIGHS, ESCAPES = u64(0x0101010101010101), u64(0x8080808080808080), u64(0x1B1B1B1B1B1B1B1B)
 WARC, WARC_MASK = u64(0x2E302F43524157), u64(0xFFFEFFFFFFFFFF)  # b"WARC/0.", and what b"WARC/1." has in common with it
 HTTP, HTTP_MASK = u64(0x2F50545448), u64(0xFFFFFFFFFF)  # b"HTTP/"
@@ -101,6 +103,32 @@ def find(data: bytes | memoryview, at: int, kinds: Names, limit: int) -> tuple[i
     return count, end, Found(*(part[:rows] for part in found))
 
 
+def value_spans(data: bytes | memoryview, found: Found, rows: np.ndarray) -> np.ndarray:
+    """Where the VALUES of some rows are, int32[VALUES, rows, 2]: addresses without the `<` and `>` around them, and the
+    digest of the block where there is none of the payload.
+
+    >>> record = b"WARC/1.0\\nWARC-Type: x\\nWARC-Target-URI: <a:b>\\nContent-Length: 0\\n\\n\\r\\n\\r\\n"
+    >>> _, _, found = find(record, 0, names(["x"]), 99)
+    >>> spans = value_spans(record, found, np.arange(1))
+    >>> gather(record, spans[:, 0]).to_pylist()
+    [None, 'a:b', None, None, None, None]
+    """
+    spans = np.empty((len(VALUES), len(rows), 2), np.int32)
+    choose_spans(np.frombuffer(data or b" ", np.uint8), found.headers, rows, spans)
+    return spans
+
+
+def look_up(data: bytes | memoryview, spans: np.ndarray, words: Names) -> np.ndarray:
+    """Which of the words is in each of the int32[n, 2] spans (int64); -1 for none of them.
+
+    >>> look_up(b"one two", np.array([[4, 7], [0, 2], [-1, -1]], np.int32), names(["", "two"])).tolist()
+    [1, -1, 0]
+    """
+    codes = np.empty(len(spans), np.int64)
+    name_spans(np.frombuffer(data or b" ", np.uint8), spans, words, codes)
+    return codes
+
+
 def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa.StringArray:
     """Strings from int[n, 2] spans of bytes, which must be UTF-8; null where they are below 0. `more` is numbered on
     from `data`.
@@ -110,12 +138,12 @@ def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa
     """
     offsets = np.zeros(len(spans) + 1, np.int32)
     np.cumsum(spans[:, 1] - spans[:, 0], out=offsets[1:])
-    body = np.empty(int(offsets[-1]) + BLOCK, np.uint8)
+    body = pa.allocate_buffer(int(offsets[-1]) + BLOCK)
     sources = np.frombuffer(data or b" ", np.uint8), np.frombuffer(more or b" ", np.uint8)
-    copy_spans(*sources, len(data), np.ascontiguousarray(spans, np.int64), body)
+    copy_spans(*sources, len(data), np.ascontiguousarray(spans, np.int64), np.frombuffer(body, np.uint8))
     is_null = spans[:, 0] < 0
     valid = pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
-    return pa.StringArray.from_buffers(len(spans), pa.py_buffer(offsets), pa.py_buffer(body[: offsets[-1]]), valid)
+    return pa.StringArray.from_buffers(len(spans), pa.py_buffer(offsets), body.slice(0, int(offsets[-1])), valid)
 
 
 def are_plain(data: bytes | memoryview, spans: np.ndarray, of_page: bool) -> np.ndarray:
@@ -306,6 +334,38 @@ def status_at(data: Any, i: Any, end: Any) -> Any:
         i += 1
     is_status = i > first and is_digit(data, i) and is_digit(data, i + 1) and is_digit(data, i + 2)
     return i if is_status else -1
+
+
+@kernel(allocates=False)
+def choose_spans(data: Any, headers: Any, rows: Any, out: Any) -> None:
+    """Fill `out`."""
+    for n in range(len(rows)):
+        spans = headers[rows[n]]
+        for value in range(len(VALUES)):
+            header = ID + value
+            if header == DIGEST and spans[DIGEST, 0] >= spans[DIGEST, 1]:
+                header = BLOCK_DIGEST
+            begin, end = spans[header]
+            if header == ADDRESS:
+                begin, end = without_brackets(data, begin, end)
+            out[value, n, 0], out[value, n, 1] = begin, end
+
+
+@inner
+def without_brackets(data: Any, begin: Any, end: Any) -> Any:
+    """A span without `<` and `>` at its ends; (-1, -1) where nothing is left."""
+    while begin < end and (load8(data, begin) == LESS or load8(data, begin) == GREATER):
+        begin += 1
+    while begin < end and (load8(data, end - 1) == LESS or load8(data, end - 1) == GREATER):
+        end -= 1
+    return (begin, end) if begin < end else (-1, -1)
+
+
+@kernel(allocates=False)
+def name_spans(data: Any, spans: Any, words: Names, codes: Any) -> None:
+    """Fill the codes."""
+    for row in range(len(spans)):
+        codes[row] = name_at(data, spans[row, 0], spans[row, 1], words, False)
 
 
 # ---------------------------------------------------------------- text
