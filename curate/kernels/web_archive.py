@@ -39,7 +39,9 @@ MOST = 1_024  # rows that are found at once
 MOST_BYTES = 1 << 30
 TAB, LINE_FEED, RETURN, ESCAPE, SPACE, DOT, SLASH, ZERO, COLON, DELETE = b"\t\n\r\x1b ./0:\x7f"
 LESS, GREATER = b"<>"
+REPLACEMENT = 0xEF, 0xBF, 0xBD  # U+FFFD
 ONES, HIGHS, ESCAPES = u64(0x0101010101010101), u64(0x8080808080808080), u64(0x1B1B1B1B1B1B1B1B)
+SPACES = u64(0x2020202020202020)
 WARC, WARC_MASK = u64(0x2E302F43524157), u64(0xFFFEFFFFFFFFFF)  # b"WARC/0.", and what b"WARC/1." has in common with it
 HTTP, HTTP_MASK = u64(0x2F50545448), u64(0xFFFFFFFFFF)  # b"HTTP/"
 
@@ -158,6 +160,16 @@ def are_plain(data: bytes | memoryview, spans: np.ndarray, of_page: bool) -> np.
     return verdicts
 
 
+def repaired(data: bytes) -> bytes:
+    """Text in UTF-8 with U+FFFD for each longest part that is no character, and without a byte order mark.
+
+    >>> repaired(b"a\\xe2\\x82b\\xff").decode()
+    'a\ufffdb\ufffd'
+    """
+    out = np.empty(len(REPLACEMENT) * len(data) + BLOCK, np.uint8)
+    return out[: replace_invalid(np.frombuffer(data or b" ", np.uint8)[: len(data)], out)].tobytes()
+
+
 # ---------------------------------------------------------------- records
 
 
@@ -261,6 +273,7 @@ def read_headers(data: Any, i: Any, end: Any, wanted: Names, spans: Any) -> Any:
             i += 1
         colon = i
         odd = returns = 0
+        i = skip_printable(data, i, end)
         while i < end and load8(data, i) != LINE_FEED:
             c = load8(data, i)
             returns += c == RETURN
@@ -280,6 +293,17 @@ def read_headers(data: Any, i: Any, end: Any, wanted: Names, spans: Any) -> Any:
             spans[k, 0], spans[k, 1] = strip(data, colon + 1, stop)
         i += 1
     return -1
+
+
+@inner
+def skip_printable(data: Any, i: Any, end: Any) -> Any:
+    """The index of the first eight bytes that are not all of printable ASCII."""
+    while i + 8 <= end:
+        x = load64(data, i)
+        if ((x - SPACES) | (x + ONES) | x) & HIGHS:
+            break
+        i += 8
+    return i
 
 
 @inner
@@ -405,8 +429,8 @@ def check_spans(data: Any, spans: Any, of_page: Any, verdicts: Any) -> None:
         while verdicts[row] and i < end:
             i = skip_ascii(data, i, end, of_page)
             if i < end:
-                size = character_size(data, i, end, of_page)
-                verdicts[row] = size > 0
+                size, is_valid = character_at(data, i, end)
+                verdicts[row] = is_valid and not (of_page and load8(data, i) == ESCAPE)
                 i += size
 
 
@@ -429,20 +453,31 @@ def skip_ascii(data: Any, i: Any, end: Any, of_page: Any) -> Any:
 
 
 @inner
-def character_size(data: Any, i: Any, end: Any, of_page: Any) -> Any:
-    """Bytes of the character at i; 0 where it is not valid."""
+def character_at(data: Any, i: Any, end: Any) -> Any:
+    """How many bytes from i on are those of a character (at least one), and whether they are all of it."""
     lead = load8(data, i)
-    if lead < 0x80:
-        return 0 if of_page and lead == ESCAPE else 1
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC2 or lead > 0xF4 or i + size > end:
-        return 0
-    second = load8(data, i + 1)
+    if lead < 0xC2 or lead > 0xF4:
+        return 1, lead < 0x80
+    size, k = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4, 1
     least = 0xA0 if lead == 0xE0 else 0x90 if lead == 0xF0 else 0x80
     most = 0x9F if lead == 0xED else 0x8F if lead == 0xF4 else 0xBF
-    if second < least or second > most:
-        return 0
-    for k in range(2, size):
-        if load8(data, i + k) & 0xC0 != 0x80:
-            return 0
-    return size
+    while k < size and i + k < end and least <= load8(data, i + k) <= most:
+        least, most = 0x80, 0xBF
+        k += 1
+    return k, k == size
+
+
+@kernel(allocates=False)
+def replace_invalid(data: Any, out: Any) -> Any:
+    """Copy with U+FFFD for what is no character; returns the size."""
+    i = begin = 3 if has_mark(data, 0, len(data)) else 0
+    o = 0
+    while i < len(data):
+        i = skip_ascii(data, i, len(data), False)
+        size, is_valid = character_at(data, i, len(data)) if i < len(data) else (0, True)
+        if not is_valid:
+            o = copy_span(data, begin, i, out, o)
+            out[o], out[o + 1], out[o + 2] = REPLACEMENT
+            o, begin = o + 3, i + size
+        i += size
+    return copy_span(data, begin, i, out, o)
