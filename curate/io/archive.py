@@ -156,10 +156,10 @@ class Rows:
             end += len(content.text)
             status[row] = -1 if content.status is None else content.status
             short[1:, row] = words.span(content.type), words.span(content.charset)
-        values = gather(run.data, value_spans(run.data, found, rows).reshape(-1, 2))
-        named = gather(words.data, short.reshape(-1, 2))
-        columns = {name: values.slice(k * len(rows), len(rows)) for k, name in enumerate(VALUES)}
-        columns |= {name: named.slice(k * len(rows), len(rows)) for k, name in enumerate(WORDS)}
+        short = np.where(short < 0, -1, short + len(run.data))
+        spans = np.concatenate([value_spans(run.data, found, rows), short])
+        values = gather(run.data, spans.reshape(-1, 2), words.data)
+        columns = {name: values.slice(k * len(rows), len(rows)) for k, name in enumerate((*VALUES, *WORDS))}
         columns["text"] = gather(run.data, text, b"".join(content.text for content in contents.values()))
         columns["status"] = pa.array(status, mask=status < 0)
         return Columns(run.position + found.number[rows].astype(np.int64), [columns[name] for name in FIELDS.names])
@@ -210,7 +210,10 @@ class Types:
         self._forget()
 
     def _forget(self) -> None:
+        from curate.kernels.web_archive import names
+
         self.words, self.stated = Words(), list[str]()
+        self.names = names(self.stated)
         self.spans, self.is_wanted = np.empty((0, 2), np.int32), np.empty(0, bool)
 
     def of(self, data: memoryview, stated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,14 +222,15 @@ class Types:
 
         if len(self.stated) + len(self.words.spans) > MOST_WORDS:
             self._forget()
-        codes = look_up(data, stated, names(self.stated))
+        codes = look_up(data, stated, self.names)
         if (codes < 0).any():
             new = {bytes(data[begin:end]).decode() for begin, end in stated[codes < 0].tolist()}
             self.stated += sorted(new)
             types = [media_type(value)[0] for value in self.stated]
             self.spans = np.array([self.words.span(type) for type in types], np.int32)
             self.is_wanted = np.array([self.mime.match(type) is not None for type in types])
-            codes = look_up(data, stated, names(self.stated))
+            self.names = names(self.stated)
+            codes = look_up(data, stated, self.names)
         return self.spans[codes], self.is_wanted[codes]
 
 

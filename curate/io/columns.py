@@ -70,11 +70,13 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 def plain(array: pa.Array, kind: pa.DataType) -> pa.Array:
     """The array as `kind`, its plain type; binary becomes text unchecked where `kind` is text."""
+    if array.type == kind:
+        return array
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if kind == pa.string() and is_bytes(array.type):
         return array.cast(pa.binary()).view(pa.string())
-    return array if array.type == kind else array.cast(kind)
+    return array.cast(kind)
 
 
 # ---------------------------------------------------------------- the schema of typed data

@@ -49,7 +49,9 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
 
 
 def _lengths(array: pa.Array) -> np.ndarray:
-    if array.null_count or not len(array):
+    if array.null_count == len(array):
+        return np.zeros(len(array), np.int32)
+    if array.null_count:
         return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
     offsets = np.frombuffer(array.buffers()[1], OFFSETS[array.type.id])
     return np.diff(offsets[array.offset : array.offset + len(array) + 1])

@@ -138,14 +138,14 @@ def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa
     >>> gather(b"one two", np.array([[4, 7], [-1, -1], [7, 11]], np.int32), b"four").to_pylist()
     ['two', None, 'four']
     """
-    offsets = np.zeros(len(spans) + 1, np.int32)
-    np.cumsum(spans[:, 1] - spans[:, 0], out=offsets[1:])
-    body = pa.allocate_buffer(int(offsets[-1]) + BLOCK)
+    offsets, valid = np.zeros(len(spans) + 1, np.int32), np.zeros(len(spans) // 8 + 1, np.uint8)
+    size = int(spans[:, 1].sum() - spans[:, 0].sum())
+    body = pa.allocate_buffer(size + BLOCK)
     sources = np.frombuffer(data or b" ", np.uint8), np.frombuffer(more or b" ", np.uint8)
-    copy_spans(*sources, len(data), np.ascontiguousarray(spans, np.int64), np.frombuffer(body, np.uint8))
-    is_null = spans[:, 0] < 0
-    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
-    return pa.StringArray.from_buffers(len(spans), pa.py_buffer(offsets), body.slice(0, int(offsets[-1])), valid)
+    wide, out = np.ascontiguousarray(spans, np.int64), np.frombuffer(body, np.uint8)
+    nulls = copy_spans(*sources, len(data), wide, offsets, valid, out)
+    buffers = pa.py_buffer(offsets), body.slice(0, size), pa.py_buffer(valid) if nulls else None
+    return pa.StringArray.from_buffers(len(spans), *buffers, nulls)
 
 
 def are_plain(data: bytes | memoryview, spans: np.ndarray, of_page: bool) -> np.ndarray:
@@ -396,15 +396,21 @@ def name_spans(data: Any, spans: Any, words: Names, codes: Any) -> None:
 
 
 @kernel(allocates=False)
-def copy_spans(data: Any, more: Any, size: Any, spans: Any, out: Any) -> None:
-    """Write what is in the spans one after the other; also up to a block of what follows."""
-    o = 0
+def copy_spans(data: Any, more: Any, size: Any, spans: Any, offsets: Any, valid: Any, out: Any) -> Any:
+    """Write what is in the spans one after the other; also up to a block of what follows. Returns how many are null."""
+    o = nulls = 0
     for row in range(len(spans)):
         begin, end = spans[row]
+        if begin < 0:
+            nulls += 1
+        else:
+            valid[row >> 3] |= 1 << (row & 7)
         if begin < size:
             o = copy_span(data, begin, end, out, o)
         else:
             o = copy_span(more, begin - size, end - size, out, o)
+        offsets[row + 1] = o
+    return nulls
 
 
 @inner
