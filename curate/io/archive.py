@@ -39,6 +39,7 @@ KINDS = {"warc": ("response", "resource"), "wet": ("conversion",), "wat": ("meta
 ODD_AT_ONCE = 1 << 22  # bytes of texts that are made one by one
 MOST_WORDS = 512  # that are remembered
 WORDS = ("kind", "content_type", "charset")  # columns whose values are few
+NULL = -1, -1  # the span of what is not there
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -155,7 +156,7 @@ class Rows:
             text[row] = end, end + len(content.text)
             end += len(content.text)
             status[row] = -1 if content.status is None else content.status
-            short[1:, row] = words.span(content.type), words.span(content.charset)
+            short[1:, row] = words.span(content.type) if content.type else NULL, words.span(content.charset)
         short = np.where(short < 0, -1, short + len(run.data))
         spans = np.concatenate([value_spans(run.data, found, rows), short])
         values = gather(run.data, spans.reshape(-1, 2), words.data)
@@ -217,7 +218,7 @@ class Types:
         self.spans, self.is_wanted = np.empty((0, 2), np.int32), np.empty(0, bool)
 
     def of(self, data: memoryview, stated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The spans in `words` of the media types that are stated there, (-1, -1) for none; whether they are wanted."""
+        """The spans in `words` of the media types that are stated there, NULL for none; whether they are wanted."""
         from curate.kernels.web_archive import look_up, names
 
         if len(self.stated) + len(self.words.spans) > MOST_WORDS:
@@ -227,7 +228,7 @@ class Types:
             new = {bytes(data[begin:end]).decode() for begin, end in stated[codes < 0].tolist()}
             self.stated += sorted(new)
             types = [media_type(value)[0] for value in self.stated]
-            self.spans = np.array([self.words.span(type) for type in types], np.int32)
+            self.spans = np.array([self.words.span(type) if type else NULL for type in types], np.int32)
             self.is_wanted = np.array([self.mime.match(type) is not None for type in types])
             self.names = names(self.stated)
             codes = look_up(data, stated, self.names)
@@ -239,10 +240,10 @@ class Words:
 
     def __init__(self) -> None:
         self.data = b""
-        self.spans = {"": (-1, -1)}
+        self.spans: dict[str, tuple[int, int]] = {}
 
     def span(self, word: str) -> tuple[int, int]:
-        """Where it is; (-1, -1) for an empty one."""
+        """Where it is, from now on if it was not there."""
         if word not in self.spans:
             begin = len(self.data)
             self.data += word.encode()
