@@ -37,6 +37,9 @@ FIELDS = pa.schema(
 )
 KINDS = {"warc": ("response", "resource"), "wet": ("conversion",), "wat": ("metadata",), "arc": ("response",)}
 ODD_AT_ONCE = 1 << 22  # bytes of texts that are made one by one
+MOST_WORDS = 512  # that are remembered
+WORDS = ("kind", "content_type", "charset")  # columns whose values are few
+NULL = -1, -1  # the span of what is not there
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -98,6 +101,7 @@ class Rows:
         self.is_page = shard.format in ("warc", "arc")
         globs = source.mime or (PAGES if self.is_page else ("*",))
         self.mime = re.compile("|".join(fnmatch.translate(glob.lower()) for glob in globs))
+        self.types = Types(self.mime)
 
     def values(self, record: Record) -> tuple[object, ...] | None:
         """A record's values for FIELDS; None where it is bad, or of another kind or media type."""
@@ -121,8 +125,8 @@ class Rows:
     def columns(self, run: Run) -> Iterator[Columns]:
         """The rows of ordinary records. Only those whose content is odd are looked at one by one."""
         found = run.found
-        types, is_wanted = self._types(run)
-        is_odd = found.is_odd | (found.status >= 0) & (types == "")
+        types, is_wanted = self.types.of(run.data, found.type)
+        is_odd = found.is_odd | (found.status >= 0) & (types[:, 0] < 0)
         plain = np.flatnonzero(is_wanted & ~is_odd)
         is_odd[plain] = ~self._are_plain(run.data, found.body[plain])
         is_wanted |= is_odd
@@ -135,19 +139,31 @@ class Rows:
                 contents[row] = content
                 size += len(content.text)
             if size > ODD_AT_ONCE:
-                yield _columns(run, self.kinds, first + np.flatnonzero(is_wanted[first : row + 1]), types, contents)
+                yield self._columns(run, first + np.flatnonzero(is_wanted[first : row + 1]), types, contents)
                 contents, first, size = {}, row + 1, 0
-        yield _columns(run, self.kinds, first + np.flatnonzero(is_wanted[first:]), types, contents)
+        yield self._columns(run, first + np.flatnonzero(is_wanted[first:]), types, contents)
 
-    def _types(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """The media type of each row's content (str), and whether it is one of those that are asked for."""
-        from curate.kernels.web_archive import gather
+    def _columns(self, run: Run, rows: np.ndarray, types: np.ndarray, contents: dict[int, Content]) -> Columns:
+        """Some rows of a run as columns for FIELDS; what they hold is in `contents`, for all others in its data."""
+        from curate.kernels.web_archive import VALUES, gather, value_spans
 
-        stated = gather(run.data, run.found.type).dictionary_encode()
-        types = [media_type(value)[0] for value in stated.dictionary.to_pylist()] + [""]
-        is_wanted = np.array([self.mime.match(type) is not None for type in types])
-        codes = stated.indices.fill_null(len(types) - 1).to_numpy()
-        return np.array(types, object)[codes], is_wanted[codes]
+        found, words = run.found, self.types.words
+        kinds, charset = (np.array([words.span(word) for word in some], np.int32) for some in (self.kinds, ["utf-8"]))
+        text, status = found.body[rows].astype(np.int64), found.status[rows]
+        short = np.stack([kinds[found.kind[rows]], types[rows], charset.repeat(len(rows), axis=0)])
+        end = len(run.data)
+        for row, content in zip(np.searchsorted(rows, [*contents]), contents.values(), strict=True):
+            text[row] = end, end + len(content.text)
+            end += len(content.text)
+            status[row] = -1 if content.status is None else content.status
+            short[1:, row] = words.span(content.type) if content.type else NULL, words.span(content.charset)
+        short = np.where(short < 0, -1, short + len(run.data))
+        spans = np.concatenate([value_spans(run.data, found, rows), short])
+        values = gather(run.data, spans.reshape(-1, 2), words.data)
+        columns = {name: values.slice(k * len(rows), len(rows)) for k, name in enumerate((*VALUES, *WORDS))}
+        columns["text"] = gather(run.data, text, b"".join(content.text for content in contents.values()))
+        columns["status"] = pa.array(status, mask=status < 0)
+        return Columns(run.position + found.number[rows].astype(np.int64), [columns[name] for name in FIELDS.names])
 
     def _are_plain(self, data: memoryview, spans: np.ndarray) -> np.ndarray:
         """Which contents are UTF-8 and need no other look. Around them is ASCII: where all is valid, so is each."""
@@ -187,58 +203,58 @@ class Rows:
         return Message(None, *media_type(type), record.block)
 
 
+class Types:
+    """The media types of contents, each looked at once however often it is stated, and which of them are asked for."""
+
+    def __init__(self, mime: re.Pattern[str]) -> None:
+        self.mime = mime
+        self._forget()
+
+    def _forget(self) -> None:
+        from curate.kernels.web_archive import names
+
+        self.words, self.stated = Words(), list[str]()
+        self.names = names(self.stated)
+        self.spans, self.is_wanted = np.empty((0, 2), np.int32), np.empty(0, bool)
+
+    def of(self, data: memoryview, stated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The spans in `words` of the media types that are stated there, NULL for none; whether they are wanted."""
+        from curate.kernels.web_archive import look_up, names
+
+        if len(self.stated) + len(self.words.spans) > MOST_WORDS:
+            self._forget()
+        codes = look_up(data, stated, self.names)
+        if (codes < 0).any():
+            new = {bytes(data[begin:end]).decode() for begin, end in stated[codes < 0].tolist()}
+            self.stated += sorted(new)
+            types = [media_type(value)[0] for value in self.stated]
+            self.spans = np.array([self.words.span(type) if type else NULL for type in types], np.int32)
+            self.is_wanted = np.array([self.mime.match(type) is not None for type in types])
+            self.names = names(self.stated)
+            codes = look_up(data, stated, self.names)
+        return self.spans[codes], self.is_wanted[codes]
+
+
+class Words:
+    """Short texts that occur again and again, one after another in `data`."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.spans: dict[str, tuple[int, int]] = {}
+
+    def span(self, word: str) -> tuple[int, int]:
+        """Where it is, from now on if it was not there."""
+        if word not in self.spans:
+            begin = len(self.data)
+            self.data += word.encode()
+            self.spans[word] = begin, len(self.data)
+        return self.spans[word]
+
+
 def _record(run: Run, row: int) -> Record:
     begin, block, end = run.found.place[row].tolist()
     number, header = run.position + int(run.found.number[row]), bytes(run.data[begin:block])
     return Record(number, fields(header), bytes(run.data[block:end]))
-
-
-def _columns(run: Run, kinds: list[str], rows: np.ndarray, types: np.ndarray, contents: dict[int, Content]) -> Columns:
-    """Some rows of a run as columns for FIELDS; what they hold is in `contents`, for all others in the run's bytes."""
-    from curate.kernels.web_archive import HEADERS, gather
-
-    found = run.found
-    text, status, types = found.body[rows].astype(np.int64), found.status[rows], types[rows]
-    charsets, odd = np.full(len(rows), "utf-8", object), np.searchsorted(rows, [*contents])
-    texts = [content.text for content in contents.values()]
-    ends = len(run.data) + np.cumsum([len(one) for one in texts], dtype=np.int64)
-    text[odd] = np.stack([ends - [len(one) for one in texts], ends], axis=1)
-    for row, content in zip(odd, contents.values(), strict=True):
-        charsets[row], types[row] = content.charset, content.type
-        status[row] = -1 if content.status is None else content.status
-    spans = {name: found.headers[rows, k] for k, name in enumerate(HEADERS)}
-    digest, other = spans["warc-payload-digest"], spans["warc-block-digest"]
-    values = {
-        "id": spans["warc-record-id"],
-        "url": _trimmed(run.data, spans["warc-target-uri"]),
-        "date": spans["warc-date"],
-        "languages": spans["warc-identified-content-language"],
-        "digest": np.where(digest[:, :1] < digest[:, 1:], digest, other),
-        "truncated": spans["warc-truncated"],
-    }
-    gathered = gather(run.data, np.concatenate([*values.values()]))
-    columns = {name: gathered.slice(k * len(rows), len(rows)) for k, name in enumerate(values)} | {
-        "text": gather(run.data, text, b"".join(texts)),
-        "kind": pa.array(kinds, pa.string()).take(pa.array(found.kind[rows])),
-        "status": pa.array(status, mask=status < 0),
-        "content_type": pa.array(types, pa.string(), mask=types == ""),
-        "charset": pa.array(charsets, pa.string()),
-    }
-    return Columns(run.position + found.number[rows].astype(np.int64), [columns[name] for name in FIELDS.names])
-
-
-def _trimmed(data: memoryview, spans: np.ndarray) -> np.ndarray:
-    """The spans of addresses without the `<` and `>` around them; (-1, -1) where nothing is left."""
-    bytes_of, (begin, end) = np.frombuffer(data, np.uint8), spans.T.copy()
-    while (is_first := (begin < end) & _is_bracket(bytes_of[begin])).any():
-        begin += is_first
-    while (is_last := (begin < end) & _is_bracket(bytes_of[end - 1])).any():
-        end -= is_last
-    return np.where(begin < end, [begin, end], -1).T
-
-
-def _is_bracket(found: np.ndarray) -> np.ndarray:
-    return (found == ord("<")) | (found == ord(">"))
 
 
 def _arc_kind(headers: dict[str, str]) -> str:

@@ -70,11 +70,13 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 def plain(array: pa.Array, kind: pa.DataType) -> pa.Array:
     """The array as `kind`, its plain type; binary becomes text unchecked where `kind` is text."""
+    if array.type == kind:
+        return array
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if kind == pa.string() and is_bytes(array.type):
         return array.cast(pa.binary()).view(pa.string())
-    return array if array.type == kind else array.cast(kind)
+    return array.cast(kind)
 
 
 # ---------------------------------------------------------------- the schema of typed data
@@ -157,10 +159,11 @@ def arrange(columns: dict[str, pa.Array], positions: np.ndarray, shard: Shard, s
     for field in schema:
         array = columns.get(field.name)
         if array is None:
-            array = pa.nulls(len(positions), field.type)
+            missing = pa.scalar(shard.source if field.name == "source" else None, field.type)
+            array = pa.repeat(missing, len(positions))
         if field.name == "id":
             array = _with_ids(plain(array, pa.string()), positions, shard)
-        elif field.name == "source":
+        elif field.name == "source" and array.null_count:
             array = pc.fill_null(plain(array, pa.string()), shard.source)
         arrays.append(plain(array, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema.remove_metadata())

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from curate.errors import DataError
 
-VARIABLE = {kind.id for kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())}
+OFFSETS = {kind.id: np.int32 for kind in (pa.string(), pa.binary())}
+OFFSETS |= {kind.id: np.int64 for kind in (pa.large_string(), pa.large_binary())}
 
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
@@ -27,9 +28,8 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
 
 def _value_bytes(array: pa.Array) -> np.ndarray:
     kind = array.type
-    if kind.id in VARIABLE:
-        lengths = pc.binary_length(array)
-        return np.asarray(pc.fill_null(lengths, 0) if array.null_count else lengths, np.int64)
+    if kind.id in OFFSETS:
+        return _lengths(array)
     if isinstance(array, pa.ExtensionArray):
         return _value_bytes(array.storage)
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
@@ -46,6 +46,15 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
     if pa.types.is_null(kind):
         return np.zeros(len(array), np.int64)
     return np.full(len(array), max(1, kind.bit_width // 8), np.int64)
+
+
+def _lengths(array: pa.Array) -> np.ndarray:
+    if array.null_count == len(array):
+        return np.zeros(len(array), np.int32)
+    if array.null_count:
+        return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
+    offsets = np.frombuffer(array.buffers()[1], OFFSETS[array.type.id])
+    return np.diff(offsets[array.offset : array.offset + len(array) + 1])
 
 
 def _is_list(kind: pa.DataType) -> bool:

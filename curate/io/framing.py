@@ -9,6 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from curate.io.stream import PIECE, Stream
+
 if TYPE_CHECKING:
     from curate.kernels.web_archive import Found
 
@@ -65,7 +69,8 @@ class Frames:
     A block of more than `limit` bytes is passed over, not kept. With `find`, ordinary records of a WARC come in runs.
     """
 
-    def __init__(self, pieces: Iterable[bytes], is_arc: bool, limit: int, find: Find | None = None) -> None:
+    def __init__(self, pieces: Stream | Iterable[bytes], is_arc: bool, limit: int, find: Find | None = None) -> None:
+        self.stream = pieces if isinstance(pieces, Stream) else None
         self.pieces = iter(pieces)
         self.start = ARC_START if is_arc else WARC_START
         self.is_arc, self.limit, self.position, self.find = is_arc, limit, 0, find
@@ -194,19 +199,28 @@ class Frames:
         held = len(self.data) - self.at
         if held >= count or self.is_over:
             return held >= count
-        room = count + max(AT_ONCE, count // 4)
+        room = max(AT_ONCE + AT_ONCE // 4, count + count // 4)
         if not room <= len(self.memory) <= 4 * room:
-            self.memory = memoryview(bytearray(room))
+            self.memory = np.empty(room, np.uint8).data  # from 4 MB on, NumPy asks for huge pages
         self.memory[:held] = self.data[self.at :]
         while held < len(self.memory) and not self.is_over:
-            if not self.left:
-                piece = next(self.pieces, None)
-                self.left, self.is_over = memoryview(piece or b""), piece is None
-            taken = min(len(self.left), len(self.memory) - held)
-            self.memory[held : held + taken] = self.left[:taken]
-            self.left, held = self.left[taken:], held + taken
+            held += self._receive(self.memory[held:])
         self.data, self.at = self.memory[:held].toreadonly(), 0
         return held >= count
+
+    def _receive(self, room: memoryview) -> int:
+        """Have more of the archive at the beginning of the room; returns how much."""
+        if not self.left:
+            if self.stream:
+                self.stream.room = room[:PIECE]
+            piece = next(self.pieces, None)
+            self.left, self.is_over = memoryview(piece or b""), piece is None
+        if self.left.obj is room.obj:
+            received, self.left = len(self.left), memoryview(b"")
+            return received
+        received = min(len(self.left), len(room))
+        room[:received], self.left = self.left[:received], self.left[received:]
+        return received
 
     def _bytes(self, begin: int, end: int) -> bytes:
         """A part of the data, to keep."""

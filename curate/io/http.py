@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import zlib
@@ -161,13 +162,15 @@ def decoded(body: bytes, named: str) -> tuple[bytes, str]:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
     except ImportError as error:
         raise DataError("a page is not UTF-8, and to find its charset needs: pip install 'curate[web]'") from error
+    from curate.kernels.web_archive import repaired
+
     marks = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
     charset = marks.get(body[:2]) or (map_encoding_to_html5(named, fallback_utf8=False) if named else None)
     charset = charset or detect_encoding(body, from_html_meta=True) or "utf-8"
-    try:
-        return bytes_to_str(body, charset, errors="replace", fallback_encodings=()).encode(), charset
-    except (LookupError, UnicodeError):
-        return bytes_to_str(body, "utf-8", errors="replace", fallback_encodings=()).encode(), "utf-8"
+    if charset != "utf-8":
+        with contextlib.suppress(LookupError, UnicodeError):
+            return bytes_to_str(body, charset, errors="replace", fallback_encodings=()).encode(), charset
+    return repaired(body), "utf-8"
 
 
 def _is_utf8(body: bytes) -> bool:

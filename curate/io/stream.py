@@ -74,7 +74,8 @@ def unreadable(url: str, error: Exception) -> DataError:
 class Stream:
     """The decompressed bytes of a file, in pieces. After the last piece `damage` says whether the archive was whole.
 
-    One that expands more than `expansion` times is not. Pieces have `size` bytes or fewer, except of .zst.
+    One that expands more than `expansion` times is not. Pieces have `size` bytes or fewer, except of .zst. A reader may
+    set `room`, memory of its own: the next piece of a .gz is then written there, which spares a copy.
 
     Raises DataError when the file cannot be read at all, as when the network fails.
     """
@@ -82,6 +83,7 @@ class Stream:
     def __init__(self, url: str, expansion: int, size: int = PIECE) -> None:
         self.url, self.expansion, self.size = url, expansion, size
         self.damage = ""
+        self.room: memoryview | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         from zstandard import ZstdError
@@ -89,7 +91,7 @@ class Stream:
         suffix = os.path.splitext(self.url)[1].lower()
         try:
             with open_bytes(self.url) as raw:
-                pieces = _pieces(raw, suffix, self.size)
+                pieces = _pieces(raw, suffix, self.size, lambda: self.room)
                 yield from self._bounded(raw, pieces) if suffix in COMPRESSED else pieces
         except DataError:
             raise
@@ -115,7 +117,10 @@ class Stream:
             yield piece
 
 
-def _pieces(raw: IO[bytes], suffix: str, size: int) -> Iterator[bytes]:
+Room = Callable[[], memoryview | None]
+
+
+def _pieces(raw: IO[bytes], suffix: str, size: int, room: Room) -> Iterator[bytes]:
     if suffix not in COMPRESSED:
         while data := raw.read(size):
             yield data
@@ -124,24 +129,31 @@ def _pieces(raw: IO[bytes], suffix: str, size: int) -> Iterator[bytes]:
         yield from _zstd(raw)
         return
     begin = raw.tell()
-    yield from _gzip(raw, size) if suffix == ".gz" else _read(lzma.LZMAFile(raw), size)  # noqa: SIM115
+    yield from _gzip(raw, size, room) if suffix == ".gz" else _read(lzma.LZMAFile(raw), size)  # noqa: SIM115
     if raw.tell() == begin:
         raise EOFError("the archive is empty")
 
 
-def _read(reader: IO[bytes] | gzip.GzipFile | lzma.LZMAFile, size: int) -> Iterator[bytes]:
+def _read(reader: gzip.GzipFile | lzma.LZMAFile, size: int) -> Iterator[bytes]:
     with reader:
-        while data := reader.read1(size):  # type: ignore[union-attr]
+        while data := reader.read1(size):
             yield data
 
 
-def _gzip(raw: IO[bytes], size: int) -> Iterator[bytes]:
+def _read_into(reader: gzip.GzipFile, size: int, room: Room) -> Iterator[bytes]:
+    buffer = getattr(reader, "_buffer", reader)  # reading into memory, a GzipFile itself copies
+    with reader:
+        while data := reader.read1(size) if (at := room()) is None else at[: buffer.readinto1(at)]:
+            yield data  # type: ignore[misc]  # with a room it is a part of that
+
+
+def _gzip(raw: IO[bytes], size: int, room: Room) -> Iterator[bytes]:
     """By zlib-ng; what it cannot read is left to zlib, which is slower but gives more of what is before the damage."""
     from zlib_ng import gzip_ng, zlib_ng
 
     begin, made = raw.tell(), 0
     try:
-        for data in _read(gzip_ng.GzipNGFile(fileobj=raw), size):
+        for data in _read_into(gzip_ng.GzipNGFile(fileobj=raw), size, room):
             made += len(data)
             yield data
     except (EOFError, gzip.BadGzipFile, zlib_ng.error):  # type: ignore[misc]

@@ -26,10 +26,11 @@ HEADERS = (
     "warc-date",
     "warc-identified-content-language",
     "warc-payload-digest",
-    "warc-block-digest",
     "warc-truncated",
+    "warc-block-digest",
 )
-LENGTH, TYPE, KIND = range(3)
+LENGTH, TYPE, KIND, ID, ADDRESS, DATE, LANGUAGES, DIGEST, TRUNCATED, BLOCK_DIGEST = range(len(HEADERS))
+VALUES = ("id", "url", "date", "languages", "digest", "truncated")  # of the headers from ID on
 HTTP_HEADERS = ("content-type", "transfer-encoding", "content-encoding")
 HTTP_TYPE, TRANSFER, ENCODING = range(3)
 HEADER_BYTES = 1 << 16
@@ -37,7 +38,10 @@ MOST_DIGITS = 9  # of a length
 MOST = 1_024  # rows that are found at once
 MOST_BYTES = 1 << 30
 TAB, LINE_FEED, RETURN, ESCAPE, SPACE, DOT, SLASH, ZERO, COLON, DELETE = b"\t\n\r\x1b ./0:\x7f"
+LESS, GREATER = b"<>"
+REPLACEMENT = 0xEF, 0xBF, 0xBD  # U+FFFD
 ONES, HIGHS, ESCAPES = u64(0x0101010101010101), u64(0x8080808080808080), u64(0x1B1B1B1B1B1B1B1B)
+SPACES = u64(0x2020202020202020)
 WARC, WARC_MASK = u64(0x2E302F43524157), u64(0xFFFEFFFFFFFFFF)  # b"WARC/0.", and what b"WARC/1." has in common with it
 HTTP, HTTP_MASK = u64(0x2F50545448), u64(0xFFFFFFFFFF)  # b"HTTP/"
 
@@ -101,6 +105,32 @@ def find(data: bytes | memoryview, at: int, kinds: Names, limit: int) -> tuple[i
     return count, end, Found(*(part[:rows] for part in found))
 
 
+def value_spans(data: bytes | memoryview, found: Found, rows: np.ndarray) -> np.ndarray:
+    """Where the VALUES of some rows are, int32[VALUES, rows, 2]: addresses without the `<` and `>` around them, and the
+    digest of the block where there is none of the payload.
+
+    >>> record = b"WARC/1.0\\nWARC-Type: x\\nWARC-Target-URI: <a:b>\\nContent-Length: 0\\n\\n\\r\\n\\r\\n"
+    >>> _, _, found = find(record, 0, names(["x"]), 99)
+    >>> spans = value_spans(record, found, np.arange(1))
+    >>> gather(record, spans[:, 0]).to_pylist()
+    [None, 'a:b', None, None, None, None]
+    """
+    spans = np.empty((len(VALUES), len(rows), 2), np.int32)
+    choose_spans(np.frombuffer(data or b" ", np.uint8), found.headers, rows, spans)
+    return spans
+
+
+def look_up(data: bytes | memoryview, spans: np.ndarray, words: Names) -> np.ndarray:
+    """Which of the words is in each of the int32[n, 2] spans (int64); -1 for none of them.
+
+    >>> look_up(b"one two", np.array([[4, 7], [0, 2], [-1, -1]], np.int32), names(["", "two"])).tolist()
+    [1, -1, 0]
+    """
+    codes = np.empty(len(spans), np.int64)
+    name_spans(np.frombuffer(data or b" ", np.uint8), spans, words, codes)
+    return codes
+
+
 def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa.StringArray:
     """Strings from int[n, 2] spans of bytes, which must be UTF-8; null where they are below 0. `more` is numbered on
     from `data`.
@@ -108,14 +138,14 @@ def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa
     >>> gather(b"one two", np.array([[4, 7], [-1, -1], [7, 11]], np.int32), b"four").to_pylist()
     ['two', None, 'four']
     """
-    offsets = np.zeros(len(spans) + 1, np.int32)
-    np.cumsum(spans[:, 1] - spans[:, 0], out=offsets[1:])
-    body = np.empty(int(offsets[-1]) + BLOCK, np.uint8)
+    offsets, valid = np.zeros(len(spans) + 1, np.int32), np.zeros(len(spans) // 8 + 1, np.uint8)
+    size = int(spans[:, 1].sum() - spans[:, 0].sum())
+    body = pa.allocate_buffer(size + BLOCK)
     sources = np.frombuffer(data or b" ", np.uint8), np.frombuffer(more or b" ", np.uint8)
-    copy_spans(*sources, len(data), np.ascontiguousarray(spans, np.int64), body)
-    is_null = spans[:, 0] < 0
-    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
-    return pa.StringArray.from_buffers(len(spans), pa.py_buffer(offsets), pa.py_buffer(body[: offsets[-1]]), valid)
+    wide, out = np.ascontiguousarray(spans, np.int64), np.frombuffer(body, np.uint8)
+    nulls = copy_spans(*sources, len(data), wide, offsets, valid, out)
+    buffers = pa.py_buffer(offsets), body.slice(0, size), pa.py_buffer(valid) if nulls else None
+    return pa.StringArray.from_buffers(len(spans), *buffers, nulls)
 
 
 def are_plain(data: bytes | memoryview, spans: np.ndarray, of_page: bool) -> np.ndarray:
@@ -128,6 +158,16 @@ def are_plain(data: bytes | memoryview, spans: np.ndarray, of_page: bool) -> np.
     verdicts = np.empty(len(spans), np.bool_)
     check_spans(np.frombuffer(data or b" ", np.uint8), np.ascontiguousarray(spans), of_page, verdicts)
     return verdicts
+
+
+def repaired(data: bytes) -> bytes:
+    """Text in UTF-8 with U+FFFD for each longest part that is no character, and without a byte order mark.
+
+    >>> repaired(b"a\\xe2\\x82b\\xff").decode()
+    'a\ufffdb\ufffd'
+    """
+    out = np.empty(len(REPLACEMENT) * len(data) + BLOCK, np.uint8)
+    return out[: replace_invalid(np.frombuffer(data or b" ", np.uint8)[: len(data)], out)].tobytes()
 
 
 # ---------------------------------------------------------------- records
@@ -233,6 +273,7 @@ def read_headers(data: Any, i: Any, end: Any, wanted: Names, spans: Any) -> Any:
             i += 1
         colon = i
         odd = returns = 0
+        i = skip_printable(data, i, end)
         while i < end and load8(data, i) != LINE_FEED:
             c = load8(data, i)
             returns += c == RETURN
@@ -252,6 +293,17 @@ def read_headers(data: Any, i: Any, end: Any, wanted: Names, spans: Any) -> Any:
             spans[k, 0], spans[k, 1] = strip(data, colon + 1, stop)
         i += 1
     return -1
+
+
+@inner
+def skip_printable(data: Any, i: Any, end: Any) -> Any:
+    """The index of the first eight bytes that are not all of printable ASCII."""
+    while i + 8 <= end:
+        x = load64(data, i)
+        if ((x - SPACES) | (x + ONES) | x) & HIGHS:
+            break
+        i += 8
+    return i
 
 
 @inner
@@ -308,19 +360,57 @@ def status_at(data: Any, i: Any, end: Any) -> Any:
     return i if is_status else -1
 
 
+@kernel(allocates=False)
+def choose_spans(data: Any, headers: Any, rows: Any, out: Any) -> None:
+    """Fill `out`."""
+    for n in range(len(rows)):
+        spans = headers[rows[n]]
+        for value in range(len(VALUES)):
+            header = ID + value
+            if header == DIGEST and spans[DIGEST, 0] >= spans[DIGEST, 1]:
+                header = BLOCK_DIGEST
+            begin, end = spans[header]
+            if header == ADDRESS:
+                begin, end = without_brackets(data, begin, end)
+            out[value, n, 0], out[value, n, 1] = begin, end
+
+
+@inner
+def without_brackets(data: Any, begin: Any, end: Any) -> Any:
+    """A span without `<` and `>` at its ends; (-1, -1) where nothing is left."""
+    while begin < end and (load8(data, begin) == LESS or load8(data, begin) == GREATER):
+        begin += 1
+    while begin < end and (load8(data, end - 1) == LESS or load8(data, end - 1) == GREATER):
+        end -= 1
+    return (begin, end) if begin < end else (-1, -1)
+
+
+@kernel(allocates=False)
+def name_spans(data: Any, spans: Any, words: Names, codes: Any) -> None:
+    """Fill the codes."""
+    for row in range(len(spans)):
+        codes[row] = name_at(data, spans[row, 0], spans[row, 1], words, False)
+
+
 # ---------------------------------------------------------------- text
 
 
 @kernel(allocates=False)
-def copy_spans(data: Any, more: Any, size: Any, spans: Any, out: Any) -> None:
-    """Write what is in the spans one after the other; also up to a block of what follows."""
-    o = 0
+def copy_spans(data: Any, more: Any, size: Any, spans: Any, offsets: Any, valid: Any, out: Any) -> Any:
+    """Write what is in the spans one after the other; also up to a block of what follows. Returns how many are null."""
+    o = nulls = 0
     for row in range(len(spans)):
         begin, end = spans[row]
+        if begin < 0:
+            nulls += 1
+        else:
+            valid[row >> 3] |= 1 << (row & 7)
         if begin < size:
             o = copy_span(data, begin, end, out, o)
         else:
             o = copy_span(more, begin - size, end - size, out, o)
+        offsets[row + 1] = o
+    return nulls
 
 
 @inner
@@ -345,8 +435,8 @@ def check_spans(data: Any, spans: Any, of_page: Any, verdicts: Any) -> None:
         while verdicts[row] and i < end:
             i = skip_ascii(data, i, end, of_page)
             if i < end:
-                size = character_size(data, i, end, of_page)
-                verdicts[row] = size > 0
+                size, is_valid = character_at(data, i, end)
+                verdicts[row] = is_valid and not (of_page and load8(data, i) == ESCAPE)
                 i += size
 
 
@@ -369,20 +459,31 @@ def skip_ascii(data: Any, i: Any, end: Any, of_page: Any) -> Any:
 
 
 @inner
-def character_size(data: Any, i: Any, end: Any, of_page: Any) -> Any:
-    """Bytes of the character at i; 0 where it is not valid."""
+def character_at(data: Any, i: Any, end: Any) -> Any:
+    """How many bytes from i on are those of a character (at least one), and whether they are all of it."""
     lead = load8(data, i)
-    if lead < 0x80:
-        return 0 if of_page and lead == ESCAPE else 1
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC2 or lead > 0xF4 or i + size > end:
-        return 0
-    second = load8(data, i + 1)
+    if lead < 0xC2 or lead > 0xF4:
+        return 1, lead < 0x80
+    size, k = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4, 1
     least = 0xA0 if lead == 0xE0 else 0x90 if lead == 0xF0 else 0x80
     most = 0x9F if lead == 0xED else 0x8F if lead == 0xF4 else 0xBF
-    if second < least or second > most:
-        return 0
-    for k in range(2, size):
-        if load8(data, i + k) & 0xC0 != 0x80:
-            return 0
-    return size
+    while k < size and i + k < end and least <= load8(data, i + k) <= most:
+        least, most = 0x80, 0xBF
+        k += 1
+    return k, k == size
+
+
+@kernel(allocates=False)
+def replace_invalid(data: Any, out: Any) -> Any:
+    """Copy with U+FFFD for what is no character; returns the size."""
+    i = begin = 3 if has_mark(data, 0, len(data)) else 0
+    o = 0
+    while i < len(data):
+        i = skip_ascii(data, i, len(data), False)
+        size, is_valid = character_at(data, i, len(data)) if i < len(data) else (0, True)
+        if not is_valid:
+            o = copy_span(data, begin, i, out, o)
+            out[o], out[o + 1], out[o + 2] = REPLACEMENT
+            o, begin = o + 3, i + size
+        i += size
+    return copy_span(data, begin, i, out, o)

@@ -17,6 +17,7 @@ import zstandard
 from curate.errors import DataError
 from curate.io import archive, framing, http
 from curate.io.framing import Frames, Record
+from curate.io.stream import Stream
 
 Load = Callable[..., Any]
 SHARED = Path(__file__).resolve().parents[3] / "shared/data/raw"
@@ -305,6 +306,22 @@ def test_how_an_archive_comes_does_not_matter(size: int, at_once: int, monkeypat
     monkeypatch.setattr(framing, "AT_ONCE", at_once)
     assert list(Frames(pieces, is_arc=False, limit=1 << 20)) == expected
     assert len(expected) == len(archive_records())
+
+
+@pytest.mark.parametrize("at_once", [64, framing.AT_ONCE])
+@pytest.mark.parametrize("lost", [0, 1, 30, 700])
+def test_what_is_unpacked_in_place_is_what_comes_in_pieces(
+    lost: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.warc.gz"
+    data = packed(path.name, archive_records())
+    path.write_bytes(data[: len(data) - lost])
+    in_pieces, in_place = Stream(str(path), 100, size=50), Stream(str(path), 100)
+    expected = list(Frames(list(in_pieces), is_arc=False, limit=1 << 20))
+    monkeypatch.setattr(framing, "AT_ONCE", at_once)
+    assert list(Frames(in_place, is_arc=False, limit=1 << 20)) == expected
+    assert (in_place.damage, bool(in_place.damage)) == (in_pieces.damage, lost > 0)
+    assert in_place.room is not None
 
 
 # ---------------------------------------------------------------- real archives

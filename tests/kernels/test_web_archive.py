@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curate.io.framing import Frames, Record, fields
 from curate.io.http import BadMessage, parse
-from curate.kernels.web_archive import HEADERS, Found, are_plain, find, gather, names
+from curate.kernels.web_archive import HEADERS, Found, are_plain, find, gather, names, repaired
 
 KINDS = ["response", "resource"]
 LINES = [
@@ -133,6 +133,13 @@ def test_what_is_plain_decodes(texts: list[bytes], of_page: bool) -> None:
             assert not verdict
         else:
             assert verdict == (not of_page or not ("\x1b" in decoded or decoded.startswith("\ufeff")))
+
+
+@given(TEXTS)
+@example("\ufeff\ufeffa\ufeff".encode())
+@example(b"\xf0\x90\x80x\xed\xa0\x80\xf4\x90\x80\x80\xe0\x9f\x80\xc1\xbf\xe2\x82")
+def test_what_is_repaired_has_the_same_characters(text: bytes) -> None:
+    assert repaired(text).decode() == text.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
 
 
 @given(st.lists(st.one_of(st.none(), st.text())), st.lists(st.text()), st.integers(0, 80))
