@@ -172,6 +172,15 @@ class _Block:
         other.value = builder.select(is_in, self.value, nothing)
         return other
 
+    def bits(self, mask: Any) -> Any:
+        """A mask of few bytes as uint64."""
+        return self.builder.zext(self.builder.bitcast(mask, ir.IntType(self.size)), _WORD)
+
+    def halves(self) -> list[Any]:
+        """Sixteen bytes as two uint64."""
+        pair = self.builder.bitcast(self.value, ir.VectorType(_WORD, 2))
+        return [self.builder.extract_element(pair, _HALF(k)) for k in range(2)]
+
     def equals(self, byte: int) -> Any:
         return self.builder.icmp_unsigned("==", self.value, self.every(byte))
 
@@ -374,11 +383,28 @@ def word_masks(typingctx, data, i, n):  # type: ignore[no-untyped-def]
         other = block.all_of(block.between(0x21, 0x7E), builder.not_(block.any_of(upper, lower, digit)))
         marks = block.any_of(*map(block.equals, b".!?"))
         masks = (upper, lower, digit, other, block.equals(0x5F), marks, block.between(0x80, 0xFF))
-        bits = [builder.zext(builder.bitcast(mask, ir.IntType(SHORT)), _WORD) for mask in masks]
-        small = builder.select(upper, block.lowered().value, builder.select(other, block.every(0), block.value))
-        halves = builder.bitcast(small, ir.VectorType(_WORD, 2))
-        bytes = [builder.extract_element(halves, ir.Constant(_HALF, k)) for k in range(2)]
-        return context.make_tuple(builder, found, [*bits, *bytes])
+        bits = map(block.bits, masks)
+        block.value = builder.select(upper, block.lowered().value, builder.select(other, block.every(0), block.value))
+        return context.make_tuple(builder, found, [*bits, *block.halves()])
+
+    return found(data, types.intp, types.intp), generate
+
+
+@intrinsic
+def letters_of(typingctx, data, i, n):  # type: ignore[no-untyped-def]
+    """Masks of the n <= 16 bytes at i, and the bytes as two little-endian uint64, zeros after them; reads data[i:i+16].
+
+    A-Z; a-z; 0-9; continuation byte; not ASCII.
+    """
+    found = types.UniTuple(types.uint64, 7)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data, i, n = arguments
+        block = _Block(context, builder, signature.args[0], data, i, SHORT).first(n)
+        ranges = ((0x41, 0x5A), (0x61, 0x7A), (0x30, 0x39), (0x80, 0xBF), (0x80, 0xFF))
+        return context.make_tuple(
+            builder, found, [*(block.bits(block.between(*ends)) for ends in ranges), *block.halves()]
+        )
 
     return found(data, types.intp, types.intp), generate
 
