@@ -100,6 +100,21 @@ def store64(typingctx, data, i, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def widen8(typingctx, data, i, out, o):  # type: ignore[no-untyped-def]
+    """Write the eight bytes data[i:i+8] as numbers to out[o:o+8], uint32."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data, i, out, o = arguments
+        bytes = builder.load(_address(context, builder, signature.args[0], data, i, ir.VectorType(_BYTE, 8)))
+        numbers = builder.zext(bytes, ir.VectorType(_HALF, 8))
+        stored = builder.store(numbers, _address(context, builder, signature.args[2], out, o, numbers.type))
+        bytes.align = stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, out, types.intp), generate
+
+
+@intrinsic
 def trailing_zeros(typingctx, x):  # type: ignore[no-untyped-def]
     """Position of the lowest set bit as int64; 64 for zero."""
 
