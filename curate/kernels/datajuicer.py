@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, load8, load64, u64, widen8
+from curate.kernels.bits import ONE, SHORT, load8, load64, u64, widen8, word_masks
 from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
@@ -90,6 +90,9 @@ def strip_special(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
 @inner
 def has_punctuation(data: Any, begin: Any, end: Any) -> Any:
     """Whether there is ASCII punctuation."""
+    if end - begin <= SHORT and begin + SHORT <= len(data):
+        _, _, _, marked, _, _, _, _, _ = word_masks(data, begin, end - begin)
+        return marked != ZERO
     found = ZERO
     for i in range(begin, end, 8):
         x = load_upto8(data, i, min(8, end - i))
