@@ -7,6 +7,7 @@ Nothing here checks bounds: callers keep `i + 8` (or `i + 66`) within the array.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from curate.kernels.jit import inner
 u64 = np.uint64
 BLOCK = 64  # bytes per mask
 REACH = 66  # bytes that `wide_masks` looks at
+SHORT = 16  # bytes that `word_masks` looks at
 ONE, ALL = u64(1), u64(0xFFFFFFFFFFFFFFFF)
 
 intrinsic: Any = extending.intrinsic  # its arguments are not those of the function it makes
@@ -98,6 +100,21 @@ def store64(typingctx, data, i, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def widen8(typingctx, data, i, out, o):  # type: ignore[no-untyped-def]
+    """Write the eight bytes data[i:i+8] as numbers to out[o:o+8], uint32."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data, i, out, o = arguments
+        bytes = builder.load(_address(context, builder, signature.args[0], data, i, ir.VectorType(_BYTE, 8)))
+        numbers = builder.zext(bytes, ir.VectorType(_HALF, 8))
+        stored = builder.store(numbers, _address(context, builder, signature.args[2], out, o, numbers.type))
+        bytes.align = stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, out, types.intp), generate
+
+
+@intrinsic
 def trailing_zeros(typingctx, x):  # type: ignore[no-untyped-def]
     """Position of the lowest set bit as int64; 64 for zero."""
 
@@ -142,25 +159,49 @@ def multiply_wide(typingctx, x, y):  # type: ignore[no-untyped-def]
 
 
 class _Block:
-    """Sixty-four bytes in a vector register; every comparison is a mask of one bit per byte."""
+    """Sixty-four bytes (or fewer) in a vector register; every comparison is a mask of one bit per byte."""
 
-    def __init__(self, context: Any, builder: Any, kind: Any, array: Any, index: Any) -> None:
-        self.builder = builder
-        self.value = builder.load(_address(context, builder, kind, array, index, _VECTOR))
+    def __init__(self, context: Any, builder: Any, kind: Any, array: Any, index: Any, size: int = BLOCK) -> None:
+        self.builder, self.size = builder, size
+        self.type = ir.VectorType(_BYTE, size)
+        self.value = builder.load(_address(context, builder, kind, array, index, self.type))
         self.value.align = 1
+
+    def every(self, byte: int) -> Any:
+        """A block of this byte."""
+        return ir.Constant(self.type, [byte] * self.size)
 
     def lowered(self) -> _Block:
         """ASCII letters in lower case; some other bytes become one another."""
-        copy = object.__new__(_Block)
-        copy.builder, copy.value = self.builder, self.builder.or_(self.value, ir.Constant(_VECTOR, [0x20] * BLOCK))
-        return copy
+        other = copy(self)
+        other.value = self.builder.or_(self.value, self.every(0x20))
+        return other
+
+    def first(self, n: Any) -> _Block:
+        """The first n bytes, and zeros for the others."""
+        builder, nothing = self.builder, ir.Constant(self.type, None)
+        number = builder.insert_element(nothing, builder.trunc(n, _BYTE), _HALF(0))
+        numbers = builder.shuffle_vector(number, number, ir.Constant(ir.VectorType(_HALF, self.size), None))
+        is_in = builder.icmp_unsigned("<", ir.Constant(self.type, [*range(self.size)]), numbers)
+        other = copy(self)
+        other.value = builder.select(is_in, self.value, nothing)
+        return other
+
+    def bits(self, mask: Any) -> Any:
+        """A mask of few bytes as uint64."""
+        return self.builder.zext(self.builder.bitcast(mask, ir.IntType(self.size)), _WORD)
+
+    def halves(self) -> list[Any]:
+        """Sixteen bytes as two uint64."""
+        pair = self.builder.bitcast(self.value, ir.VectorType(_WORD, 2))
+        return [self.builder.extract_element(pair, _HALF(k)) for k in range(2)]
 
     def equals(self, byte: int) -> Any:
-        return self.builder.icmp_unsigned("==", self.value, ir.Constant(_VECTOR, [byte] * BLOCK))
+        return self.builder.icmp_unsigned("==", self.value, self.every(byte))
 
     def between(self, low: int, high: int) -> Any:
-        shifted = self.builder.sub(self.value, ir.Constant(_VECTOR, [low] * BLOCK))
-        return self.builder.icmp_unsigned("<=", shifted, ir.Constant(_VECTOR, [high - low] * BLOCK))
+        shifted = self.builder.sub(self.value, self.every(low))
+        return self.builder.icmp_unsigned("<=", shifted, self.every(high - low))
 
     def spaces(self) -> Any:
         """White space of ASCII."""
@@ -339,6 +380,48 @@ def letter_masks(typingctx, data, i):  # type: ignore[no-untyped-def]
         return context.make_tuple(builder, masks, [builder.bitcast(mask, _WORD) for mask in found])
 
     return masks(data, types.intp), generate
+
+
+@intrinsic
+def word_masks(typingctx, data, i, n):  # type: ignore[no-untyped-def]
+    """Masks of the n <= 16 bytes at i, and the bytes as two little-endian uint64; reads data[i:i+16].
+
+    A-Z; a-z; 0-9; other printable ASCII; low line; full stop, exclamation and question mark; not ASCII. The bytes are
+    in lower case, with zeros for other printable ASCII and for those beyond n.
+    """
+    found = types.UniTuple(types.uint64, 9)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data, i, n = arguments
+        block = _Block(context, builder, signature.args[0], data, i, SHORT).first(n)
+        upper, lower, digit = (block.between(*ends) for ends in ((0x41, 0x5A), (0x61, 0x7A), (0x30, 0x39)))
+        other = block.all_of(block.between(0x21, 0x7E), builder.not_(block.any_of(upper, lower, digit)))
+        marks = block.any_of(*map(block.equals, b".!?"))
+        masks = (upper, lower, digit, other, block.equals(0x5F), marks, block.between(0x80, 0xFF))
+        bits = map(block.bits, masks)
+        block.value = builder.select(upper, block.lowered().value, builder.select(other, block.every(0), block.value))
+        return context.make_tuple(builder, found, [*bits, *block.halves()])
+
+    return found(data, types.intp, types.intp), generate
+
+
+@intrinsic
+def letters_of(typingctx, data, i, n):  # type: ignore[no-untyped-def]
+    """Masks of the n <= 16 bytes at i, and the bytes as two little-endian uint64, zeros after them; reads data[i:i+16].
+
+    A-Z; a-z; 0-9; continuation byte; not ASCII.
+    """
+    found = types.UniTuple(types.uint64, 7)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data, i, n = arguments
+        block = _Block(context, builder, signature.args[0], data, i, SHORT).first(n)
+        ranges = ((0x41, 0x5A), (0x61, 0x7A), (0x30, 0x39), (0x80, 0xBF), (0x80, 0xFF))
+        return context.make_tuple(
+            builder, found, [*(block.bits(block.between(*ends)) for ends in ranges), *block.halves()]
+        )
+
+    return found(data, types.intp, types.intp), generate
 
 
 @intrinsic

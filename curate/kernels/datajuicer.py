@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, load8, load64, u64
+from curate.kernels.bits import ONE, SHORT, load8, load64, u64, widen8, word_masks
 from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.ngrams import (
-    FACTOR,
     ZERO,
     Scratch,
     group,
@@ -33,7 +32,6 @@ from curate.kernels.text import buffers, decode, previous, read_only, splits
 from curate.kernels.traits import SPECIAL, Traits, kind_of, traits
 from curate.kernels.unicode import ASCII_PUNCTUATION, NUMERIC, WIDE, Tables, tables
 
-BASE = u64(0xD6E8FEB86659FD93)
 FACTORS = (u64(0x9E3779B97F4A7C15), u64(0xC2B2AE3D27D4EB4F), u64(0x165667B19E3779F9), u64(0xD6E8FEB86659FD93))
 
 
@@ -92,6 +90,9 @@ def strip_special(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
 @inner
 def has_punctuation(data: Any, begin: Any, end: Any) -> Any:
     """Whether there is ASCII punctuation."""
+    if end - begin <= SHORT and begin + SHORT <= len(data):
+        _, _, _, marked, _, _, _, _, _ = word_masks(data, begin, end - begin)
+        return marked != ZERO
     found = ZERO
     for i in range(begin, end, 8):
         x = load_upto8(data, i, min(8, end - i))
@@ -249,8 +250,7 @@ def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
     bytes, i = np.int64(0), begin
     while i < end:
         if i + 8 <= end and load64(data, i) & HIGH == ZERO:
-            for k in range(8):
-                out[n + u64(k)] = load8(data, i + k)
+            widen8(data, i, out, np.int64(n))
             n += u64(8)
             i += 8
             continue
@@ -261,15 +261,6 @@ def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
             n += u64(goes_on ^ 1)
             out[n - ONE] = bytes
         i += 8
-
-
-@inner
-def hash_ascii(data: Any, begin: Any, total: Any, size: Any, key: Any) -> None:
-    """Hashes of so many n-grams of 8 to 16 bytes, one from each byte on, made of their first and last eight."""
-    for n in range(total):
-        at = begin + n
-        hashed = load64(data, at) * BASE + load64(data, at + size - 8) * FACTOR
-        key[u64(n)] = hashed ^ hashed >> u64(32)
 
 
 @inner
@@ -290,13 +281,14 @@ def hash_grams(data: Any, begin: Any, end: Any, characters: Any, size: Any, scra
     """Hashes of the n-grams of so many characters, into `key`: of four characters, of sixteen and so on."""
     list_characters(data, begin, end, scratch.rest)
     width, parts, out = min(np.int64(4), size), scratch.key, scratch.name
+    reached = width
+    while reached < size:  # so often they are made of others, and swap places
+        reached, parts, out = 4 * reached, out, parts
     combine(scratch.rest, np.int64(1), width, characters - width + 1, parts)
     while width < size:
         wider = min(4 * width, size)
         combine(parts, width, wider, characters - wider + 1, out)
         parts, out, width = out, parts, wider
-    for n in range(u64(characters - size + 1)):
-        scratch.key[n] = parts[n]
 
 
 @inner
@@ -333,11 +325,8 @@ def repeat_characters(data: Any, offsets: Any, characters: Any, size: Any, scrat
         if total < 1:
             continue
         begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
-        if end - begin == characters[d] and 8 <= size <= 16:
-            hash_ascii(data, begin, total, size, scratch.key)
-        else:
-            hash_grams(data, begin, end, characters[d], size, scratch)
-        met = may_repeat(may_repeat(total, ZERO, False, scratch), u64(32), False, scratch)
+        hash_grams(data, begin, end, characters[d], size, scratch)
+        met = may_repeat(total, False, scratch)
         group(met, scratch)
         distinct, repeated = total - met, ZERO
         for n in range(u64(met)):  # those that repeat move to the front

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import ALL, ONE, below, load64, popcount, store64, trailing_zeros, u64
+from curate.kernels.bits import ALL, ONE, below, load32, load64, popcount, store32, store64, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import decode, encode, entry, previous
 from curate.kernels.unicode import (
@@ -103,6 +103,14 @@ def plain8(x: Any, n: Any) -> Any:
 def hash8(x: Any, n: Any) -> Any:
     """`digest` of n <= 8 bytes that are in a register."""
     return finish(_SEED ^ u64(n) ^ x)
+
+
+@inner
+def hash16(low: Any, high: Any, n: Any) -> Any:
+    """`digest` of n <= 16 bytes that are in two registers, with zeros after them."""
+    short = _SEED ^ u64(n) ^ low
+    long = short * _FACTOR
+    return finish(long ^ long >> u64(29) ^ high if n > 8 else short)
 
 
 @inner
@@ -203,18 +211,31 @@ def is_final_sigma(data: Any, begin: Any, end: Any, at: Any, after: Any, drop: A
 @inner
 def fold_wide(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
     """Write NFD(lower(word)) of any word at byte o, without ASCII punctuation if `drop`; returns the index after."""
+    return fold_read(data, begin, end, drop, tables, out, o)[0]
+
+
+@inner
+def fold_read(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
+    """`fold_wide`, which also returns the code points and the classes that the word has as it is."""
     word, rank, i = o, np.int64(0), begin
     is_ordered: Any = True
+    characters, found = 0, 0
     while i < end:
         at = i
         point, i = decode(data, i, end)
         here = entry(tables, point)
         classes = tables.classes[here]
+        characters += 1
+        found |= classes
         if drop and classes & ASCII_PUNCTUATION:
             continue
         own = np.int64(0)
         if not classes & REWRITTEN:
-            o = encode(out, o, point)
+            if at + 4 <= len(data):
+                store32(out, o, load32(data, at))
+                o += i - at
+            else:
+                o = encode(out, o, point)
         elif HANGUL <= point < HANGUL_END:
             o = write_hangul(out, o, point)
         elif point == SIGMA:
@@ -234,7 +255,7 @@ def fold_wide(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: A
         rank = own
     if not is_ordered:
         order_marks(out, word, o, tables)
-    return o
+    return o, characters, found
 
 
 @inner

@@ -13,13 +13,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, REACH, load8, popcount, store64, u64
+from curate.kernels.bits import (
+    BLOCK,
+    ONE,
+    REACH,
+    SHORT,
+    below,
+    leading_zeros,
+    load8,
+    popcount,
+    store64,
+    trailing_zeros,
+    u64,
+    word_masks,
+)
 from curate.kernels.folding import (
     HIGH,
     digest,
     drop8,
-    fold_wide,
-    hash8,
+    fold_read,
+    hash16,
     load_upto8,
     room,
     within,
@@ -242,28 +255,25 @@ def lex_buffers(data: np.ndarray, offsets: np.ndarray) -> Lexed:
 
 
 @inner
-def scan_word(data: Any, begin: Any, end: Any, fresh: Any, tables: Tables) -> Any:
-    """What a word is made of: (code points, classes, sentences that begin in it, whether the next word begins one)."""
-    characters, classes, sentences, i = 0, 0, 0, begin
+def scan_sentences(data: Any, begin: Any, end: Any, fresh: Any, tables: Tables) -> Any:
+    """How many sentences begin in a word, and whether the next word begins one."""
+    sentences, i = 0, begin
     while i < end:
         lead = load8(data, i)
         point, i = decode(data, i, end)
-        own = tables.classes[entry(tables, point)]
-        characters += 1
-        classes |= own
-        if fresh and own & WORD:
+        if lead in (FULL_STOP, EXCLAMATION, QUESTION):
+            fresh = True
+        elif fresh and tables.classes[entry(tables, point)] & WORD:
             sentences += 1
             fresh = False
-        elif lead in (FULL_STOP, EXCLAMATION, QUESTION):
-            fresh = True
-    return characters, classes, sentences, fresh
+    return sentences, fresh
 
 
 @inner
-def sentences8(letters: Any, marks: Any, fresh: Any) -> Any:
-    """How many sentences begin in eight bytes: a sentence begins at the first \\w after the start or a mark.
+def count_sentences(letters: Any, marks: Any, fresh: Any) -> Any:
+    """How many sentences begin in some bytes: a sentence begins at the first \\w after the start or a mark.
 
-    Both arguments have the high bit of a byte set; returns (count, whether the next \\w begins one).
+    Both arguments have a bit of a byte set; returns (count, whether the next \\w begins one).
     """
     count = 0
     while letters if fresh else marks:
@@ -276,10 +286,50 @@ def sentences8(letters: Any, marks: Any, fresh: Any) -> Any:
 
 
 @inner
+def ascii_classes(upper: Any, lower: Any, digit: Any, low_line: Any) -> Any:
+    """Classes of an ASCII word that has some of these."""
+    classes = WORD * (low_line != 0) | (WORD | NUMERIC) * (digit != 0)
+    return classes | (WORD | ALPHA | UPPER | CASED) * (upper != 0) | (WORD | ALPHA | OTHER_CASE | CASED) * (lower != 0)
+
+
+@inner
+def drop16(low: Any, high: Any, marked: Any) -> Any:
+    """Sixteen bytes, as two halves, without those whose bit is marked; the others move down."""
+    while marked:
+        at = trailing_zeros(marked)
+        if at < 8:
+            low = low & below(8 * at) | (low >> u64(8) | high << u64(56)) & ~below(8 * at)
+            high >>= u64(8)
+        else:
+            high = high & below(8 * at - 64) | high >> u64(8) & ~below(8 * at - 64)
+        marked = (marked & (marked - ONE)) >> ONE
+    return low, high
+
+
+@inner
+def read_short(data: Any, begin: Any, n: Any, fresh: Any) -> Any:
+    """Read n <= 16 bytes that may be ASCII, as `read_ascii`; most words are so short."""
+    upper, lower, digit, marked, low_line, marks, wide, low, high = word_masks(data, begin, n)
+    if wide:
+        return False, 0, 0, fresh, u64(0), 0
+    letters = upper | lower | digit | low_line
+    begun, still = np.int64(fresh & (letters != 0)), fresh & (letters == 0)
+    if marked:
+        begun, still = count_sentences(letters, marks, fresh)
+        n = BLOCK - leading_zeros(below(n) & ~marked)  # most of them are at the end
+        marked &= below(n)
+        if marked:
+            low, high = drop16(low, high, marked)
+            n -= popcount(marked)
+    hashed = hash16(low, high, n) if n else u64(0)
+    return True, ascii_classes(upper, lower, digit, low_line), begun, still, hashed, n
+
+
+@inner
 def read_ascii(data: Any, begin: Any, end: Any, fresh: Any, scratch: Any) -> Any:
     """Read a word that may be ASCII: (whether it is, classes, sentences, fresh, hash and length when normalised)."""
-    upper, lower, digit, others = u64(0), u64(0), u64(0), 0
-    sentences, o, x = 0, 0, u64(0)
+    upper, lower, digit, low_line = u64(0), u64(0), u64(0), u64(0)
+    sentences, o = 0, np.int64(0)
     for i in range(begin, end, 8):
         n = min(8, end - i)
         x = load_upto8(data, i, n)
@@ -291,21 +341,33 @@ def read_ascii(data: Any, begin: Any, end: Any, fresh: Any, scratch: Any) -> Any
         marked = within(x, 0x21, 0x7E) & ~(letter | number)
         upper, lower, digit = upper | capital, lower | letter & ~capital, digit | number
         if marked or fresh:
-            low_line = within(x, 0x5F, 0x5F)
+            lines = within(x, 0x5F, 0x5F)
+            low_line |= lines
             marks = within(x, 0x21, 0x21) | within(x, 0x2E, 0x2E) | within(x, 0x3F, 0x3F)
-            begun, fresh = sentences8(letter | number | low_line, marks, fresh)
+            begun, fresh = count_sentences(letter | number | lines, marks, fresh)
             sentences += begun
-            others |= WORD * (low_line != 0)
             n -= popcount(marked)
             x = drop8(x, marked)
-        if end - begin > 8:
-            store64(scratch, o, x)
+        store64(scratch, o, x)
         o += n
-    classes = others | (WORD | NUMERIC) * (digit != 0)
-    classes |= (WORD | ALPHA | UPPER | CASED) * (upper != 0) | (WORD | ALPHA | OTHER_CASE | CASED) * (lower != 0)
-    if o == 0:
-        return True, classes, sentences, fresh, u64(0), 0
-    return True, classes, sentences, fresh, hash8(x, o) if end - begin <= 8 else digest(scratch, 0, o)[0], o
+    classes = ascii_classes(upper, lower, digit, low_line)
+    return True, classes, sentences, fresh, digest(scratch, np.int64(0), o)[0] if o else u64(0), o
+
+
+@inner
+def read_wide(data: Any, begin: Any, end: Any, fresh: Any, tables: Tables, scratch: Any) -> Any:
+    """Read any word: (code points, classes, sentences, fresh, hash and length when normalised)."""
+    start = np.int64(0)
+    stop, characters, classes = fold_read(data, begin, end, True, tables, scratch, start)
+    if classes & ASCII_PUNCTUATION:
+        begun, fresh = scan_sentences(data, begin, end, fresh, tables)
+    else:
+        begun, fresh = np.int64(fresh & (classes & WORD != 0)), fresh & (classes & WORD == 0)
+    if classes & (REWRITTEN | ASCII_PUNCTUATION):
+        hashed, length = digest(scratch, start, stop)
+    else:
+        hashed, length = digest(data, begin, end)[0], characters
+    return characters, classes, begun, fresh, hashed, length
 
 
 @kernel(allocates=False)
@@ -316,23 +378,16 @@ def read_words(data: Any, splits: Any, words: Words, tables: Tables, scratch: An
         for w in range(u64(splits[d]), u64(splits[d + 1])):
             begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
             before, characters = fresh, end - begin
-            is_ascii, classes, begun, fresh, hashed, length = read_ascii(data, begin, end, fresh, scratch)
+            if characters <= SHORT and begin + SHORT <= len(data):
+                is_ascii, classes, begun, fresh, hashed, length = read_short(data, begin, characters, fresh)
+            else:
+                is_ascii, classes, begun, fresh, hashed, length = read_ascii(data, begin, end, fresh, scratch)
             if not is_ascii:
-                characters, classes, begun, fresh = scan_word(data, begin, end, before, tables)
-                hashed, length = normalise_wide(data, begin, end, classes, tables, scratch)
+                characters, classes, begun, fresh, hashed, length = read_wide(data, begin, end, before, tables, scratch)
             count += begun
             words.characters[w], words.flags[w] = characters, classes & WORD_FLAGS
             words.hash[w], words.normal_characters[w] = hashed, length
         sentences[d] = count
-
-
-@inner
-def normalise_wide(data: Any, begin: Any, end: Any, classes: Any, tables: Tables, scratch: Any) -> Any:
-    """Hash and length of a word that is not ASCII, once normalised. Most words of scripts without case stay as is."""
-    if not classes & (REWRITTEN | ASCII_PUNCTUATION):
-        return digest(data, begin, end)
-    start = np.int64(0)
-    return digest(scratch, start, fold_wide(data, begin, end, True, tables, scratch, start))
 
 
 @kernel(allocates=False)

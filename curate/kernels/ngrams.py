@@ -93,17 +93,17 @@ def cells_for(keys: Any) -> Any:
 
 
 @inner
-def may_repeat(keys: Any, shift: Any, indexed: Any, scratch: Scratch) -> Any:
+def may_repeat(keys: Any, indexed: Any, scratch: Scratch) -> Any:
     """Leave in `key` those of so many keys whose cell is met again, in `at` their indexes if asked; returns how many.
 
-    It takes less time than to group them. The cell of a key is some of its bits, from bit `shift` on.
+    It takes less time than to group them. The cell of a key is some of its bits.
     """
     seen, key, at = scratch.seen, scratch.key, scratch.at
     cells = cells_for(keys)
     low = u64(cells - 1)
     seen[:cells] = 0
     for j in range(u64(keys)):
-        cell = key[j] >> shift & low
+        cell = key[j] & low
         seen[cell] = seen[cell] << np.uint8(1) | np.uint8(1)
     met = ZERO
     for j in range(u64(keys)):
@@ -111,7 +111,7 @@ def may_repeat(keys: Any, shift: Any, indexed: Any, scratch: Scratch) -> Any:
         key[met] = own
         if indexed:
             at[met] = j
-        met += u64(seen[own >> shift & low] > 1)
+        met += u64(seen[own & low] > 1)
     return np.int64(met)
 
 
@@ -203,7 +203,7 @@ def list_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
         for j in range(candidates - 1):
             i = u64(j)
             key[i] = name[i] * FACTOR + name[i + ONE]
-        return may_repeat(max(candidates - 1, 0), ZERO, True, scratch)
+        return may_repeat(max(candidates - 1, 0), True, scratch)
     met = ZERO
     for j in range(candidates - 1):
         i, following = u64(at[u64(j)]), u64(at[u64(j + 1)])

@@ -17,15 +17,17 @@ from curate.kernels.bits import (
     BLOCK,
     ONE,
     REACH,
+    SHORT,
     below,
     copy_rest,
     letter_masks,
+    letters_of,
     popcount,
     token_masks,
     trailing_zeros,
     u64,
 )
-from curate.kernels.folding import EACH, HIGH, digest, hash8, load_upto8, within
+from curate.kernels.folding import HIGH, digest, hash16, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, is_read
 from curate.kernels.sharing import known, shared
@@ -108,20 +110,6 @@ def role_of(kind: Any, rule: Any) -> Any:
 
 
 @inner
-def is_short(x: Any, size: Any) -> Any:
-    """Whether the bytes at the beginning of a word are all of it, and ASCII."""
-    return size <= 8 and x & HIGH == ZERO
-
-
-@inner
-def short_flags(x: Any) -> Any:
-    """HAS_ALPHA and HAS_CONTENT of a word of up to eight ASCII characters."""
-    letters = within(x | EACH << u64(5), 0x61, 0x7A)
-    content = letters | within(x, 0x30, 0x39)
-    return HAS_ALPHA * (letters != ZERO) | HAS_CONTENT * (content != ZERO)
-
-
-@inner
 def wide_flags(data: Any, begin: Any, end: Any, wanted: Any, traits: Traits) -> Any:
     """Flags of a word that is not ASCII, until it has all that are wanted."""
     flags: Any = np.int64(0)
@@ -134,50 +122,63 @@ def wide_flags(data: Any, begin: Any, end: Any, wanted: Any, traits: Traits) -> 
 
 
 @inner
-def has_latin(data: Any, begin: Any, end: Any) -> Any:
-    """Whether one of [a-zA-Z] is in a word."""
-    letters = u64(0)
+def ascii_flags(upper: Any, lower: Any, digit: Any) -> Any:
+    """Flags of a word that has some of these, as far as ASCII goes."""
+    has_upper, has_lower = upper != 0, lower != 0
+    letter = (HAS_ALPHA | HAS_LATIN | HAS_CONTENT) * (has_upper | has_lower)
+    return letter | HAS_CONTENT * (digit != 0) | HAS_UPPER * has_upper | HAS_OTHER_CASE * has_lower
+
+
+@inner
+def describe_long(data: Any, begin: Any, end: Any) -> Any:
+    """Hash, code points and `ascii_flags` of a word of any size."""
+    upper, lower, digit = ZERO, ZERO, ZERO
     for i in range(begin, end, 8):
         x = load_upto8(data, i, min(8, end - i))
         x &= ~(((x & HIGH) >> u64(7)) * u64(0xFF))  # what is not ASCII is taken for 0
-        letters |= within(x | EACH << u64(5), 0x61, 0x7A)
-    return letters != 0
+        upper, lower = upper | within(x, 0x41, 0x5A), lower | within(x, 0x61, 0x7A)
+        digit |= within(x, 0x30, 0x39)
+    hashed, characters = digest(data, begin, end)
+    return hashed, characters, ascii_flags(upper, lower, digit)
+
+
+@inner
+def describe_word(data: Any, w: Any, words: Segments) -> Any:
+    """Fill hash and code points of a word, mostly in registers; returns (`ascii_flags`, whether all of it is ASCII)."""
+    begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+    size = end - begin
+    if size > SHORT or begin + SHORT > len(data):
+        words.hash[w], words.characters[w], flags = describe_long(data, begin, end)
+        return flags, words.characters[w] == size
+    upper, lower, digit, tail, wide, low, high = letters_of(data, begin, size)
+    words.hash[w], words.characters[w] = hash16(low, high, size), size - popcount(tail)
+    return ascii_flags(upper, lower, digit), wide == 0
 
 
 @kernel(allocates=False)
 def describe(data: Any, traits: Traits, words: Segments) -> None:
-    """Fill characters, hashes and flags of the words; those of up to eight ASCII characters in a register."""
+    """Fill characters, hashes and flags of the words."""
+    wanted = HAS_ALPHA | HAS_CONTENT
     for w in range(u64(len(words.hash))):
-        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-        size = end - begin
-        x = load_upto8(data, begin, min(size, 8))
-        if is_short(x, size):
-            words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, short_flags(x)
-        else:
-            words.hash[w], words.characters[w] = digest(data, begin, end)
-            words.flags[w] = wide_flags(data, begin, end, HAS_ALPHA | HAS_CONTENT, traits)
+        flags, is_ascii = describe_word(data, w, words)
+        if not is_ascii:
+            flags = wide_flags(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), wanted, traits)
+        words.flags[w] = flags & wanted
 
 
 @kernel(allocates=False)
 def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) -> None:
     """Fill the same and the flags of Latin letters and case, looked for only where a lexer that read saw upper case."""
-    data, around = lexed.data, ZERO  # the lexer's word around a word
+    around = ZERO  # the lexer's word around a word
     for w in range(u64(len(words.hash))):
-        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-        size = end - begin
-        x = load_upto8(data, begin, min(size, 8))
-        if is_short(x, size):
-            capitals, small = within(x, 0x41, 0x5A) != ZERO, within(x, 0x61, 0x7A) != ZERO
-            flags = short_flags(x) | HAS_LATIN * (capitals | small) | HAS_UPPER * capitals | HAS_OTHER_CASE * small
-            words.hash[w], words.characters[w], words.flags[w] = hash8(x, size), size, flags
-            continue
-        words.hash[w], words.characters[w] = digest(data, begin, end)
-        while is_read and lexed.words.span[around, 1] <= begin:
-            around += ONE
-        wanted = EVERY if not is_read or lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
-        flags = wide_flags(data, begin, end, wanted, traits)
-        is_latin = flags & HAS_ALPHA != 0 if words.characters[w] == size else has_latin(data, begin, end)
-        words.flags[w] = flags | HAS_LATIN * is_latin
+        flags, is_ascii = describe_word(lexed.data, w, words)
+        if not is_ascii:
+            begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
+            while is_read and lexed.words.span[around, 1] <= begin:
+                around += ONE
+            wanted = EVERY if not is_read or lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
+            flags = flags & HAS_LATIN | wide_flags(lexed.data, begin, end, wanted, traits)
+        words.flags[w] = flags
 
 
 @kernel(allocates=False)
