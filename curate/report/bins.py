@@ -7,7 +7,8 @@ import numpy as np
 FEW = 36  # whole numbers up to which each has a bin of its own
 BINS = 40
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-# R20 of ISO 3, twenty even steps of a decade; every other one is R10.
+MANY = 1e6  # times the first edge is the last, where steps are wide
+# R20 of ISO 3, twenty even steps of a decade; every other one is R10, every fourth R5.
 RENARD = (1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24, 2.5, 2.8, 3.15, 3.55, 4.0, 4.5, 5.0, 5.6, 6.3, 7.1, 8.0, 9.0)
 
 
@@ -45,13 +46,14 @@ def _by_step(first: float, last: float, is_whole: bool) -> np.ndarray:
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(each * power for each in STEPS if each * power >= rough * 0.999)
     step = max(1.0, np.round(step)) if is_whole else step
-    return np.round(np.arange(np.floor(first / step), np.ceil(last / step) + 1) * step, 12)
+    found = np.arange(np.floor(first / step), np.ceil(last / step) + 1) * step
+    return found if is_whole else np.round(found, 12)
 
 
 def _by_ratio(first: float, last: float, is_whole: bool) -> np.ndarray:
     """Preferred numbers of each decade."""
     decades = range(int(np.floor(np.log10(first))), int(np.ceil(np.log10(last))) + 1)
-    steps = RENARD if last < 200 * first else RENARD[::2]
+    steps = RENARD if last < 200 * first else RENARD[::2] if last < MANY * first else RENARD[::4]
     series = np.array([round(each * 10.0**decade, 12) for decade in decades for each in steps])
     series = np.unique(np.round(series)) if is_whole else series
     return series[(series >= first) & (series <= last * 1.25)]

@@ -42,7 +42,18 @@ from curate.operator import (
     parameters,
 )
 from curate.testing.examples import NASTY, SENTENCES, example_columns
-from curate.testing.outcomes import added, agree, count, decisions, joined, naming, outcome, pieces, unchecked
+from curate.testing.outcomes import (
+    added,
+    agree,
+    count,
+    decisions,
+    fitted_on_examples,
+    joined,
+    naming,
+    outcome,
+    pieces,
+    unchecked,
+)
 
 Check = Callable[[Operator], None]
 
@@ -295,20 +306,22 @@ def null_is_no_duplicate(operator: Operator) -> None:
 def nasty_text(operator: Operator) -> None:
     """Each odd text alone: empty, white space, one character, control, combining, emoji, right to left, ..."""
     columns = {name: array[:1] for name, array in example_columns(operator).items()}
+    model = fitted_on_examples(operator)
     for text in NASTY:
-        outcome(operator, _with_text(columns, text), f"the text {text!r:.40}")
+        outcome(operator, _with_text(columns, text), f"the text {text!r:.40}", model)
 
 
 def long_line(operator: Operator) -> None:
     """10 MB of text on one line, words and one huge word, take less than 10 seconds of a processor."""
     columns = {name: array[:1] for name, array in example_columns(operator).items()}
     words = " ".join(random.Random(0).choices(" ".join(SENTENCES).split(), k=LONG // 40))
-    outcome(operator, columns)  # compiled and loaded before the clock starts
+    model = fitted_on_examples(operator)
+    outcome(operator, columns, model=model)  # compiled and loaded before the clock starts
     for size in (LONG // 100, LONG // 10, LONG):  # so that a quadratic operator fails early
         part = words[: size // 20] * 8
         text = part + "a " * (size // 10) + "x" * (size - len(part.encode()) - size // 5)
         began = time.process_time()  # what others do on this machine is not the operator's doing
-        outcome(operator, _with_text(columns, text), f"a line of {size:,} bytes")
+        outcome(operator, _with_text(columns, text), f"a line of {size:,} bytes", model)
         took, limit = time.process_time() - began, SECONDS * size / LONG + 0.5
         assert took < limit, f"{operator.name()} takes {took:.1f} s for a line of {size:,} bytes, not {limit:.1f} s"
 
@@ -323,9 +336,10 @@ def _with_text(columns: Columns, text: str) -> Columns:
 def batch_invariance(operator: Operator) -> None:
     """Where a batch is cut never changes a row: what makes results independent of batch size."""
     columns = example_columns(operator)
-    whole = outcome(operator, columns)
+    model = fitted_on_examples(operator)
+    whole = outcome(operator, columns, model=model)
     for cuts in (*CUTS, range(1, count(columns))):
-        parts = [outcome(operator, piece, "a part of them") for piece in pieces(columns, cuts)]
+        parts = [outcome(operator, piece, "a part of them", model) for piece in pieces(columns, cuts)]
         agree(operator, whole, joined(parts), f"when the batch is cut at {[*cuts][:4]}")
 
 

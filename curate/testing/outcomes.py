@@ -27,18 +27,26 @@ def naming(operator: Operator, situation: str) -> Iterator[None]:
         raise AssertionError(f"{operator.name()} fails on {situation}: {type(error).__name__}: {error}") from error
 
 
-def outcome(operator: Operator, columns: Columns, situation: str = "the example columns") -> Columns:
+def outcome(
+    operator: Operator, columns: Columns, situation: str = "the example columns", model: pa.Table | None = None
+) -> Columns:
     """What the operator says of each row, checked by the engine's own `evaluate`; AssertionError when it fails.
 
-    A Deduplicator and a Selector say their sketch; a Trainer is fitted on its example columns and applied; of an
-    Expander, all children of a row come as one list.
+    A Deduplicator and a Selector say their sketch; a Trainer is fitted on its example columns, unless its model is
+    given, and applied; of an Expander, all children of a row come as one list.
     """
     with naming(operator, situation):
         if isinstance(operator, Expander):
             return _children(operator, columns)
         if isinstance(operator, Trainer):
-            return _applied(operator, [example_columns(operator)], columns)
+            return _with_model(operator, columns, fitted_on_examples(operator) if model is None else model)
         return evaluate(operator, columns)
+
+
+def fitted_on_examples(operator: Operator) -> pa.Table | None:
+    """The model of a Trainer, fitted on its example columns: for many outcomes, which it takes long to fit it for."""
+    with naming(operator, "the example columns"):
+        return fitted(operator, [example_columns(operator)]) if isinstance(operator, Trainer) else None
 
 
 def decisions(operator: Operator, shards: Sequence[Columns], backwards: bool = False) -> Columns:
@@ -91,7 +99,10 @@ def _by_shard(shards: Sequence[Any], work: Callable[[Any], Any], backwards: bool
 
 def _applied(operator: Any, shards: Sequence[Columns], columns: Columns, backwards: bool = False) -> Columns:
     """A Trainer fitted on shards (backwards: and in ranges of its key, if it has one) and applied to columns."""
-    model = fitted(operator, shards, ranges=3 if backwards else 1, backwards=backwards)
+    return _with_model(operator, columns, fitted(operator, shards, ranges=3 if backwards else 1, backwards=backwards))
+
+
+def _with_model(operator: Any, columns: Columns, model: Any) -> Columns:
     return evaluate(operator, columns, lambda **given: operator.apply(**given, model=model))
 
 

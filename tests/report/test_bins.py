@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate.report.bins import edges
@@ -13,6 +13,7 @@ NUMBERS = st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: round(value, 6
 
 
 @given(values=st.lists(NUMBERS, min_size=1, max_size=60), bounds=st.lists(NUMBERS, max_size=4))
+@example(values=[0.0, 500000001.0, 0.007812], bounds=[])  # thirteen decades
 def test_edges_hold_all_values_and_all_bounds(values: list[float], bounds: list[float]) -> None:
     found = edges(np.sort(values), min(values), max(values), bounds, False)
     assert (np.diff(found) > 0).all()
@@ -22,6 +23,7 @@ def test_edges_hold_all_values_and_all_bounds(values: list[float], bounds: list[
 
 
 @given(values=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), bound=st.integers(0, 10**6))
+@example(values=[990293325, 991102217], bound=0)
 def test_edges_of_whole_numbers_are_whole(values: list[int], bound: int) -> None:
     found = edges(np.sort(values).astype(float), min(values), max(values), [float(bound)], True)
     assert all(float(edge).is_integer() for edge in found)
