@@ -202,7 +202,7 @@ class _Run:
             msgspec.structs.replace(self.task, kind="export", at=at, shards=shards)
             for at, shards in enumerate(export.groups(self.plan, kept))
         ]
-        folder = export.staging(self.plan)
+        folder = export.staging(self.task.plan)
         self.store.remove(".work", *folder.split("/"))
         for part in ("data", "annotations"):
             self.store.work(folder, part).mkdir(parents=True)

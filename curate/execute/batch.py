@@ -53,8 +53,10 @@ def again(error: Exception, where: str) -> Exception:
     return kind(f"{where}: {error}")
 
 
-def _given(array: pa.Array) -> pa.Array:
-    return array
+def _decided(part: pa.Table, own: str, kind: pa.DataType, here: np.ndarray) -> pa.Array:
+    """A column of decisions, of which there are some for the rows that are `here`; no decision is no duplicate."""
+    array = scatter(one(part[own]), here) if len(part) else pa.nulls(len(here), kind)
+    return array.fill_null(False) if kind == pa.bool_() else array
 
 
 class Batch:
@@ -254,9 +256,7 @@ class Batch:
         here = np.zeros(self.size, bool)
         here[at] = True
         for own, kind in step.operator.writes().items():
-            array = scatter(one(part[own]), here) if len(part) else pa.nulls(self.size, kind)
-            array = array.fill_null(False) if kind == pa.bool_() else array
-            self._push(step.outputs[own], Version(partial(_given, array), rows))
+            self._push(step.outputs[own], Version(partial(_decided, part, own, kind, here), rows))
         drops = np.zeros(self.size, bool)
         drops[at] = part["drop"].to_numpy()
         for own in step.operator.reasons():

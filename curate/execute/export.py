@@ -100,7 +100,7 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
     """Write the files of one group of shards into the folder that is being made."""
     data_schema, annotation_schema = schemas(plan)
     names, rows = outcomes(plan), plan.recipe.output.row_group_rows
-    folder = task.store.work(staging(plan))
+    folder = task.store.work(staging(task.plan))
     clock: dict[str, float] = defaultdict(float)
     began = time.perf_counter()
     with (
@@ -126,9 +126,10 @@ def export_task(task: Task, plan: Plan) -> dict[str, Any]:
     return {**files, "clock": dict(clock)}
 
 
-def staging(plan: Plan) -> str:
-    """Where in the work folder files wait until all of them are whole."""
-    return f"export/{export_key(plan)}"
+@functools.lru_cache(maxsize=2)
+def staging(path: str) -> str:
+    """Where in the work folder the files of the plan at a path wait until all of them are whole."""
+    return f"export/{export_key(load_plan(path))}"
 
 
 def _sink(folder: Path, task: Task, schema: pa.Schema, plan: Plan, rows: int) -> ParquetSink:

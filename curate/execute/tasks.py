@@ -35,6 +35,7 @@ from curate.operator import SOURCE, Deduplicator, Expander, Trainer
 from curate.plan import Pass, Plan, PlannedStep, pieces_of
 from curate.store import Store, whole
 
+AT_ONCE = 100_000  # rows that are counted together
 WORKER = "CURATE_WORKER"  # set in the environment of processes that do nothing but tasks
 
 
@@ -224,6 +225,7 @@ class Tally:
         self.cells: Counter[tuple[str, str | None, str | None, str]] = Counter()
         self.failed: Counter[str] = Counter()
         self.quarantined: list[dict[str, Any]] = []
+        self._waiting: list[pa.Table] = []  # rows that are not in the cells yet
 
     def add(self, batch: Batch) -> None:
         size = one(batch.index[BYTES])
@@ -241,15 +243,23 @@ class Tally:
                 "words": batch.index[WORDS],
             }
         )
-        groups = table.group_by(["source", "language", "fate"]).aggregate(
-            [([], "count_all"), ("bytes", "sum"), ("words", "sum")]
+        self._waiting.append(table)
+        if sum(map(len, self._waiting)) > AT_ONCE:
+            self._count()
+        self.failed.update({reason: int(fails.sum()) for reason, fails in batch.fails.items()})
+        self._note_errors(batch)
+
+    def _count(self) -> None:
+        groups = (
+            pa.concat_tables(self._waiting)
+            .group_by(["source", "language", "fate"])
+            .aggregate([([], "count_all"), ("bytes", "sum"), ("words", "sum")])
         )
+        self._waiting.clear()
         for row in groups.to_pylist():
             key = (row["source"], row["language"], row["fate"])
             self.cells.update({(*key, "documents"): row["count_all"]})
             self.cells.update({(*key, "bytes"): row["bytes_sum"], (*key, "words"): row["words_sum"]})
-        self.failed.update({reason: int(fails.sum()) for reason, fails in batch.fails.items()})
-        self._note_errors(batch)
 
     def _note_errors(self, batch: Batch) -> None:
         for step, errors in batch.errors.items():
@@ -258,6 +268,8 @@ class Tally:
                 self.quarantined.append({**record, "id": batch.index["id"][at].as_py(), "error": errors[at].as_py()})
 
     def facts(self) -> dict[str, Any]:
+        if self._waiting:
+            self._count()
         keys = sorted({key[:3] for key in self.cells}, key=str)
         cells = [[*key, *(self.cells[*key, unit] for unit in ("documents", "bytes", "words"))] for key in keys]
         return {
