@@ -41,7 +41,7 @@ class Surprisal(Trainer, frozen=True):
         return pa.table({"bucket": found, "count": counts.astype(np.int64)}, schema=self.sketch_schema())
 
     def combine(self, sketches: pa.Table) -> pa.Table:
-        counts = sketches.group_by("bucket").aggregate([("count", "sum")]).sort_by("bucket")
+        counts = sketches.group_by("bucket", use_threads=False).aggregate([("count", "sum")]).sort_by("bucket")
         return counts.rename_columns({"count_sum": "count"}).combine_chunks()
 
     def fit(self, sketches: pa.Table) -> pa.Table:

@@ -62,7 +62,7 @@ def codes(fails: Fails, rows: int) -> dict[str, np.ndarray]:
 
 
 def _grouped(table: pa.Table, keys: list[str]) -> pa.Table:
-    sums = table.group_by(keys).aggregate([(unit, "sum") for unit in UNITS])
+    sums = table.group_by(keys, use_threads=False).aggregate([(unit, "sum") for unit in UNITS])
     return sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names]).select([*keys, *UNITS])
 
 

@@ -252,7 +252,7 @@ class Tally:
     def _count(self) -> None:
         groups = (
             pa.concat_tables(self._waiting)
-            .group_by(["source", "language", "fate"])
+            .group_by(["source", "language", "fate"], use_threads=False)
             .aggregate([([], "count_all"), ("bytes", "sum"), ("words", "sum")])
         )
         self._waiting.clear()

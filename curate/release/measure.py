@@ -108,7 +108,7 @@ def _count(
     sums |= {name: batch[name].cast(pa.int64()) for name in tokens}
     for name in names:
         table = pa.table({"value": batch[name], **sums})
-        for row in table.group_by("value").aggregate([(unit, "sum") for unit in sums]).to_pylist():
+        for row in table.group_by("value", use_threads=False).aggregate([(unit, "sum") for unit in sums]).to_pylist():
             counts[name][row["value"]].update({unit: row[f"{unit}_sum"] or 0 for unit in sums})
 
 

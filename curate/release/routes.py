@@ -72,7 +72,8 @@ class Tally:
         """Count rows: their split and properties of the domain, and their sizes."""
         names = keys.column_names
         table = keys.append_column("__bytes", pa.array(sizes))
-        for row in table.group_by(names).aggregate([("__bytes", "sum"), ([], "count_all")]).to_pylist():
+        groups = table.group_by(names, use_threads=False).aggregate([("__bytes", "sum"), ([], "count_all")])
+        for row in groups.to_pylist():
             key = tuple(row[name] for name in names)
             self.rows[key] += row["count_all"]
             self.bytes[key] += row["__bytes_sum"]
