@@ -1,8 +1,8 @@
 """Candidate pairs in slices, and the sketches of each slice brought together.
 
-A slice is a range of the earlier rows of its pairs; the later ones lie anywhere in the corpus. Looked up where they
-are, they would have each slice read most of the sketches, which are larger than memory. So these are read once, a
-stretch of the corpus at a time, and each stretch leaves for every slice the later rows that it needs.
+The rows of a slice of the pairs lie anywhere in the corpus. Looked up where they are, they would have each slice read
+most of the sketches, which are larger than memory. So these are read once, a stretch of the corpus at a time, and each
+stretch leaves for every slice the rows that it needs.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ def stretches(grouping: Grouping) -> list[tuple[int, int, int]]:
 
 
 def merge_task(grouping: Grouping, task: Task, number: int, low: int, high: int) -> dict[str, Any]:
-    """The candidate pairs of one slice, each once; and the rows in them that are later than all earlier ones."""
+    """The candidate pairs of one slice, each once; and the rows in them."""
     from curate.kernels.components import once, unpack
 
     found = [run["pair"].to_numpy() for file in grouping.files("pairs") for run in file]
     cuts = [run[position(run, low) : position(run, high)] for run in found]
     pairs = once(np.concatenate([np.zeros(0, np.uint64), *cuts]))
     write_table(grouping.file("merged", number), pa.table({"pair": pairs}))
-    earlier, later = unpack(pairs)
-    write_table(grouping.file("items", number), pa.table({"item": once(later[later > earlier[-1:].max(initial=0)])}))
+    write_table(grouping.file("items", number), pa.table({"item": once(np.concatenate(unpack(pairs)))}))
     return {"compared": len(pairs)}
 
 
@@ -67,9 +66,4 @@ def gather_task(grouping: Grouping, task: Task, number: int, first: int, stop: i
 def gathered(grouping: Grouping, number: int) -> Fetch:
     """The sketches of the rows in a slice's pairs: from where they were gathered, or from where they are."""
     files = [*grouping.files("gathered")]
-
-    def fetch(items: np.ndarray) -> pa.Table:
-        later = read_part(files, number, files[0].schema)
-        return pa.concat_tables([grouping.sketches(items[: len(items) - len(later)]), later]).combine_chunks()
-
-    return fetch if files else grouping.sketches
+    return (lambda items: read_part(files, number, files[0].schema)) if files else grouping.sketches
