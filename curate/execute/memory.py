@@ -6,23 +6,27 @@ import ctypes
 import functools
 from typing import Any
 
+import pyarrow as pa
+
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h of glibc
 KEPT, LITTLE = 1 << 28, 1 << 26  # bytes that are free and not given back
 LARGEST = 1 << 25  # bytes of a piece of them; glibc takes no more
+ARROWS_OWN = pa.default_memory_pool()
 
 
 def reuse() -> None:
-    """From now on the memory of one batch serves the next, instead of new memory: a twentieth of a run is its zeroing.
+    """From now on the memory of one batch serves the next, instead of new memory: a tenth of a run is its zeroing.
 
-    By glibc, where this process has it. What NumPy and Python ask for comes from there; Arrow has an allocator of its
-    own.
+    By glibc, where this process has it: what NumPy and Python ask for comes from there, and Arrow is told to.
     """
+    pa.set_memory_pool(pa.system_memory_pool())
     _set(TRIM_THRESHOLD, KEPT)
     _set(MMAP_THRESHOLD, LARGEST)
 
 
 def give_back() -> None:
     """The opposite, for work that takes as much memory as the config allows."""
+    pa.set_memory_pool(ARROWS_OWN)
     _set(TRIM_THRESHOLD, LITTLE)
 
 

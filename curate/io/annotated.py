@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from curate.errors import DataError
 from curate.io.batched import Row, batched
+from curate.io.blocks import Blocks
 from curate.io.columns import excerpt, missing_text, typed_schema, wanted
 from curate.io.source import MB, BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import Blocks, Stream, open_bytes, unreadable
+from curate.io.stream import Stream, open_bytes, unreadable
 
 STRING, INT, FLOAT = pa.string(), pa.int64(), pa.float64()
 SPANS = pa.list_(pa.struct([("start", INT), ("end", INT), ("score", FLOAT)]))

@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from curate.errors import DataError
 from curate.io.batched import Row, batched
+from curate.io.blocks import Blocks
 from curate.io.columns import excerpt, typed_schema, wanted
 from curate.io.source import MB, BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import Blocks, Stream
+from curate.io.stream import Stream
 
 STRING = pa.string()
 MESSAGE = pa.struct([("role", STRING), ("content", STRING), ("extra", STRING)])

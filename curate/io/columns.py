@@ -188,7 +188,7 @@ def is_utf8(array: pa.Array) -> bool:
         if array.nbytes < FEW and not array.null_count:
             array.view(pa.string()).validate(full=True)
         else:
-            pl.from_arrow(array.view(pa.binary())).cast(pl.String)
+            pl.Series(array.view(pa.binary())).cast(pl.String)
     except (pa.ArrowInvalid, pl.exceptions.PolarsError):
         return False
     return True

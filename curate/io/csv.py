@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from curate.errors import DataError
 from curate.io.batched import Row, batched
+from curate.io.blocks import Blocks
 from curate.io.columns import check_same, excerpt, typed_schema, wanted
 from curate.io.source import MB, BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import COMPRESSED, Blocks, Stream
+from curate.io.stream import COMPRESSED, Stream
 
 
 def shard_schema(source: Source, shard: Shard) -> tuple[pa.Schema, bool]:

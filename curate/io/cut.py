@@ -20,10 +20,17 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
     >>> row_bytes(pa.record_batch({"text": ["abc", None], "n": [1, 2]})).tolist()
     [11, 8]
     """
-    total = np.zeros(batch.num_rows, np.int64)
+    fixed = sum(_width(field.type) for field in batch.schema)
+    total = np.full(batch.num_rows, fixed, np.int64)
     for column in batch.columns:
-        total += _value_bytes(column)
+        if not _width(column.type):
+            total += _value_bytes(column)
     return total
+
+
+def _width(kind: pa.DataType) -> int:
+    """Bytes of each value of a primitive type; 0 for the others, whose values differ."""
+    return max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else 0
 
 
 def _value_bytes(array: pa.Array) -> np.ndarray:

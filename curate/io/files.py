@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from curate.io.blocks import BOM
 from curate.io.columns import typed_schema, wanted
 from curate.io.cut import cut
 from curate.io.source import BadRecord, Shard, Source
-from curate.io.stream import BOM, name_of, open_bytes, unreadable
+from curate.io.stream import name_of, open_bytes, unreadable
 from curate.io.typed import fields_to_read, typed_rows
 
 FIELDS = pa.schema(

@@ -8,9 +8,10 @@ import msgspec
 import pyarrow as pa
 
 from curate.errors import DataError, nearest
+from curate.io.blocks import Blocks
 from curate.io.columns import declared, excerpt, fields, missing_text
 from curate.io.source import MB, DamagedFile, Shard, Source
-from curate.io.stream import Blocks, Stream
+from curate.io.stream import Stream
 
 FIRST_RECORDS = 1_000
 NAMES = {str: "string", int: "int", float: "float", bool: "bool", list: "array", dict: "object", type(None): "null"}

@@ -9,9 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from curate.io.stream import PIECE, Stream
+from curate.io.stream import Inflow, Stream
 
 if TYPE_CHECKING:
     from curate.kernels.web_archive import Found
@@ -63,20 +61,16 @@ class Run(NamedTuple):
 Find = Callable[[memoryview, int, int], tuple[int, int, "Found"]]
 
 
-class Frames:
+class Frames(Inflow):
     """The records of one archive, from a stream of decompressed pieces. After the last, `damage` says what is missing.
 
     A block of more than `limit` bytes is passed over, not kept. With `find`, ordinary records of a WARC come in runs.
     """
 
     def __init__(self, pieces: Stream | Iterable[bytes], is_arc: bool, limit: int, find: Find | None = None) -> None:
-        self.stream = pieces if isinstance(pieces, Stream) else None
-        self.pieces = iter(pieces)
+        super().__init__(pieces, AT_ONCE + AT_ONCE // 4)
         self.start = ARC_START if is_arc else WARC_START
         self.is_arc, self.limit, self.position, self.find = is_arc, limit, 0, find
-        self.memory = memoryview(bytearray())  # used again and again: new memory costs more than finding records in it
-        self.data, self.at, self.is_over = self.memory.toreadonly(), 0, False
-        self.left = memoryview(b"")  # of a piece, what had no room
         self.damage, self.rest = "", b""
 
     def __iter__(self) -> Iterator[Record | Run]:
@@ -93,7 +87,7 @@ class Frames:
             self.position += 1
 
     def _run(self, find: Find) -> Run | None:
-        self._fill(AT_ONCE // 4)  # so that few records are cut by the end of what is here
+        self.fill(AT_ONCE // 4)  # so that few records are cut by the end of what is here
         count, end, found = find(self.data, self.at, self.limit)
         run = Run(self.position, self.data, found)
         self.position, self.at = self.position + count, end
@@ -114,7 +108,7 @@ class Frames:
         if int(length) > self.limit:
             return self._too_long(headers, begin, int(length))
         offset, end = begin - self.at, begin - self.at + int(length)
-        self._fill(end + LONGEST_START)
+        self.fill(end + LONGEST_START)
         begin, end = self.at + offset, self.at + end
         if end > len(self.data):
             return self._incomplete(begin, end)
@@ -126,7 +120,7 @@ class Frames:
 
     def _warc_header(self) -> tuple[dict[str, str], int]:
         end = BLANK_LINE.search(self.data, self.at, self.at + HEADER_BYTES)
-        while end is None and len(self.data) - self.at < HEADER_BYTES and self._fill(len(self.data) - self.at + 1):
+        while end is None and len(self.data) - self.at < HEADER_BYTES and self.fill(len(self.data) - self.at + 1):
             end = BLANK_LINE.search(self.data, self.at, self.at + HEADER_BYTES)
         if end is None:
             return {}, -1
@@ -140,7 +134,7 @@ class Frames:
 
     def _too_long(self, headers: dict[str, str], begin: int, length: int) -> Record | None:
         seen, self.at = self._bytes(self.at, begin), begin
-        while length and self._fill(1):
+        while length and self.fill(1):
             passed = min(length, len(self.data) - self.at)
             self.at, length = self.at + passed, length - passed
         if length:
@@ -176,7 +170,7 @@ class Frames:
             offset = max(offset, len(self.data) - self.at - LONGEST_START)
             if offset > self.limit:
                 self.at, offset = self.at + offset, 0
-            if not self._fill(len(self.data) - self.at + 1):
+            if not self.fill(len(self.data) - self.at + 1):
                 self.at = len(self.data)
                 break
         return Record(self.position, {}, seen, why)
@@ -187,40 +181,12 @@ class Frames:
             self.at = NEWLINES.match(self.data, self.at).end()  # type: ignore[union-attr]
             if self.at < len(self.data):
                 return True
-            if not self._fill(1):
+            if not self.fill(1):
                 return False
 
     def _at_start(self) -> bool:
-        self._fill(LONGEST_START)
+        self.fill(LONGEST_START)
         return True
-
-    def _fill(self, count: int) -> bool:
-        """Have `count` bytes from `at` on; False when the archive has fewer."""
-        held = len(self.data) - self.at
-        if held >= count or self.is_over:
-            return held >= count
-        room = max(AT_ONCE + AT_ONCE // 4, count + count // 4)
-        if not room <= len(self.memory) <= 4 * room:
-            self.memory = np.empty(room, np.uint8).data  # from 4 MB on, NumPy asks for huge pages
-        self.memory[:held] = self.data[self.at :]
-        while held < len(self.memory) and not self.is_over:
-            held += self._receive(self.memory[held:])
-        self.data, self.at = self.memory[:held].toreadonly(), 0
-        return held >= count
-
-    def _receive(self, room: memoryview) -> int:
-        """Have more of the archive at the beginning of the room; returns how much."""
-        if not self.left:
-            if self.stream:
-                self.stream.room = room[:PIECE]
-            piece = next(self.pieces, None)
-            self.left, self.is_over = memoryview(piece or b""), piece is None
-        if self.left.obj is room.obj:
-            received, self.left = len(self.left), memoryview(b"")
-            return received
-        received = min(len(self.left), len(room))
-        room[:received], self.left = self.left[:received], self.left[received:]
-        return received
 
     def _bytes(self, begin: int, end: int) -> bytes:
         """A part of the data, to keep."""

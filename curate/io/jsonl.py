@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import DataError
+from curate.io.blocks import Block, Blocks
 from curate.io.columns import arrange, excerpt, fields, is_utf8, utf8_error, wanted
 from curate.io.first_records import NAMES, TYPES
 from curate.io.first_records import shard_schema as shard_schema
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import Block, Blocks, Stream
+from curate.io.stream import Stream
 
 if TYPE_CHECKING:
     from curate.kernels.json_lines import Members, Names

@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from curate.errors import DataError
 from curate.io.annotated import numbered_lines
+from curate.io.blocks import Block, Blocks
 from curate.io.columns import excerpt, wanted
 from curate.io.first_records import first_records, schema_of
 from curate.io.jsonl import Records
 from curate.io.source import BadRecord, DamagedFile, Shard, Source
-from curate.io.stream import Block, Blocks, Stream
+from curate.io.stream import Stream
 
 OBJECTS = {"datatrove": ("metadata",), "data-juicer": ("__dj__stats__", "meta", "__dj__meta__")}
 Record = dict[str, Any]

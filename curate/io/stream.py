@@ -1,4 +1,4 @@
-"""Streams of bytes from any place (local or an fsspec URL), decompressed on the way, and cut at line ends."""
+"""Streams of bytes from any place (local or an fsspec URL), decompressed on the way, and the memory they come into."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import gzip
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from curate.errors import DataError
 COMPRESSED = (".gz", ".zst", ".xz")
 PIECE = 1 << 20
 EXPANDED = 1 << 26  # what any archive may give, however small it is
-BOM = b"\xef\xbb\xbf"
 # The decoder needs this much memory for a frame's window; 2**27 is what `zstd --long` writes and what decoders accept.
 MAX_WINDOW = 1 << 27
 DICTIONARY = b"\x5d\x2a\x4d\x18"
@@ -204,74 +203,49 @@ def _dictionary(raw: IO[bytes], head: bytes) -> Any:
     return ZstdCompressionDict(data)
 
 
-LineEnds = Callable[[np.ndarray], np.ndarray]  # uint8 -> positions of the line feeds
+class Inflow:
+    """What has come of a stream and is not used yet: `data` from `at` on.
 
-
-def _line_ends(data: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(data == 10)
-
-
-class Block(NamedTuple):
-    """Whole lines of a text file: the number of the first one, their bytes, the positions of the line ends in them."""
-
-    line: int
-    data: memoryview
-    ends: np.ndarray
-
-
-class Blocks:
-    """A stream cut into blocks of whole lines, as many as fit in `size` bytes; a longer line is a block of its own.
-
-    A line that is longer than `limit` comes out cut, but longer than `limit` still. Where the archive is damaged the
-    incomplete last line is not part of any block but in `rest`. `line` is the number of lines so far.
+    The memory is used again for what follows, because new memory costs more than looking for records in it: what is
+    needed of `data` must be copied before the next `fill`. `least` is how much of it there is at least.
     """
 
-    def __init__(self, stream: Stream, size: int, limit: int, line_ends: LineEnds | None = None) -> None:
-        self.stream, self.size, self.limit, self.line_ends = stream, size, limit, line_ends or _line_ends
-        self.longest = limit + 1 + len(BOM)
-        self.line = 0
-        self.rest = bytearray()
+    def __init__(self, pieces: Stream | Iterable[bytes], least: int) -> None:
+        self._stream = pieces if isinstance(pieces, Stream) else None
+        self._pieces, self._least = iter(pieces), least
+        self._memory = memoryview(bytearray())
+        self.data, self.at, self.is_over = self._memory.toreadonly(), 0, False
+        self._left = memoryview(b"")  # of a piece, what had no room
 
-    def __iter__(self) -> Iterator[Block]:
-        held = bytearray()
-        wanted, overlong = self.size, False
-        for piece in self.stream:
-            if overlong:
-                at = piece.find(b"\n")
-                if at < 0:
-                    continue
-                piece, overlong = piece[at:], False
-            held += piece
-            if len(held) >= wanted:
-                yield from self._cut(held)
-                overlong = len(self.rest) >= max(self.size, self.longest)
-                held = self.rest[: self.longest] if overlong else self.rest
-                wanted = max(self.size, min(2 * len(held), self.longest + PIECE))
-        yield from self._cut(held)
-        yield from self._last()
+    def fill(self, count: int) -> bool:
+        """Have `count` bytes from `at` on; False when the stream has fewer."""
+        held = len(self.data) - self.at
+        if held >= count or self.is_over:
+            return held >= count
+        room = max(self._least, count + count // 4)
+        if not room <= len(self._memory) <= 4 * room:
+            self._memory = np.empty(room, np.uint8).data  # from 4 MB on, NumPy asks for huge pages
+        self._memory[:held] = self.data[self.at :]
+        while held < len(self._memory) and not self.is_over:
+            held += self._receive(self._memory[held:])
+        self.data, self.at = self._memory[:held].toreadonly(), 0
+        return held >= count
 
-    def _cut(self, data: bytearray) -> Iterator[Block]:
-        self.rest, start = bytearray(), 0
-        while len(data) - start >= self.size:
-            end = data.rfind(b"\n", start, start + self.size) + 1 or data.find(b"\n", start + self.size) + 1
-            if not end:
-                break
-            yield self._block(memoryview(data)[start:end].toreadonly())
-            start = end
-        self.rest = data[start:]
+    def cut(self, most: int) -> int:
+        """Forget all but the first `most` bytes of what has come; returns how many are left."""
+        self.data = self.data[: self.at + most]
+        return len(self.data) - self.at
 
-    def _last(self) -> Iterator[Block]:
-        end = self.rest.rfind(b"\n") + 1 if self.stream.damage else len(self.rest)
-        data, self.rest = memoryview(self.rest)[:end].toreadonly(), self.rest[end:]
-        if data:
-            yield self._block(data)
-
-    def _block(self, data: memoryview) -> Block:
-        if self.line == 0 and data[:3] == BOM:
-            data = data[3:]
-        ends = self.line_ends(np.frombuffer(data, np.uint8))
-        if not len(ends) or ends[-1] != len(data) - 1:
-            ends = np.append(ends, len(data))
-        block = Block(self.line, data, ends)
-        self.line += len(ends)
-        return block
+    def _receive(self, room: memoryview) -> int:
+        """Have more of the stream at the beginning of the room; returns how much."""
+        if not self._left:
+            if self._stream:
+                self._stream.room = room[:PIECE]
+            piece = next(self._pieces, None)
+            self._left, self.is_over = memoryview(piece or b""), piece is None
+        if self._left.obj is room.obj:
+            received, self._left = len(self._left), memoryview(b"")
+            return received
+        received = min(len(self._left), len(room))
+        room[:received], self._left = self._left[:received], self._left[received:]
+        return received
