@@ -225,7 +225,7 @@ class DedupMinhash(Deduplicator, frozen=True):
         short = np.flatnonzero(shingles == 0)
         if len(short):
             whole = whole_hash(text.take(pa.array(short)), s.normalise)
-            values[short] = np.stack([mix(whole, slot).astype(np.uint32) for slot in range(s.slots)], axis=1)
+            values[short] = mix(whole[:, None], np.arange(s.slots, dtype=np.uint64)).astype(np.uint32)
         return {"signature": signature_array(values)}
 
     def keys(self, sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -181,10 +182,11 @@ class _File:
 
     def finish(self) -> Written:
         self.writer.close()
-        with self.unfinished.open("rb+") as handle:
+        with self.unfinished.open("rb+") as handle, ThreadPoolExecutor(1) as beside:
+            synced = beside.submit(os.fsync, handle.fileno())  # the disk writes while the digest is computed
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
             size = handle.tell()
-            os.fsync(handle.fileno())
+            synced.result()
         os.replace(self.unfinished, self.path)
         _sync_folder(self.path.parent)
         return Written(str(self.path), self.rows, size, digest)
