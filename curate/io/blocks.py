@@ -59,9 +59,13 @@ class Blocks(Inflow):
         """The length of a line of more than `size` bytes, when all of it has come; 0 where the stream ends in it."""
         seen = self.size
         while True:
-            if found := LINE_END.search(self.data, self.at + seen):
-                return found.end() - self.at
-            seen = self.cut(self.longest)
+            found, longest = LINE_END.search(self.data, self.at + seen), self.at + self.longest
+            end = found.start() if found else len(self.data)
+            if end > longest:
+                self.cut(longest, end)
+            seen = min(end, longest) - self.at
+            if found:
+                return seen + 1
             if not self.fill(seen + 1):
                 return 0
 

@@ -231,10 +231,11 @@ class Inflow:
         self.data, self.at = self._memory[:held].toreadonly(), 0
         return held >= count
 
-    def cut(self, most: int) -> int:
-        """Forget all but the first `most` bytes of what has come; returns how many are left."""
-        self.data = self.data[: self.at + most]
-        return len(self.data) - self.at
+    def cut(self, begin: int, end: int) -> None:
+        """Take some bytes out of `data`."""
+        size = len(self.data) - (end - begin)
+        self._memory[begin:size] = self.data[end:]
+        self.data = self._memory[:size].toreadonly()
 
     def _receive(self, room: memoryview) -> int:
         """Have more of the stream at the beginning of the room; returns how much."""

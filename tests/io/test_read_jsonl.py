@@ -337,6 +337,23 @@ def test_batches_are_cut_at_the_same_places_however_the_bytes_arrive(
     assert cuts[0] == cuts[1]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=40), st.integers(1, 50), st.integers(1, 99), st.integers(1, 9)
+)
+def test_long_lines_are_cut_and_still_too_long_however_the_bytes_arrive(
+    lengths: list[int], batch_bytes: int, limit: int, piece: int
+) -> None:
+    data = b"".join(bytes([97 + at % 26]) * length + b"\n" for at, length in enumerate(lengths))
+    longest = max(batch_bytes, limit + 1 + len("\ufeff".encode()))
+    expected = [line[:longest] for line in data.split(b"\n")[:-1]]
+    for size in (piece, 1 << 20):
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        stream: Any = type("Lines", (), {"__iter__": lambda self, pieces=pieces: iter(pieces), "damage": ""})()
+        found = b"".join(bytes(block.data) for block in Blocks(stream, batch_bytes, limit))
+        assert found.split(b"\n")[:-1] == expected
+
+
 def test_needed_columns_do_not_change_rows_or_batches(tmp_path: Path, load: Load) -> None:
     records: list[Any] = [{"id": n, "text": "t" * n, "lang": "en"} for n in range(300)]
     records[100] = {"id": 100, "text": None}
