@@ -270,9 +270,8 @@ class Batch:
     def _resolve(self, name: str) -> pa.Array:
         *earlier, last = self._versions[name]
         array, rows = last.load(), last.rows
-        wanted = self.open if name == "text" else np.ones(self.size, bool)
         for version in reversed(earlier):
-            if rows is None or not (wanted & ~rows).any():
+            if rows is None or not (self.open & ~rows if name == "text" else ~rows).any():
                 break
             array = choose(rows, array, version.load())
             rows = None if version.rows is None else rows | version.rows

@@ -14,20 +14,17 @@ LARGEST = 1 << 25  # bytes of a piece of them; glibc takes no more
 ARROWS_OWN = pa.default_memory_pool()
 
 
-def reuse() -> None:
-    """From now on the memory of one batch serves the next, instead of new memory: a tenth of a run is its zeroing.
+@functools.lru_cache(maxsize=1)  # what is so already need not be said again
+def treat(in_batches: bool) -> None:
+    """For work in batches: from now on the memory of one batch serves the next, instead of new memory, whose zeroing is
+    a tenth of a run. For other work the opposite, because it takes as much memory as the config allows.
 
     By glibc, where this process has it: what NumPy and Python ask for comes from there, and Arrow is told to.
     """
-    pa.set_memory_pool(pa.system_memory_pool())
-    _set(TRIM_THRESHOLD, KEPT)
-    _set(MMAP_THRESHOLD, LARGEST)
-
-
-def give_back() -> None:
-    """The opposite, for work that takes as much memory as the config allows."""
-    pa.set_memory_pool(ARROWS_OWN)
-    _set(TRIM_THRESHOLD, LITTLE)
+    pa.set_memory_pool(pa.system_memory_pool() if in_batches else ARROWS_OWN)
+    _set(TRIM_THRESHOLD, KEPT if in_batches else LITTLE)
+    if in_batches:
+        _set(MMAP_THRESHOLD, LARGEST)
 
 
 def _set(parameter: int, value: int) -> None:

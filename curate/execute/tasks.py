@@ -52,8 +52,7 @@ class Task(msgspec.Struct, frozen=True):
 
 def run_task(task: Task) -> dict[str, Any]:
     """Do one task and return what is worth knowing about it (small plain values)."""
-    treat = memory.reuse if task.kind in ("pass", "export") else memory.give_back
-    treat()
+    memory.treat(in_batches=task.kind in ("pass", "export"))
     try:
         return _work(task)
     except DamagedWork as error:

@@ -97,7 +97,7 @@ def faults():
     held = [np.ones(1 << 20, np.uint8) for _ in range(100)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-memory.reuse()
+memory.treat(in_batches=True)
 print(faults(), faults())
 """
 
