@@ -90,11 +90,16 @@ def test_a_large_shard_runs_in_little_memory(lab: Any, shard: Path) -> None:
 FAULTS = """
 import resource
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from curate.execute import memory
+
+numbers = pa.array(np.ones(1 << 17))
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     held = [np.ones(1 << 20, np.uint8) for _ in range(100)]
+    held += [pc.add(numbers, 1) for _ in range(100)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 memory.treat(in_batches=True)
