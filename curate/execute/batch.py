@@ -195,7 +195,8 @@ class Batch:
         if isinstance(step.operator, Trainer):
             model = self.walk.model(step)
             work = lambda **columns: step.operator.apply(**columns, model=model)  # type: ignore[attr-defined]  # noqa: E731
-        ids = one(self.index["id"]).filter(pa.array(rows))
+        ids = one(self.index["id"])
+        ids = ids if rows.all() else ids.filter(pa.array(rows))
         with self.walk.timed(f"step {step.step.name}"):
             values, errors = self._guarded(step, inputs, ids, work)
         return {own: scatter(array, rows) for own, array in values.items()}, scatter(errors, rows)

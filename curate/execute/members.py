@@ -54,7 +54,8 @@ def members(batch: Batch, end: PlannedStep) -> tuple[pa.Table, pa.Table]:
         batch.values(evidence_step(end), rows)
     sketch = pa.table({own: values(own) for own in operator.sketches()})
     present = rows & pc.is_valid(one(sketch.column(0))).to_numpy(zero_copy_only=False)
-    sketch, positions = sketch.filter(pa.array(present)).combine_chunks(), np.flatnonzero(present)
+    sketch, positions = (sketch if present.all() else sketch.filter(pa.array(present))), np.flatnonzero(present)
+    sketch = sketch.combine_chunks()
     with batch.walk.timed(f"step {end.step.name}"), blamed(end, f"shard {batch.walk.shard.name}"):
         at, keys = operator.keys(sketch) if len(sketch) else (positions, np.zeros(0, np.uint64))
         order = np.argsort(keys, kind="stable")  # so that a partition of the keys is a slice of every batch
