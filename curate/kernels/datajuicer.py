@@ -19,13 +19,9 @@ from curate.kernels.ngrams import (
     ZERO,
     Scratch,
     group,
-    group_words,
-    keep_repeated,
     may_repeat,
-    repeat_grams,
     scratch_for,
 )
-from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
 from curate.kernels.text import buffers, decode, previous, read_only, splits
@@ -187,6 +183,33 @@ def refine_chosen(
         counts[d] = n - before
 
 
+@inner
+def combine(parts: Any, width: Any, size: Any, count: Any, out: Any) -> None:
+    """Hashes of so many runs of up to four parts; `width` and `size` are those of parts and runs, in items.
+
+    The last parts may overlap. The arrays are two, so that the processor can do eight runs at a time.
+    """
+    second, third, last = min(width, size - width), min(2 * width, size - width), size - width
+    for n in range(count):
+        hashed = parts[u64(n)] * FACTORS[0] + parts[u64(n + second)] * FACTORS[1]
+        hashed += parts[u64(n + third)] * FACTORS[2] + parts[u64(n + last)] * FACTORS[3]
+        out[u64(n)] = hashed ^ hashed >> u64(32)
+
+
+@inner
+def hash_runs(items: Any, count: Any, size: Any, scratch: Scratch) -> None:
+    """Hashes of the runs of so many of the items, into `key`: of four items, of sixteen and so on."""
+    width, parts, out = min(np.int64(4), size), scratch.key, scratch.other
+    reached = width
+    while reached < size:  # so often they are made of others, and swap places
+        reached, parts, out = 4 * reached, out, parts
+    combine(items, np.int64(1), width, count - width + 1, parts)
+    while width < size:
+        wider = min(4 * width, size)
+        combine(parts, width, wider, count - wider + 1, out)
+        parts, out, width = out, parts, wider
+
+
 def word_repetition(words: Segments, size: int) -> np.ndarray:
     """The share of the n-grams of words that occur twice or more (float64, 0..1, 0 if there is none)."""
     longest = int(np.diff(words.splits).max(initial=0))
@@ -200,17 +223,16 @@ def repeat_words(words: Segments, size: Any, scratch: Scratch, ratios: Any) -> N
     """Fill the shares, which are zero."""
     for d in range(len(ratios)):
         first, last = words.splits[d], words.splits[d + 1]
-        if last - first < size:
+        total = last - first - size + 1
+        if total < 1:
             continue
-        kept = name_segments(words, first, last, scratch)
-        if size == 1:
-            group_words(kept, scratch)
-            kept, _, _ = keep_repeated(kept, scratch)
-        for n in range(2, size + 1):
-            if kept == 0:
-                break
-            kept, _, _ = repeat_grams(n, kept, scratch)
-        ratios[d] = kept / (last - first - size + 1)
+        hash_runs(words.hash[first:last], last - first, size, scratch)
+        met = may_repeat(total, False, scratch)
+        group(scratch.key, met, scratch)
+        repeated = np.int64(0)
+        for n in range(u64(met)):
+            repeated += scratch.uses[n] * (scratch.uses[n] > 1)
+        ratios[d] = repeated / total
 
 
 def listed(words: Segments, entries: tuple[str, ...]) -> np.ndarray:
@@ -264,34 +286,6 @@ def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
 
 
 @inner
-def combine(parts: Any, width: Any, size: Any, count: Any, out: Any) -> None:
-    """Hashes of so many runs of up to four parts; `width` and `size` are those of parts and runs, in characters.
-
-    The last parts may overlap. The arrays are two, so that the processor can do eight runs at a time.
-    """
-    second, third, last = min(width, size - width), min(2 * width, size - width), size - width
-    for n in range(count):
-        hashed = parts[u64(n)] * FACTORS[0] + parts[u64(n + second)] * FACTORS[1]
-        hashed += parts[u64(n + third)] * FACTORS[2] + parts[u64(n + last)] * FACTORS[3]
-        out[u64(n)] = hashed ^ hashed >> u64(32)
-
-
-@inner
-def hash_grams(data: Any, begin: Any, end: Any, characters: Any, size: Any, scratch: Scratch) -> None:
-    """Hashes of the n-grams of so many characters, into `key`: of four characters, of sixteen and so on."""
-    list_characters(data, begin, end, scratch.rest)
-    width, parts, out = min(np.int64(4), size), scratch.key, scratch.name
-    reached = width
-    while reached < size:  # so often they are made of others, and swap places
-        reached, parts, out = 4 * reached, out, parts
-    combine(scratch.rest, np.int64(1), width, characters - width + 1, parts)
-    while width < size:
-        wider = min(4 * width, size)
-        combine(parts, width, wider, characters - wider + 1, out)
-        parts, out, width = out, parts, wider
-
-
-@inner
 def most_frequent(uses: Any, counts: Any, k: Any) -> Any:
     """The sum of the k largest of the first counts, by halving the range in which the k-th lies."""
     low: Any = np.int64(1)
@@ -325,9 +319,10 @@ def repeat_characters(data: Any, offsets: Any, characters: Any, size: Any, scrat
         if total < 1:
             continue
         begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
-        hash_grams(data, begin, end, characters[d], size, scratch)
+        list_characters(data, begin, end, scratch.rest)
+        hash_runs(scratch.rest, characters[d], size, scratch)
         met = may_repeat(total, False, scratch)
-        group(met, scratch)
+        group(scratch.key, met, scratch)
         distinct, repeated = total - met, ZERO
         for n in range(u64(met)):  # those that repeat move to the front
             count = uses[n]

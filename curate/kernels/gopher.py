@@ -21,13 +21,14 @@ from curate.kernels.ngrams import (
     Scratch,
     covered,
     empty,
-    name_normal,
     number,
     numbering_for,
     repeat_grams,
     scratch_for,
+    sum_lengths,
     width,
 )
+from curate.kernels.normal import NormalWords, normal_words
 from curate.kernels.sharing import shared
 from curate.kernels.text import buffers, read_only
 from curate.kernels.unicode import ALPHA
@@ -96,28 +97,28 @@ def repetition(lexed: Lexed) -> Repetition:
 
 
 def _repetition(lexed: Lexed) -> Repetition:
-    documents = len(lexed.offsets) - 1
-    words, characters = np.empty(documents, np.int64), np.empty(documents, np.int64)
-    found = Repetition(words, characters, np.zeros((len(TOP) + len(DUPLICATE), documents), np.int64))
-    most = int(np.diff(lexed.word_splits).max(initial=0))
-    measure_repetition(lexed, scratch_for(most), found)
+    words, documents = normal_words(lexed), len(lexed.offsets) - 1
+    counts = np.diff(words.splits)
+    grams = np.zeros((len(TOP) + len(DUPLICATE), documents), np.int64)
+    found = Repetition(counts, np.empty(documents, np.int64), grams)
+    measure_repetition(words, scratch_for(int(counts.max(initial=0))), found.characters, grams)
     return Repetition(*map(read_only, found))
 
 
 @kernel(allocates=False)
-def measure_repetition(lexed: Lexed, scratch: Scratch, found: Repetition) -> None:
-    """Fill the words and characters, and the n-grams, which are zero."""
-    for d in range(len(lexed.offsets) - 1):
-        n = name_normal(lexed.words, lexed.word_splits[d], lexed.word_splits[d + 1], scratch)
-        found.words[d], found.characters[d] = n, scratch.sums[n]
-        kept = n
+def measure_repetition(words: NormalWords, scratch: Scratch, characters: Any, grams: Any) -> None:
+    """Fill the characters, and the n-grams, which are zero."""
+    for d in range(len(characters)):
+        first, last = words.splits[d], words.splits[d + 1]
+        kept, name = sum_lengths(words.characters, first, last, scratch), words.hash[first:last]
+        characters[d] = scratch.sums[kept]
         for size in range(TOP[0], DUPLICATE[-1] + 1):
-            kept, most, first = repeat_grams(size, kept, scratch)
+            kept, most, begin = repeat_grams(name, size, kept, scratch)
             if kept == 0:
                 break
             is_top = size <= TOP[-1]
-            characters = width(first, size, scratch) * most if is_top else covered(size, kept, scratch)
-            found.grams[size - TOP[0], d] = characters
+            found = width(begin, size, scratch) * most if is_top else covered(size, kept, scratch)
+            grams[size - TOP[0], d] = found
 
 
 class StopWords(NamedTuple):

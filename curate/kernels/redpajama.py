@@ -14,8 +14,9 @@ from curate.kernels.folding import fold_wide, load_upto8, room, within
 from curate.kernels.gopher import DUPLICATE, TOP, is_bullet, repetition
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
-from curate.kernels.lines import count_characters, upper_letters
-from curate.kernels.ngrams import Scratch, name_normal, scratch_for
+from curate.kernels.lines import count_characters, sums, upper_letters
+from curate.kernels.ngrams import Scratch, scratch_for
+from curate.kernels.normal import NormalWords, normal_words
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
 from curate.kernels.statistics import FEW, distribute
 from curate.kernels.text import allocate, decode, entry, longest_span
@@ -68,8 +69,10 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     documents = len(lexed.offsets) - 1
     counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.zeros(documents)
     folded = room(longest_span(lexed.words.span))
-    scratch = scratch_for(int(np.diff(lexed.word_splits).max(initial=0)))
-    measure(lexed, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
+    words = normal_words(lexed)
+    counts[WORDS], counts[CHARACTERS] = np.diff(words.splits), sums(words.characters, words.splits)
+    scratch = scratch_for(int(counts[WORDS].max(initial=0)))
+    measure(lexed, words, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
     grams = repetition(lexed).grams if with_grams else np.zeros((len(GRAMS), documents), np.int64)
     return dict(zip(COUNTS + GRAMS, (*counts, *grams), strict=True)), entropy
 
@@ -181,6 +184,7 @@ def count_curly_brackets(data: Any, begin: Any, end: Any) -> Any:
 @kernel(allocates=False)
 def measure(
     lexed: Lexed,
+    normal: NormalWords,
     bad_words: BadWords,
     tables: Tables,
     folded: Any,
@@ -189,13 +193,12 @@ def measure(
     counts: Any,
     entropy: Any,
 ) -> None:
-    """Fill the counts, which are zero, and the entropy."""
+    """Fill the counts, which are zero, but those of words and characters, and the entropy."""
     words, data = lexed.words, lexed.data
     for d in range(len(lexed.offsets) - 1):
         first, last, language = lexed.word_splits[d], lexed.word_splits[d + 1], bad_words.languages[d]
-        n = name_normal(words, first, last, scratch)
-        counts[WORDS, d], counts[CHARACTERS, d] = n, scratch.sums[n]
-        counts[DISTINCT, d], entropy[d] = distribute(n, n, scratch, terms)
+        name, n = normal.hash[normal.splits[d] : normal.splits[d + 1]], counts[WORDS, d]
+        counts[DISTINCT, d], entropy[d] = distribute(name, n, n, scratch, terms)
         counts[CURLY, d] = count_curly_brackets(data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))
         counts[LOREM_IPSUM, d] = count_lorem_ipsum(data, words, first, last, tables, folded)
         if language != NO_LIST:
