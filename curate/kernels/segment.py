@@ -99,7 +99,7 @@ def _spans(lexed: Lexed, rule: int) -> tuple[np.ndarray, np.ndarray]:
     documents = len(lexed.offsets) - 1
     capacity, counts, plain = _capacity(lexed), np.empty(documents, np.int64), np.empty(documents, np.bool_)
     while True:
-        span, pad = np.empty((capacity, 2), np.int32), np.empty(REACH, np.uint8)
+        span, pad = np.empty((capacity + 1, 2), np.int32), np.empty(REACH, np.uint8)
         found = int(find_words(lexed.data, lexed.offsets, rule, pad, traits(), span, counts, plain))
         if found <= capacity:
             break
@@ -117,9 +117,9 @@ def _capacity(lexed: Lexed) -> int:
 def _joined(lexed: Lexed, split: Segments, plain: np.ndarray) -> Segments:
     capacity, counts = _capacity(lexed), np.empty(len(plain), np.int64)
     while True:
-        span, characters = np.empty((capacity, 2), np.int32), np.empty(capacity, np.int32)
-        words = Segments(split.splits, span, characters, np.empty(capacity, np.uint64), np.empty(0, np.uint8))
-        pad = np.empty(REACH, np.uint8)
+        span, pad = np.empty((capacity + 1, 2), np.int32), np.empty(REACH, np.uint8)
+        characters, hashes = np.empty(capacity + 1, np.int32), np.empty(capacity + 1, np.uint64)
+        words = Segments(split.splits, span, characters, hashes, np.empty(0, np.uint8))
         found = int(join_words(lexed.data, lexed.offsets, pad, traits(), split, plain, words, counts))
         if found <= capacity:
             break
@@ -297,8 +297,9 @@ def wide_words(data: Any, i: Any, end: Any, leads: Any, starts: Any, rule: Any, 
 
 @inner
 def find_in(data: Any, begin: Any, end: Any, rule: Any, pad: Any, traits: Traits, span: Any, n: Any) -> Any:
-    """Write the spans of a document's words; returns how many there are then, room or not, and if it is plain."""
-    closed, room = n, u64(len(span))
+    """Write the spans of a document's words; returns how many there are then, room or not, and if it is plain. The last
+    row of `span` is no room: it takes what there is none for."""
+    closed, room, edges = n, u64(len(span) - 1), span.reshape(-1)
     inside, in_letters, odd = u64(0), u64(0), u64(0)
     over_word, over_other = u64(0), u64(0)  # of a character that reaches into the next block: spaces, or starts
     for i in range(begin, end, BLOCK):
@@ -334,18 +335,15 @@ def find_in(data: Any, begin: Any, end: Any, rule: Any, pad: Any, traits: Traits
         follows = word << ONE | inside
         begins, ends = word & (starts | ~follows), follows & (starts | ~word)
         inside = word >> u64(63)
-        while begins:
-            if n < room:
-                span[n, 0] = i + trailing_zeros(begins)
+        opened, ended = popcount(begins), popcount(ends)
+        for k in range(u64(max(opened, ended))):  # the last of it may be of a later block, and is written again there
+            edges[min(n + k, room) << ONE] = i + trailing_zeros(begins)
+            edges[min(closed + k, room) << ONE | ONE] = i + trailing_zeros(ends)
             begins &= begins - ONE
-            n += ONE
-        while ends:
-            if closed < room:
-                span[closed, 1] = i + trailing_zeros(ends)
             ends &= ends - ONE
-            closed += ONE
-    if closed < n and closed < room:
-        span[closed, 1] = end
+        n, closed = n + u64(opened), closed + u64(ended)
+    if closed < n:
+        edges[min(closed, room) << ONE | ONE] = end
     return n, odd == u64(0)
 
 
@@ -378,12 +376,12 @@ def join_words(
 ) -> Any:
     """Fill the words of the rule unicode, and how many each document has, from those of wordpunct: of a plain document
     these are the same, but for punctuation. Returns how many there are, room or not."""
-    n, room = ZERO, u64(len(words.span))
+    n, room = ZERO, u64(len(words.span) - 1)
     for d in range(len(counts)):
         before = n
         if plain[d]:
             for w in range(u64(split.splits[d]), u64(split.splits[d + 1])):
-                at = min(n, room - ONE)
+                at = min(n, room)
                 words.span[at, 0], words.span[at, 1] = split.span[w, 0], split.span[w, 1]
                 words.characters[at], words.hash[at] = split.characters[w], split.hash[w]
                 n += u64(is_word(data, w, split, traits))
