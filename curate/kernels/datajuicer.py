@@ -263,6 +263,12 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
 
 
 @inner
+def is_ascii32(data: Any, i: Any) -> Any:
+    """Whether data[i:i+32] is ASCII."""
+    return (load64(data, i) | load64(data, i + 8) | load64(data, i + 16) | load64(data, i + 24)) & HIGH == ZERO
+
+
+@inner
 def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
     """The bytes of each character as one number, eight at a time while they are ASCII.
 
@@ -271,6 +277,12 @@ def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
     n = u64(load8(data, begin) >> 6 == 2)  # 0, but for what is no UTF-8
     bytes, i = np.int64(0), begin
     while i < end:
+        if i + 32 <= end and is_ascii32(data, i):
+            for k in range(0, 32, 8):
+                widen8(data, i + k, out, np.int64(n) + k)
+            n += u64(32)
+            i += 32
+            continue
         if i + 8 <= end and load64(data, i) & HIGH == ZERO:
             widen8(data, i, out, np.int64(n))
             n += u64(8)

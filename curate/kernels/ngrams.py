@@ -140,7 +140,7 @@ def group(key: Any, keys: Any, scratch: Scratch) -> None:
     owner, gram, uses, rest = scratch.owner, scratch.gram, scratch.uses, scratch.rest
     shift = free_cells(owner, keys)
     for j in range(u64(keys)):
-        gram[j] = claim(owner, ((key[j] ^ key[j] >> u64(32)) * FACTOR) >> shift, j)
+        gram[j] = claim(owner, key[j] >> shift, j)
         uses[j] = 0
     missed = ZERO
     for j in range(u64(keys)):
