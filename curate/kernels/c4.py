@@ -24,7 +24,7 @@ from curate.kernels.landmarks import (
     landmarks,
 )
 from curate.kernels.lexer import Lexed
-from curate.kernels.lines import SplitLines, count_characters, split_lines
+from curate.kernels.lines import SplitLines, count_line, split_lines
 from curate.kernels.text import decode, longest_span, previous
 from curate.kernels.traits import Traits, traits
 
@@ -96,12 +96,6 @@ def judge_cited(data: Any, begin: Any, end: Any, limits: Limits, traits: Traits,
     return verdict
 
 
-@inner
-def long_enough(data: Any, lexed: Lexed, k: Any, least: Any) -> Any:
-    """Whether line k, white space and all, has at least so many code points."""
-    return count_characters(data, np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])) >= least
-
-
 @kernel(allocates=False)
 def judge(
     lexed: Lexed,
@@ -152,4 +146,4 @@ def judge(
         for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             size = lexed.lines.span[k, 1] - lexed.lines.span[k, 0]
             if size >= limits.min_paragraph:
-                counts[11, d] += long_enough(data, lexed, k, limits.min_paragraph)
+                counts[11, d] += count_line(lexed, k) >= limits.min_paragraph

@@ -8,11 +8,10 @@ import numpy as np
 
 from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.folding import equal8, load_upto8
-from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.ngrams import ZERO
-from curate.kernels.unicode import ALPHA, UPPER, WIDE
+from curate.kernels.unicode import WIDE
+from curate.kernels.word_counts import is_unpunctuated, word_counts
 
 COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
 SHORT = 256  # lengths that are counted one by one
@@ -29,7 +28,9 @@ def dolma(lexed: Lexed) -> dict[str, np.ndarray]:
     """
     documents = len(lexed.offsets) - 1
     counts, median = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
-    measure(lexed, stop_words(), np.zeros(SHORT, np.int64), counts, median)
+    measure(lexed, np.zeros(SHORT, np.int64), counts, median)
+    words = word_counts(lexed)
+    counts[0], counts[2], counts[3] = np.diff(lexed.word_splits), words.alpha, words.lower_stops
     return {**dict(zip(COUNTS, counts, strict=True)), "median_word_length": median}
 
 
@@ -115,18 +116,11 @@ def count_symbol_words(lexed: Lexed, first: Any, last: Any) -> Any:
 
 
 @kernel(allocates=False)
-def measure(lexed: Lexed, stop_words: StopWords, times: Any, counts: Any, median: Any) -> None:
-    """Add to the counts, from zero, and fill the median."""
-    words = lexed.words
+def measure(lexed: Lexed, times: Any, counts: Any, median: Any) -> None:
+    """Add to the counts of symbols and lines, from zero, and fill the median."""
     for d in range(len(lexed.offsets) - 1):
         first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
-        alpha, required = 0, 0
-        for w in range(u64(first), u64(last)):
-            alpha += words.flags[w] & ALPHA != 0
-            is_lower = is_unpunctuated(words, w) & (words.flags[w] & UPPER == 0)
-            required += is_lower & (stop_word_bit(words, w, stop_words) != ZERO)
-        counts[0, d], counts[2, d], counts[3, d] = last - first, alpha, required
         if lexed.number_signs[d] + lexed.ellipses[d] > 0:
             counts[1, d] = count_symbol_words(lexed, first, last)
-        median[d] = median_length(words.characters, first, last, times)
+        median[d] = median_length(lexed.words.characters, first, last, times)
         measure_lines(lexed, d, counts)

@@ -14,7 +14,7 @@ from curate.kernels.folding import fold_wide, load_upto8, room, within
 from curate.kernels.gopher import DUPLICATE, TOP, is_bullet, repetition
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
-from curate.kernels.lines import count_characters, sums, upper_letters
+from curate.kernels.lines import count_line, sums, upper_letters
 from curate.kernels.ngrams import Scratch, scratch_for
 from curate.kernels.normal import NormalWords, normal_words
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
@@ -223,17 +223,6 @@ def count_numbers(data: Any, begin: Any, end: Any, is_wide: Any, tables: Tables)
 
 
 @inner
-def count_line(lexed: Lexed, k: Any, begin: Any, end: Any) -> Any:
-    """Code points of line k, of which the lexer knows those between outer white space."""
-    words, span = lexed.lines.words, lexed.words.span
-    if words[k] == words[k + ONE]:
-        return count_characters(lexed.data, begin, end)
-    first, last = np.int64(span[u64(words[k]), 0]), np.int64(span[u64(words[k + ONE] - 1), 1])
-    outer = count_characters(lexed.data, begin, first) + count_characters(lexed.data, last, end)
-    return lexed.lines.characters[k] + outer
-
-
-@inner
 def measure_words(lexed: Lexed, k: Any, javascript: Any, tables: Tables, out: LineCounts) -> None:
     """Fill what is counted in the words of line k."""
     words, data = lexed.words, lexed.data
@@ -262,7 +251,7 @@ def measure_lines(lexed: Lexed, javascript: Any, tables: Tables, out: LineCounts
         for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             out.start[k] = point
-            point += end - begin if is_ascii else count_line(lexed, k, begin, end)
+            point += end - begin if is_ascii else count_line(lexed, k)
             point += end < stop
             out.end[k] = point
             last = lines.last[k]

@@ -18,7 +18,7 @@ from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.lines import digest_line, sums
+from curate.kernels.lines import digest_line
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -273,11 +273,6 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
             if uses[k, 0] > 1:
                 counts[4, d] += uses[k, 0]
                 counts[5, d] += uses[k, 0] * uses[k, 1]
-
-
-def word_characters(lexed: Lexed) -> np.ndarray:
-    """Code points of the words by white space (int64[documents])."""
-    return sums(lexed.words.characters, lexed.word_splits)
 
 
 def stripped_lines(lexed: Lexed) -> Block:
