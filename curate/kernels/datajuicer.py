@@ -11,8 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, SHORT, load8, load64, u64, widen8, word_masks
-from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
+from curate.kernels.bits import (
+    BLOCK,
+    ONE,
+    SHORT,
+    below,
+    leading_zeros,
+    letters_of,
+    load8,
+    load64,
+    trailing_zeros,
+    u64,
+    widen8,
+    word_masks,
+)
+from curate.kernels.folding import EACH, HIGH, digest, fold_word, hash16, load_upto8, lower8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.ngrams import (
@@ -109,13 +122,35 @@ def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words:
 
 
 @inner
+def is_blank_byte(byte: Any) -> Any:
+    """Whether it is a space, a tab or a line feed."""
+    return (byte == 0x20) | (byte == 0x0A) | (byte == 0x09)
+
+
+@inner
 def is_blank(data: Any, begin: Any, end: Any) -> Any:
-    """Whether there are only spaces, tabs and line feeds."""
+    """Whether there are only spaces, tabs and line feeds; mostly it is one of them."""
+    if end - begin == 1:
+        return is_blank_byte(load8(data, begin))
     found = True
     for i in range(begin, end):
-        byte = load8(data, i)
-        found &= byte == 0x20 or byte == 0x0A or byte == 0x09
+        found &= is_blank_byte(load8(data, i))
     return found
+
+
+@inner
+def refine_short(data: Any, begin: Any, size: Any, words: Refined, n: Any) -> Any:
+    """Write a word of so many bytes, at most 16 and all ASCII, stripped, without a branch."""
+    _, _, digit, other, _, _, _, _, _ = word_masks(data, begin, size)
+    kept = below(size) & ~(digit | other)
+    some = kept | u64(kept == ZERO)
+    first = trailing_zeros(some)
+    size = BLOCK - leading_zeros(some) - first
+    begin += first
+    _, _, _, _, _, low, high = letters_of(data, begin, size)
+    words.span[n, 0], words.span[n, 1] = begin, begin + size
+    words.hash[n], words.characters[n] = hash16(lower8(low), lower8(high), size), size
+    return n + u64(kept != ZERO)
 
 
 @inner
@@ -123,7 +158,9 @@ def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, 
     """Write word w of the lexer, stripped. Mostly the lexer has dropped the same characters, so it knows the hash."""
     data, known = lexed.data, lexed.words
     begin, end = np.int64(known.span[w, 0]), np.int64(known.span[w, 1])
-    if known.normal_characters[w] != end - begin or known.flags[w] & (NUMERIC | WIDE):
+    if (known.normal_characters[w] != end - begin) | (known.flags[w] & (NUMERIC | WIDE) != 0):
+        if not known.flags[w] & WIDE and end - begin <= SHORT and end + SHORT <= len(data):
+            return refine_short(data, begin, end - begin, words, n)
         begin, end, is_punctuation = strip_special(data, begin, end, traits)
         if begin == end or not is_punctuation or has_punctuation(data, begin, end):
             return write_word(data, begin, end, tables, out, words, n)
@@ -139,7 +176,7 @@ def refine_piece(
     """Write the words between spaces, tabs and line feeds, stripped; returns how many there are then."""
     for i in range(begin, end + 1):
         byte = load8(data, i) if i < end else 0x20
-        if byte == 0x20 or byte == 0x0A or byte == 0x09:
+        if is_blank_byte(byte):
             first, last, _ = strip_special(data, begin, i, traits)
             n = write_word(data, first, last, tables, out, words, n)
             begin = i + 1
