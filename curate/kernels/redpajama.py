@@ -5,6 +5,7 @@ Its words are the lexer's normalised words that are not empty; its lines end at 
 
 from __future__ import annotations
 
+import string
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ from curate.kernels.unicode import NUMERIC, WIDE, Tables, tables
 HYPHEN, CLOSING_QUOTE = 0x2D, 0x201D
 LOREM, IPSUM = (int.from_bytes(word, "little") for word in (b"lorem", b"ipsum"))
 HALF = 5  # characters of either
+# Which bytes a word may begin with that is "ipsum" without ASCII punctuation.
+MAY_BEGIN = np.array([chr(byte) in string.punctuation + "iI" for byte in range(256)])
 
 COUNTS = ("words", "characters", "distinct", "curly_brackets", "lorem_ipsum", "bad_words", "folded_bad_words")
 GRAMS = (*(f"top_{n}gram" for n in TOP), *(f"dupe_{n}grams" for n in DUPLICATE))
@@ -144,8 +147,7 @@ def count_lorem_ipsum(data: Any, words: Words, first: Any, last: Any, tables: Ta
     """Occurrences of "lorem ipsum" in the normalised text: few words begin with an i and have five characters."""
     count = 0
     for w in range(u64(first), u64(last)):
-        byte = load8(data, np.int64(words.span[w, 0]))
-        if (words.normal_characters[w] >= HALF) & ((byte | 0x20 == 0x69) | is_punctuation(byte)):
+        if (words.normal_characters[w] >= HALF) & MAY_BEGIN[u64(load8(data, np.int64(words.span[w, 0])))]:
             count += is_lorem_ipsum(data, words, first, np.int64(w), tables, scratch)
     return count
 
