@@ -23,7 +23,7 @@ from curate.kernels.landmarks import (
     is_text,
     landmarks,
 )
-from curate.kernels.lexer import Lexed
+from curate.kernels.lexer import Lexed, Words
 from curate.kernels.lines import SplitLines, count_line, split_lines
 from curate.kernels.text import decode, longest_span, previous
 from curate.kernels.traits import Traits, traits
@@ -96,6 +96,15 @@ def judge_cited(data: Any, begin: Any, end: Any, limits: Limits, traits: Traits,
     return verdict
 
 
+@inner
+def longest_word(words: Words, first: Any, after: Any) -> Any:
+    """Code points of the longest of some words."""
+    longest = 0
+    for w in range(u64(first), u64(after)):
+        longest = max(longest, words.characters[w])
+    return longest
+
+
 @kernel(allocates=False)
 def judge(
     lexed: Lexed,
@@ -122,10 +131,8 @@ def judge(
                 sentences += kind == SENTENCE
                 is_cited |= kind == CITATION
                 p += ONE
-            longest = 0
-            for w in range(u64(first), u64(after)):
-                longest = max(longest, words.characters[w])
-            verdict |= LONG_WORD * (longest > limits.max_word_length)
+            if lines.stripped[line] > limits.max_word_length:
+                verdict |= LONG_WORD * (longest_word(words, first, after) > limits.max_word_length)
             if first == after:
                 verdict |= NO_MARK
             else:
