@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from curate.kernels import landmarks, segment, sharing, traits, unicode
+from curate.kernels import landmarks, segment, sharing, traits, unicode, word_forms
 from curate.kernels.bits import letter_masks
 from curate.kernels.jit import kernel
 from curate.kernels.lexer import lex, outline
@@ -90,7 +90,7 @@ def test_words_are_those_of_the_rule(rule, batch):
         assert spans(lexed, found.span, d, found.splits) == words
         assert found.characters[own].tolist() == [len(word) for word in words]
         alpha = [any(map(str.isalpha, word)) for word in words]
-        assert (found.flags[own] & segment.HAS_ALPHA > 0).tolist() == alpha
+        assert (found.flags[own] & word_forms.HAS_ALPHA > 0).tolist() == alpha
 
 
 @pytest.mark.parametrize("rule", segment.RULES)
@@ -99,7 +99,7 @@ def test_words_are_those_of_the_rule(rule, batch):
 def test_words_are_the_same_whether_the_batch_was_read_or_only_outlined(rule, batch):
     outlined = segment.segment(outline(pa.array(["padding", *batch], pa.string())[1:]), rule, flagged=True)
     found = segment.segment(lex(pa.array(batch, pa.string())), rule, flagged=True)
-    content = segment.HAS_ALPHA | segment.HAS_CONTENT
+    content = word_forms.HAS_ALPHA | word_forms.HAS_CONTENT
     assert outlined.hash.tolist() == found.hash.tolist()
     assert outlined.characters.tolist() == found.characters.tolist()
     assert (outlined.flags & content).tolist() == (found.flags & content).tolist()
