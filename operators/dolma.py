@@ -70,9 +70,10 @@ class DolmaSignals(Family, frozen=True):
         from curate.kernels.dolma import dolma
         from curate.kernels.landmarks import JAVASCRIPT, LOREM, landmarks, occurrences
         from curate.kernels.lexer import lex
-        from curate.kernels.repetition import DOLMA, duplicates, grams, raw_lines, word_characters
+        from curate.kernels.repetition import DOLMA, duplicates, grams, raw_lines
         from curate.kernels.segment import segment
         from curate.kernels.shares import share
+        from curate.kernels.word_counts import word_counts
 
         lexed = lex(text)
         counts, found = dolma(lexed), landmarks(lexed)
@@ -84,7 +85,7 @@ class DolmaSignals(Family, frozen=True):
         ratios |= {f"{name}_line_ratio": share(counts[key], counts["lines"]) for name, key in LINES.items()}
         *_, again, characters = duplicates(raw_lines(lexed, blank=True))
         ratios["duplicate_line_ratio"] = share(again, counts["lines"])
-        ratios["duplicate_line_char_ratio"] = share(characters, word_characters(lexed))
+        ratios["duplicate_line_char_ratio"] = share(characters, word_counts(lexed).characters)
         if self.wants(*(f"dolma_{name}_char_ratio" for name in GRAMS)):
             ratios |= grams(segment(lexed, "whitespace"), lexed.characters, DOLMA)
         made = {f"dolma_{name}": pa.array(values) for name, values in ratios.items()}

@@ -122,7 +122,7 @@ class Fineweb2Signals(Family, frozen=True):
         from curate.kernels.shares import share
 
         lexed = lex(text)
-        words = segment(lexed, self.words)
+        words = segment(lexed, self.words, flagged=True)
         counts = gopher_words(words, self.stop_words) | gopher_lines(lexed)
         total, wide = np.diff(words.splits), lexed.characters
         found: dict[str, np.ndarray] = {

@@ -72,9 +72,10 @@ class RefinedwebSignals(Family, frozen=True):
 
         from curate.kernels.lexer import lex
         from curate.kernels.refinedweb import refinedweb
-        from curate.kernels.repetition import DCLM, duplicates, grams, paragraphs, stripped_lines, word_characters
+        from curate.kernels.repetition import DCLM, duplicates, grams, paragraphs, stripped_lines
         from curate.kernels.segment import segment
         from curate.kernels.shares import share
+        from curate.kernels.word_counts import word_counts
 
         lexed = lex(text)
         counts, _ = refinedweb(lexed)
@@ -90,7 +91,7 @@ class RefinedwebSignals(Family, frozen=True):
             ratios[f"duplicate_{name}_char_ratio"] = share(again_characters, characters)
         if self.wants(*(f"refinedweb_{name}_char_ratio" for name in GRAMS)):
             ratios |= grams(segment(lexed, self.words), lexed.characters, DCLM)
-        ratios["mean_word_length"] = share(word_characters(lexed), words)
+        ratios["mean_word_length"] = share(word_counts(lexed).characters, words)
         made = {f"refinedweb_{name}": pa.array(values) for name, values in ratios.items()}
         integers = {"word_count": words, "stop_word_count": counts["stop_words"]}
         return self.chosen(made | {f"refinedweb_{name}": pa.array(v, pa.int32()) for name, v in integers.items()})

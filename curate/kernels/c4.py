@@ -23,8 +23,8 @@ from curate.kernels.landmarks import (
     is_text,
     landmarks,
 )
-from curate.kernels.lexer import Lexed
-from curate.kernels.lines import SplitLines, count_characters, split_lines
+from curate.kernels.lexer import Lexed, Words
+from curate.kernels.lines import SplitLines, count_line, split_lines
 from curate.kernels.text import decode, longest_span, previous
 from curate.kernels.traits import Traits, traits
 
@@ -97,9 +97,12 @@ def judge_cited(data: Any, begin: Any, end: Any, limits: Limits, traits: Traits,
 
 
 @inner
-def long_enough(data: Any, lexed: Lexed, k: Any, least: Any) -> Any:
-    """Whether line k, white space and all, has at least so many code points."""
-    return count_characters(data, np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])) >= least
+def longest_word(words: Words, first: Any, after: Any) -> Any:
+    """Code points of the longest of some words."""
+    longest = 0
+    for w in range(u64(first), u64(after)):
+        longest = max(longest, words.characters[w])
+    return longest
 
 
 @kernel(allocates=False)
@@ -128,10 +131,8 @@ def judge(
                 sentences += kind == SENTENCE
                 is_cited |= kind == CITATION
                 p += ONE
-            longest = 0
-            for w in range(u64(first), u64(after)):
-                longest = max(longest, words.characters[w])
-            verdict |= LONG_WORD * (longest > limits.max_word_length)
+            if lines.stripped[line] > limits.max_word_length:
+                verdict |= LONG_WORD * (longest_word(words, first, after) > limits.max_word_length)
             if first == after:
                 verdict |= NO_MARK
             else:
@@ -152,4 +153,4 @@ def judge(
         for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             size = lexed.lines.span[k, 1] - lexed.lines.span[k, 0]
             if size >= limits.min_paragraph:
-                counts[11, d] += long_enough(data, lexed, k, limits.min_paragraph)
+                counts[11, d] += count_line(lexed, k) >= limits.min_paragraph

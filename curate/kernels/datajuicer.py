@@ -11,21 +11,30 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, SHORT, load8, load64, u64, widen8, word_masks
-from curate.kernels.folding import EACH, HIGH, digest, fold_word, load_upto8, room, within
+from curate.kernels.bits import (
+    BLOCK,
+    ONE,
+    SHORT,
+    below,
+    leading_zeros,
+    letters_of,
+    load8,
+    load64,
+    trailing_zeros,
+    u64,
+    widen8,
+    word_masks,
+)
+from curate.kernels.folding import EACH, HIGH, digest, fold_word, hash16, load_upto8, lower8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.ngrams import (
     ZERO,
     Scratch,
     group,
-    group_words,
-    keep_repeated,
     may_repeat,
-    repeat_grams,
     scratch_for,
 )
-from curate.kernels.repetition import name_segments
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
 from curate.kernels.text import buffers, decode, previous, read_only, splits
@@ -113,13 +122,35 @@ def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words:
 
 
 @inner
+def is_blank_byte(byte: Any) -> Any:
+    """Whether it is a space, a tab or a line feed."""
+    return (byte == 0x20) | (byte == 0x0A) | (byte == 0x09)
+
+
+@inner
 def is_blank(data: Any, begin: Any, end: Any) -> Any:
-    """Whether there are only spaces, tabs and line feeds."""
+    """Whether there are only spaces, tabs and line feeds; mostly it is one of them."""
+    if end - begin == 1:
+        return is_blank_byte(load8(data, begin))
     found = True
     for i in range(begin, end):
-        byte = load8(data, i)
-        found &= byte == 0x20 or byte == 0x0A or byte == 0x09
+        found &= is_blank_byte(load8(data, i))
     return found
+
+
+@inner
+def refine_short(data: Any, begin: Any, size: Any, words: Refined, n: Any) -> Any:
+    """Write a word of so many bytes, at most 16 and all ASCII, stripped, without a branch."""
+    _, _, digit, other, _, _, _, _, _ = word_masks(data, begin, size)
+    kept = below(size) & ~(digit | other)
+    some = kept | u64(kept == ZERO)
+    first = trailing_zeros(some)
+    size = BLOCK - leading_zeros(some) - first
+    begin += first
+    _, _, _, _, _, low, high = letters_of(data, begin, size)
+    words.span[n, 0], words.span[n, 1] = begin, begin + size
+    words.hash[n], words.characters[n] = hash16(lower8(low), lower8(high), size), size
+    return n + u64(kept != ZERO)
 
 
 @inner
@@ -127,7 +158,9 @@ def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, 
     """Write word w of the lexer, stripped. Mostly the lexer has dropped the same characters, so it knows the hash."""
     data, known = lexed.data, lexed.words
     begin, end = np.int64(known.span[w, 0]), np.int64(known.span[w, 1])
-    if known.normal_characters[w] != end - begin or known.flags[w] & (NUMERIC | WIDE):
+    if (known.normal_characters[w] != end - begin) | (known.flags[w] & (NUMERIC | WIDE) != 0):
+        if not known.flags[w] & WIDE and end - begin <= SHORT and end + SHORT <= len(data):
+            return refine_short(data, begin, end - begin, words, n)
         begin, end, is_punctuation = strip_special(data, begin, end, traits)
         if begin == end or not is_punctuation or has_punctuation(data, begin, end):
             return write_word(data, begin, end, tables, out, words, n)
@@ -143,7 +176,7 @@ def refine_piece(
     """Write the words between spaces, tabs and line feeds, stripped; returns how many there are then."""
     for i in range(begin, end + 1):
         byte = load8(data, i) if i < end else 0x20
-        if byte == 0x20 or byte == 0x0A or byte == 0x09:
+        if is_blank_byte(byte):
             first, last, _ = strip_special(data, begin, i, traits)
             n = write_word(data, first, last, tables, out, words, n)
             begin = i + 1
@@ -187,6 +220,33 @@ def refine_chosen(
         counts[d] = n - before
 
 
+@inner
+def combine(parts: Any, width: Any, size: Any, count: Any, out: Any) -> None:
+    """Hashes of so many runs of up to four parts; `width` and `size` are those of parts and runs, in items.
+
+    The last parts may overlap. The arrays are two, so that the processor can do eight runs at a time.
+    """
+    second, third, last = min(width, size - width), min(2 * width, size - width), size - width
+    for n in range(count):
+        hashed = parts[u64(n)] * FACTORS[0] + parts[u64(n + second)] * FACTORS[1]
+        hashed += parts[u64(n + third)] * FACTORS[2] + parts[u64(n + last)] * FACTORS[3]
+        out[u64(n)] = hashed ^ hashed >> u64(32)
+
+
+@inner
+def hash_runs(items: Any, count: Any, size: Any, scratch: Scratch) -> None:
+    """Hashes of the runs of so many of the items, into `key`: of four items, of sixteen and so on."""
+    width, parts, out = min(np.int64(4), size), scratch.key, scratch.other
+    reached = width
+    while reached < size:  # so often they are made of others, and swap places
+        reached, parts, out = 4 * reached, out, parts
+    combine(items, np.int64(1), width, count - width + 1, parts)
+    while width < size:
+        wider = min(4 * width, size)
+        combine(parts, width, wider, count - wider + 1, out)
+        parts, out, width = out, parts, wider
+
+
 def word_repetition(words: Segments, size: int) -> np.ndarray:
     """The share of the n-grams of words that occur twice or more (float64, 0..1, 0 if there is none)."""
     longest = int(np.diff(words.splits).max(initial=0))
@@ -200,17 +260,16 @@ def repeat_words(words: Segments, size: Any, scratch: Scratch, ratios: Any) -> N
     """Fill the shares, which are zero."""
     for d in range(len(ratios)):
         first, last = words.splits[d], words.splits[d + 1]
-        if last - first < size:
+        total = last - first - size + 1
+        if total < 1:
             continue
-        kept = name_segments(words, first, last, scratch)
-        if size == 1:
-            group_words(kept, scratch)
-            kept, _, _ = keep_repeated(kept, scratch)
-        for n in range(2, size + 1):
-            if kept == 0:
-                break
-            kept, _, _ = repeat_grams(n, kept, scratch)
-        ratios[d] = kept / (last - first - size + 1)
+        hash_runs(words.hash[first:last], last - first, size, scratch)
+        met = may_repeat(total, False, scratch)
+        group(scratch.key, met, scratch)
+        repeated = np.int64(0)
+        for n in range(u64(met)):
+            repeated += scratch.uses[n] * (scratch.uses[n] > 1)
+        ratios[d] = repeated / total
 
 
 def listed(words: Segments, entries: tuple[str, ...]) -> np.ndarray:
@@ -241,6 +300,12 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
 
 
 @inner
+def is_ascii32(data: Any, i: Any) -> Any:
+    """Whether data[i:i+32] is ASCII."""
+    return (load64(data, i) | load64(data, i + 8) | load64(data, i + 16) | load64(data, i + 24)) & HIGH == ZERO
+
+
+@inner
 def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
     """The bytes of each character as one number, eight at a time while they are ASCII.
 
@@ -249,6 +314,12 @@ def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
     n = u64(load8(data, begin) >> 6 == 2)  # 0, but for what is no UTF-8
     bytes, i = np.int64(0), begin
     while i < end:
+        if i + 32 <= end and is_ascii32(data, i):
+            for k in range(0, 32, 8):
+                widen8(data, i + k, out, np.int64(n) + k)
+            n += u64(32)
+            i += 32
+            continue
         if i + 8 <= end and load64(data, i) & HIGH == ZERO:
             widen8(data, i, out, np.int64(n))
             n += u64(8)
@@ -261,34 +332,6 @@ def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
             n += u64(goes_on ^ 1)
             out[n - ONE] = bytes
         i += 8
-
-
-@inner
-def combine(parts: Any, width: Any, size: Any, count: Any, out: Any) -> None:
-    """Hashes of so many runs of up to four parts; `width` and `size` are those of parts and runs, in characters.
-
-    The last parts may overlap. The arrays are two, so that the processor can do eight runs at a time.
-    """
-    second, third, last = min(width, size - width), min(2 * width, size - width), size - width
-    for n in range(count):
-        hashed = parts[u64(n)] * FACTORS[0] + parts[u64(n + second)] * FACTORS[1]
-        hashed += parts[u64(n + third)] * FACTORS[2] + parts[u64(n + last)] * FACTORS[3]
-        out[u64(n)] = hashed ^ hashed >> u64(32)
-
-
-@inner
-def hash_grams(data: Any, begin: Any, end: Any, characters: Any, size: Any, scratch: Scratch) -> None:
-    """Hashes of the n-grams of so many characters, into `key`: of four characters, of sixteen and so on."""
-    list_characters(data, begin, end, scratch.rest)
-    width, parts, out = min(np.int64(4), size), scratch.key, scratch.name
-    reached = width
-    while reached < size:  # so often they are made of others, and swap places
-        reached, parts, out = 4 * reached, out, parts
-    combine(scratch.rest, np.int64(1), width, characters - width + 1, parts)
-    while width < size:
-        wider = min(4 * width, size)
-        combine(parts, width, wider, characters - wider + 1, out)
-        parts, out, width = out, parts, wider
 
 
 @inner
@@ -325,9 +368,10 @@ def repeat_characters(data: Any, offsets: Any, characters: Any, size: Any, scrat
         if total < 1:
             continue
         begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
-        hash_grams(data, begin, end, characters[d], size, scratch)
+        list_characters(data, begin, end, scratch.rest)
+        hash_runs(scratch.rest, characters[d], size, scratch)
         met = may_repeat(total, False, scratch)
-        group(met, scratch)
+        group(scratch.key, met, scratch)
         distinct, repeated = total - met, ZERO
         for n in range(u64(met)):  # those that repeat move to the front
             count = uses[n]

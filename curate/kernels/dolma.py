@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import ONE, load8, u64
-from curate.kernels.folding import equal8, load_upto8
-from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
+from curate.kernels.bits import BLOCK, ONE, REACH, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.ngrams import ZERO
-from curate.kernels.unicode import ALPHA, UPPER, WIDE
+from curate.kernels.text import block_masks
+from curate.kernels.word_counts import word_counts
 
 COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
 SHORT = 256  # lengths that are counted one by one
@@ -29,23 +27,10 @@ def dolma(lexed: Lexed) -> dict[str, np.ndarray]:
     """
     documents = len(lexed.offsets) - 1
     counts, median = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
-    measure(lexed, stop_words(), np.zeros(SHORT, np.int64), counts, median)
+    measure(lexed, np.empty(REACH, np.uint8), np.zeros(SHORT, np.int64), counts, median)
+    words = word_counts(lexed)
+    counts[0], counts[2], counts[3] = np.diff(lexed.word_splits), words.alpha, words.lower_stops
     return {**dict(zip(COUNTS, counts, strict=True)), "median_word_length": median}
-
-
-@inner
-def has_symbol(data: Any, begin: Any, end: Any) -> Any:
-    """Whether there is a # or an … in data[begin:end]; eight bytes at a time while they have none of their bytes."""
-    for i in range(begin, end, 8):
-        n = min(8, end - i)
-        x = load_upto8(data, i, n)
-        if equal8(x, 0x23):
-            return True
-        if equal8(x, 0xE2):
-            for at in range(i, min(i + n, end - 2)):
-                if load8(data, at) == 0xE2 and load8(data, at + 1) == 0x80 and load8(data, at + 2) == 0xA6:
-                    return True
-    return False
 
 
 @inner
@@ -105,28 +90,31 @@ def measure_lines(lexed: Lexed, d: Any, counts: Any) -> None:
 
 
 @inner
-def count_symbol_words(lexed: Lexed, first: Any, last: Any) -> Any:
-    """Words with a # or an …, which are punctuation or not ASCII."""
-    words, found = lexed.words, 0
-    for w in range(u64(first), u64(last)):
-        if (words.flags[w] & WIDE != 0) | (not is_unpunctuated(words, w)):
-            found += has_symbol(lexed.data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]))
+def count_symbol_words(lexed: Lexed, d: Any, pad: Any) -> Any:
+    """Words with a # or an …."""
+    span, found = lexed.words.span, 0
+    w, end = u64(lexed.word_splits[d]), np.int64(lexed.offsets[d + 1])
+    counted = np.int64(lexed.offsets[d])  # what is before it
+    for i in range(counted, end, BLOCK):
+        _, _, _, sign, _, ellipsis, _ = block_masks(lexed.data, i, end, u64(0), pad)
+        symbols = sign | ellipsis
+        while symbols:
+            at = i + trailing_zeros(symbols)
+            symbols &= symbols - ONE
+            if at >= counted:
+                while span[w, 1] <= at:
+                    w += ONE
+                counted = np.int64(span[w, 1])
+                found += 1
     return found
 
 
 @kernel(allocates=False)
-def measure(lexed: Lexed, stop_words: StopWords, times: Any, counts: Any, median: Any) -> None:
-    """Add to the counts, from zero, and fill the median."""
-    words = lexed.words
+def measure(lexed: Lexed, pad: Any, times: Any, counts: Any, median: Any) -> None:
+    """Add to the counts of symbols and lines, from zero, and fill the median."""
     for d in range(len(lexed.offsets) - 1):
         first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
-        alpha, required = 0, 0
-        for w in range(u64(first), u64(last)):
-            alpha += words.flags[w] & ALPHA != 0
-            is_lower = is_unpunctuated(words, w) & (words.flags[w] & UPPER == 0)
-            required += is_lower & (stop_word_bit(words, w, stop_words) != ZERO)
-        counts[0, d], counts[2, d], counts[3, d] = last - first, alpha, required
         if lexed.number_signs[d] + lexed.ellipses[d] > 0:
-            counts[1, d] = count_symbol_words(lexed, first, last)
-        median[d] = median_length(words.characters, first, last, times)
+            counts[1, d] = count_symbol_words(lexed, d, pad)
+        median[d] = median_length(lexed.words.characters, first, last, times)
         measure_lines(lexed, d, counts)

@@ -13,9 +13,10 @@ from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.lines import SplitLines, digest_line, is_stripped, split_lines
 from curate.kernels.ngrams import Numbering, empty, number, numbering_for
-from curate.kernels.segment import HAS_ALPHA, HAS_CONTENT, Segments
+from curate.kernels.segment import Segments
 from curate.kernels.text import buffers, decode, previous
 from curate.kernels.traits import TERMINAL, Traits, kind_of, traits
+from curate.kernels.word_forms import HAS_ALPHA, HAS_CONTENT
 
 PLACES = 4096  # of a table that spares most words being looked up
 COUNTS = ("lines", "marked", "short", "duplicate_chars", "newlines")

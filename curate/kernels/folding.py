@@ -43,13 +43,6 @@ def within(x: Any, low: Any, high: Any) -> Any:
 
 
 @inner
-def equal8(x: Any, byte: Any) -> Any:
-    """How many of eight bytes are this one."""
-    x ^= EACH * u64(byte)
-    return popcount(~(((x & ~HIGH) + ~HIGH) | x) & HIGH)
-
-
-@inner
 def lower8(x: Any) -> Any:
     """Eight ASCII bytes in lower case."""
     return x | within(x, 0x41, 0x5A) >> u64(2)

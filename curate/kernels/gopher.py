@@ -5,34 +5,31 @@ Words are those of the lexer; n-grams are counted on normalised words (`curate.k
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from curate.kernels.bits import popcount, u64
+from curate.kernels.bits import u64
 from curate.kernels.jit import inner, kernel
-from curate.kernels.lexer import Lexed, Lines, Words, lex_buffers
+from curate.kernels.lexer import Lexed, Lines
 from curate.kernels.ngrams import (
     FACTOR,
-    ZERO,
     Numbering,
     Scratch,
     covered,
     empty,
-    name_normal,
     number,
     numbering_for,
     repeat_grams,
     scratch_for,
+    sum_lengths,
     width,
 )
+from curate.kernels.normal import NormalWords, normal_words
 from curate.kernels.sharing import shared
-from curate.kernels.text import buffers, read_only
-from curate.kernels.unicode import ALPHA
+from curate.kernels.text import read_only
+from curate.kernels.word_counts import WordCounts, word_counts
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 # What begins a list item: the bullets of RedPajama-V2 and the hyphen.
 BULLETS = "-\u2022\u2023\u25b6\u25c0\u25e6\u25a0\u25a1\u25aa\u25ab\u2013"
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)  # lengths of the n-grams
@@ -72,7 +69,7 @@ def gopher(lexed: Lexed) -> dict[str, np.ndarray]:
     documents = len(lexed.offsets) - 1
     ratios, counts = np.empty((len(RATIOS), documents)), np.empty((len(COUNTS), documents), np.int32)
     most = int(np.diff(lexed.line_splits).max(initial=0))
-    measure(lexed, stop_words(), repetition(lexed), numbering_for(most), counts, ratios)
+    measure(lexed, word_counts(lexed), repetition(lexed), numbering_for(most), counts, ratios)
     return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(RATIOS, ratios, strict=True))}
 
 
@@ -96,59 +93,28 @@ def repetition(lexed: Lexed) -> Repetition:
 
 
 def _repetition(lexed: Lexed) -> Repetition:
-    documents = len(lexed.offsets) - 1
-    words, characters = np.empty(documents, np.int64), np.empty(documents, np.int64)
-    found = Repetition(words, characters, np.zeros((len(TOP) + len(DUPLICATE), documents), np.int64))
-    most = int(np.diff(lexed.word_splits).max(initial=0))
-    measure_repetition(lexed, scratch_for(most), found)
+    words, documents = normal_words(lexed), len(lexed.offsets) - 1
+    counts = np.diff(words.splits)
+    grams = np.zeros((len(TOP) + len(DUPLICATE), documents), np.int64)
+    found = Repetition(counts, np.empty(documents, np.int64), grams)
+    measure_repetition(words, scratch_for(int(counts.max(initial=0))), found.characters, grams)
     return Repetition(*map(read_only, found))
 
 
 @kernel(allocates=False)
-def measure_repetition(lexed: Lexed, scratch: Scratch, found: Repetition) -> None:
-    """Fill the words and characters, and the n-grams, which are zero."""
-    for d in range(len(lexed.offsets) - 1):
-        n = name_normal(lexed.words, lexed.word_splits[d], lexed.word_splits[d + 1], scratch)
-        found.words[d], found.characters[d] = n, scratch.sums[n]
-        kept = n
+def measure_repetition(words: NormalWords, scratch: Scratch, characters: Any, grams: Any) -> None:
+    """Fill the characters, and the n-grams, which are zero."""
+    for d in range(len(characters)):
+        first, last = words.splits[d], words.splits[d + 1]
+        kept, name = sum_lengths(words.characters, first, last, scratch), words.hash[first:last]
+        characters[d] = scratch.sums[kept]
         for size in range(TOP[0], DUPLICATE[-1] + 1):
-            kept, most, first = repeat_grams(size, kept, scratch)
+            kept, most, begin = repeat_grams(name, size, kept, scratch)
             if kept == 0:
                 break
             is_top = size <= TOP[-1]
-            characters = width(first, size, scratch) * most if is_top else covered(size, kept, scratch)
-            found.grams[size - TOP[0], d] = characters
-
-
-class StopWords(NamedTuple):
-    """Hashes of the normalised stop words, each at a place of its own: some of its bits."""
-
-    table: np.ndarray  # uint64[64], 0: free
-    shift: np.uint64
-
-
-@cache
-def stop_words() -> StopWords:
-    """The eight of Gopher."""
-    hashes = lex_buffers(*buffers(pa.array(STOP_WORDS))).words.hash
-    shift = next(shift for shift in range(58) if len({*(hashes >> u64(shift) & u64(63))}) == len(hashes))
-    table = np.zeros(64, np.uint64)
-    table[hashes >> u64(shift) & u64(63)] = hashes
-    return StopWords(read_only(table), u64(shift))
-
-
-@inner
-def stop_word_bit(words: Words, w: Any, stop_words: StopWords) -> Any:
-    """A bit of its own for each stop word; 0 if word w, normalised, is none."""
-    place = words.hash[w] >> stop_words.shift & u64(63)
-    is_one = (stop_words.table[place] == words.hash[w]) & (words.normal_characters[w] > 0)
-    return u64(is_one) << place
-
-
-@inner
-def is_unpunctuated(words: Words, w: Any) -> Any:
-    """Whether word w has no ASCII punctuation; for sure only if it is ASCII when normalised."""
-    return words.normal_characters[w] == words.span[w, 1] - words.span[w, 0]
+            found = width(begin, size, scratch) * most if is_top else covered(size, kept, scratch)
+            grams[size - TOP[0], d] = found
 
 
 @inner
@@ -207,23 +173,16 @@ def measure_paragraphs(lines: Lines, first: Any, last: Any, seen: Numbering, rat
 
 
 @kernel(allocates=False)
-def measure(
-    lexed: Lexed, stop_words: StopWords, repeats: Repetition, seen: Numbering, counts: Any, ratios: Any
-) -> None:
+def measure(lexed: Lexed, words: WordCounts, repeats: Repetition, seen: Numbering, counts: Any, ratios: Any) -> None:
     """Fill counts[COUNTS, documents] and ratios[RATIOS, documents]."""
-    words, lines = lexed.words, lexed.lines
+    lines = lexed.lines
     for d in range(len(lexed.offsets) - 1):
-        first, last = lexed.word_splits[d], lexed.word_splits[d + 1]
-        characters, alphabetic, stops = 0, 0, ZERO
-        for w in range(u64(first), u64(last)):
-            stops |= stop_word_bit(words, w, stop_words)
-            characters += words.characters[w]
-            alphabetic += words.flags[w] & ALPHA != 0
-        ratios[0, d] = characters / max(last - first, 1)
-        ratios[1, d] = lexed.number_signs[d] / max(last - first, 1)
-        ratios[2, d] = lexed.ellipses[d] / max(last - first, 1)
-        ratios[3, d] = alphabetic / max(last - first, 1)
-        counts[0, d], counts[1, d] = last - first, popcount(stops)
+        total = lexed.word_splits[d + 1] - lexed.word_splits[d]
+        ratios[0, d] = words.characters[d] / max(total, 1)
+        ratios[1, d] = lexed.number_signs[d] / max(total, 1)
+        ratios[2, d] = lexed.ellipses[d] / max(total, 1)
+        ratios[3, d] = words.alpha[d] / max(total, 1)
+        counts[0, d], counts[1, d] = total, words.stops[d]
         measure_lines(lines, lexed.line_splits[d], lexed.line_splits[d + 1], seen, ratios, d)
         measure_paragraphs(lines, lexed.line_splits[d], lexed.line_splits[d + 1], seen, ratios, d)
         for row in range(len(repeats.grams)):

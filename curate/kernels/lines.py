@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import ONE, load8, popcount, u64
-from curate.kernels.folding import EACH, HIGH, digest, load_upto8, within
+from curate.kernels.bits import ALL, BLOCK, ONE, below, case_masks, load8, popcount, u64
+from curate.kernels.folding import EACH, digest, load_upto8
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
 from curate.kernels.lexer import Lexed, Words
 from curate.kernels.sharing import shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import Traits, kind_of, traits
-from curate.kernels.unicode import UPPER
+from curate.kernels.unicode import UPPER, WIDE
 
 
 class SplitLines(NamedTuple):
@@ -115,6 +115,18 @@ def is_stripped(lexed: Lexed, k: Any) -> Any:
 
 
 @inner
+def count_line(lexed: Lexed, k: Any) -> Any:
+    """Code points of the lexer's line k as it is: the lexer knows those between outer white space."""
+    begin, end = np.int64(lexed.lines.span[k, 0]), np.int64(lexed.lines.span[k, 1])
+    words, span = lexed.lines.words, lexed.words.span
+    if words[k] == words[k + ONE]:
+        return count_characters(lexed.data, begin, end)
+    first, last = np.int64(span[u64(words[k]), 0]), np.int64(span[u64(words[k + ONE] - 1), 1])
+    outer = count_characters(lexed.data, begin, first) + count_characters(lexed.data, last, end)
+    return lexed.lines.characters[k] + outer
+
+
+@inner
 def digest_line(lexed: Lexed, k: Any) -> Any:
     """The hash and the code points of the lexer's line k as it is."""
     lines = lexed.lines
@@ -181,27 +193,35 @@ def _upper_letters(lexed: Lexed) -> np.ndarray:
 
 
 @inner
-def count_upper(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
-    """Upper-case letters of a word, eight bytes at a time while they are ASCII."""
+def count_capitals(data: Any, begin: Any, end: Any) -> Any:
+    """How many of A-Z there are in data[begin:end]."""
+    count, i = 0, begin
+    while i < end and i + BLOCK <= len(data):
+        capitals, _, _, _, _ = case_masks(data, i)
+        count += popcount(capitals & (ALL if end - i >= BLOCK else below(end - i)))
+        i += BLOCK
+    for k in range(i, end):
+        count += 0x41 <= load8(data, k) <= 0x5A
+    return count
+
+
+@inner
+def count_wide_upper(data: Any, begin: Any, end: Any, traits: Traits) -> Any:
+    """How many upper-case letters there are that are not ASCII."""
     count, i = 0, begin
     while i < end:
-        x = load_upto8(data, i, min(8, end - i))
-        if x & HIGH:
-            point, i = decode(data, i, end)
-            count += kind_of(traits, point) & UPPER != 0
-        else:
-            count += popcount(within(x, 0x41, 0x5A))
-            i += 8
+        point, i = decode(data, i, end)
+        count += point >= 0x80 and kind_of(traits, point) & UPPER != 0
     return count
 
 
 @kernel(allocates=False)
 def fill_upper(lexed: Lexed, traits: Traits, counts: Any) -> None:
-    """Fill the counts: few words have any."""
+    """Fill the counts: few words have any that is not ASCII."""
     data, words, lines = lexed.data, lexed.words, lexed.lines
     for k in range(u64(len(counts))):
-        count = 0
+        count = count_capitals(data, np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1]))
         for w in range(u64(lines.words[k]), u64(lines.words[k + ONE])):
-            if words.flags[w] & UPPER:
-                count += count_upper(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), traits)
+            if words.flags[w] & (UPPER | WIDE) == UPPER | WIDE:
+                count += count_wide_upper(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), traits)
         counts[k] = count

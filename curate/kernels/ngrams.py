@@ -14,7 +14,6 @@ import numpy as np
 
 from curate.kernels.bits import ONE, u64
 from curate.kernels.jit import inner
-from curate.kernels.lexer import Words
 
 FACTOR = u64(0x9E3779B97F4A7C15)
 CELLS = 4  # of a table, at least, per key
@@ -33,9 +32,9 @@ class Scratch(NamedTuple):
 
     seen: np.ndarray  # uint8, a bit for each time that a cell was met
     owner: np.ndarray  # uint32, one more than the index of the key that owns a cell; 0: free
-    name: np.ndarray  # uint64, what stands for each word: its hash
     sums: np.ndarray  # int64, code points before each word
     key: np.ndarray  # uint64, of each n-gram that may repeat
+    other: np.ndarray  # uint64, of which keys are made
     at: np.ndarray  # uint32, the word at which it begins
     gram: np.ndarray  # uint32, its group: the index of the first key that is equal
     uses: np.ndarray  # int32, occurrences, by group
@@ -52,7 +51,7 @@ def scratch_for(items: int) -> Scratch:
     """Room for a document of so many words."""
     long, wide, narrow = np.uint64, np.int64, np.uint32
     cells = 1 << max(6, (CELLS * items).bit_length())
-    rows = (np.empty(items + 2, kind) for kind in (long, wide, long, narrow, narrow, np.int32, narrow))
+    rows = (np.empty(items + 2, kind) for kind in (wide, long, long, narrow, narrow, np.int32, narrow))
     return Scratch(np.empty(cells, np.uint8), np.empty(cells, narrow), *rows)
 
 
@@ -136,12 +135,12 @@ def claim(owner: Any, cell: Any, j: Any) -> Any:
 
 
 @inner
-def group(keys: Any, scratch: Scratch) -> None:
-    """Fill `gram[:keys]` and `uses[:keys]` (0 where no group begins) from `key[:keys]`."""
-    owner, key, gram, uses, rest = scratch.owner, scratch.key, scratch.gram, scratch.uses, scratch.rest
+def group(key: Any, keys: Any, scratch: Scratch) -> None:
+    """Fill `gram[:keys]` and `uses[:keys]` (0 where no group begins) from `key[:keys]`, mostly that of the scratch."""
+    owner, gram, uses, rest = scratch.owner, scratch.gram, scratch.uses, scratch.rest
     shift = free_cells(owner, keys)
     for j in range(u64(keys)):
-        gram[j] = claim(owner, ((key[j] ^ key[j] >> u64(32)) * FACTOR) >> shift, j)
+        gram[j] = claim(owner, key[j] >> shift, j)
         uses[j] = 0
     missed = ZERO
     for j in range(u64(keys)):
@@ -149,13 +148,13 @@ def group(keys: Any, scratch: Scratch) -> None:
         uses[gram[j]] += is_same
         rest[missed] = j
         missed += u64(not is_same)
-    group_rest(missed, scratch)
+    group_rest(key, missed, scratch)
 
 
 @inner
-def group_rest(left: Any, scratch: Scratch) -> None:
+def group_rest(key: Any, left: Any, scratch: Scratch) -> None:
     """Group the keys `rest[:left]`, by other cells each time: whatever the keys, owners of cells have a group."""
-    owner, key, gram, uses, rest = scratch.owner, scratch.key, scratch.gram, scratch.uses, scratch.rest
+    owner, gram, uses, rest = scratch.owner, scratch.gram, scratch.uses, scratch.rest
     factor = FACTOR
     while left:
         factor = factor * FACTOR + u64(2)
@@ -175,30 +174,20 @@ def group_rest(left: Any, scratch: Scratch) -> None:
 
 
 @inner
-def name_normal(words: Words, first: Any, last: Any, scratch: Scratch) -> Any:
-    """Name the normalised words that are not empty and sum their lengths; returns how many they are."""
-    n, characters = ZERO, np.int64(0)
-    for w in range(u64(first), u64(last)):
-        length = np.int64(words.normal_characters[w])
-        scratch.name[n], scratch.sums[n] = words.hash[w], characters
-        characters += length
-        n += u64(length > 0)
-    scratch.sums[n] = characters
-    return np.int64(n)
+def sum_lengths(characters: Any, first: Any, last: Any, scratch: Scratch) -> Any:
+    """Sum the lengths of the words; returns how many they are."""
+    total, sums = np.int64(0), scratch.sums
+    for n in range(u64(last - first)):
+        sums[n] = total
+        total += characters[u64(first) + n]
+    sums[u64(last - first)] = total
+    return last - first
 
 
 @inner
-def group_words(n: Any, scratch: Scratch) -> Any:
-    """Group n named words."""
-    for i in range(u64(n)):
-        scratch.key[i], scratch.at[i] = scratch.name[i], i
-    group(n, scratch)
-
-
-@inner
-def list_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
+def list_grams(name: Any, size: Any, candidates: Any, scratch: Scratch) -> Any:
     """Keys of the n-grams that may repeat, and where they begin; returns how many they are."""
-    at, gram, name, key = scratch.at, scratch.gram, scratch.name, scratch.key
+    at, gram, key = scratch.at, scratch.gram, scratch.key
     if size == 2:
         for j in range(candidates - 1):
             i = u64(j)
@@ -229,14 +218,14 @@ def keep_repeated(items: Any, scratch: Scratch) -> Any:
 
 
 @inner
-def repeat_grams(size: Any, candidates: Any, scratch: Scratch) -> Any:
+def repeat_grams(name: Any, size: Any, candidates: Any, scratch: Scratch) -> Any:
     """From the words at which an (n-1)-gram that repeats begins, to those at which an n-gram that repeats does.
 
-    Returns (how many, occurrences of the most frequent n-gram, where it first begins). The candidates of 2-grams are
-    all words.
+    Returns (how many, occurrences of the most frequent n-gram, where it first begins). A word is known by its `name`, a
+    hash. The candidates of 2-grams are all words.
     """
-    items = list_grams(size, candidates, scratch)
-    group(items, scratch)
+    items = list_grams(name, size, candidates, scratch)
+    group(scratch.key, items, scratch)
     return keep_repeated(items, scratch)
 
 

@@ -5,6 +5,7 @@ Its words are the lexer's normalised words that are not empty; its lines end at 
 
 from __future__ import annotations
 
+import string
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from curate.kernels.folding import fold_wide, load_upto8, room, within
 from curate.kernels.gopher import DUPLICATE, TOP, is_bullet, repetition
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import EXCLAMATION, FULL_STOP, QUESTION, Lexed, Lines, Words
-from curate.kernels.lines import count_characters, upper_letters
-from curate.kernels.ngrams import Scratch, name_normal, scratch_for
+from curate.kernels.lines import count_line, sums, upper_letters
+from curate.kernels.ngrams import Scratch, scratch_for
+from curate.kernels.normal import NormalWords, normal_words
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, GOES_ON, NO_LIST, Phrases, extend, hashes, role
 from curate.kernels.statistics import FEW, distribute
 from curate.kernels.text import allocate, decode, entry, longest_span
@@ -24,6 +26,8 @@ from curate.kernels.unicode import NUMERIC, WIDE, Tables, tables
 HYPHEN, CLOSING_QUOTE = 0x2D, 0x201D
 LOREM, IPSUM = (int.from_bytes(word, "little") for word in (b"lorem", b"ipsum"))
 HALF = 5  # characters of either
+# Which bytes a word may begin with that is "ipsum" without ASCII punctuation.
+MAY_BEGIN = np.array([chr(byte) in string.punctuation + "iI" for byte in range(256)])
 
 COUNTS = ("words", "characters", "distinct", "curly_brackets", "lorem_ipsum", "bad_words", "folded_bad_words")
 GRAMS = (*(f"top_{n}gram" for n in TOP), *(f"dupe_{n}grams" for n in DUPLICATE))
@@ -68,8 +72,10 @@ def count_document(lexed: Lexed, bad_words: BadWords, with_grams: bool) -> tuple
     documents = len(lexed.offsets) - 1
     counts, entropy = np.zeros((len(COUNTS), documents), np.int64), np.zeros(documents)
     folded = room(longest_span(lexed.words.span))
-    scratch = scratch_for(int(np.diff(lexed.word_splits).max(initial=0)))
-    measure(lexed, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
+    words = normal_words(lexed)
+    counts[WORDS], counts[CHARACTERS] = np.diff(words.splits), sums(words.characters, words.splits)
+    scratch = scratch_for(int(counts[WORDS].max(initial=0)))
+    measure(lexed, words, bad_words, tables(), folded, scratch, np.empty(FEW), counts, entropy)
     grams = repetition(lexed).grams if with_grams else np.zeros((len(GRAMS), documents), np.int64)
     return dict(zip(COUNTS + GRAMS, (*counts, *grams), strict=True)), entropy
 
@@ -141,8 +147,7 @@ def count_lorem_ipsum(data: Any, words: Words, first: Any, last: Any, tables: Ta
     """Occurrences of "lorem ipsum" in the normalised text: few words begin with an i and have five characters."""
     count = 0
     for w in range(u64(first), u64(last)):
-        byte = load8(data, np.int64(words.span[w, 0]))
-        if (words.normal_characters[w] >= HALF) & ((byte | 0x20 == 0x69) | is_punctuation(byte)):
+        if (words.normal_characters[w] >= HALF) & MAY_BEGIN[u64(load8(data, np.int64(words.span[w, 0])))]:
             count += is_lorem_ipsum(data, words, first, np.int64(w), tables, scratch)
     return count
 
@@ -181,6 +186,7 @@ def count_curly_brackets(data: Any, begin: Any, end: Any) -> Any:
 @kernel(allocates=False)
 def measure(
     lexed: Lexed,
+    normal: NormalWords,
     bad_words: BadWords,
     tables: Tables,
     folded: Any,
@@ -189,13 +195,12 @@ def measure(
     counts: Any,
     entropy: Any,
 ) -> None:
-    """Fill the counts, which are zero, and the entropy."""
+    """Fill the counts, which are zero, but those of words and characters, and the entropy."""
     words, data = lexed.words, lexed.data
     for d in range(len(lexed.offsets) - 1):
         first, last, language = lexed.word_splits[d], lexed.word_splits[d + 1], bad_words.languages[d]
-        n = name_normal(words, first, last, scratch)
-        counts[WORDS, d], counts[CHARACTERS, d] = n, scratch.sums[n]
-        counts[DISTINCT, d], entropy[d] = distribute(n, n, scratch, terms)
+        name, n = normal.hash[normal.splits[d] : normal.splits[d + 1]], counts[WORDS, d]
+        counts[DISTINCT, d], entropy[d] = distribute(name, n, n, scratch, terms)
         counts[CURLY, d] = count_curly_brackets(data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))
         counts[LOREM_IPSUM, d] = count_lorem_ipsum(data, words, first, last, tables, folded)
         if language != NO_LIST:
@@ -217,17 +222,6 @@ def count_numbers(data: Any, begin: Any, end: Any, is_wide: Any, tables: Tables)
         point, i = decode(data, i, end)
         count += tables.classes[entry(tables, point)] & NUMERIC != 0
     return count
-
-
-@inner
-def count_line(lexed: Lexed, k: Any, begin: Any, end: Any) -> Any:
-    """Code points of line k, of which the lexer knows those between outer white space."""
-    words, span = lexed.lines.words, lexed.words.span
-    if words[k] == words[k + ONE]:
-        return count_characters(lexed.data, begin, end)
-    first, last = np.int64(span[u64(words[k]), 0]), np.int64(span[u64(words[k + ONE] - 1), 1])
-    outer = count_characters(lexed.data, begin, first) + count_characters(lexed.data, last, end)
-    return lexed.lines.characters[k] + outer
 
 
 @inner
@@ -259,7 +253,7 @@ def measure_lines(lexed: Lexed, javascript: Any, tables: Tables, out: LineCounts
         for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             out.start[k] = point
-            point += end - begin if is_ascii else count_line(lexed, k, begin, end)
+            point += end - begin if is_ascii else count_line(lexed, k)
             point += end < stop
             out.end[k] = point
             last = lines.last[k]

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from curate.kernels.bits import ONE, load8, u64
-from curate.kernels.gopher import StopWords, is_unpunctuated, stop_word_bit, stop_words
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, Lines, Words
-from curate.kernels.lines import count_characters, upper_letters
-from curate.kernels.ngrams import ZERO
+from curate.kernels.lines import count_line, upper_letters
 from curate.kernels.text import decode, previous, spells
 from curate.kernels.traits import DECIMAL, DIGIT, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, NUMERIC, SPACE, WORD
+from curate.kernels.unicode import NUMERIC, SPACE, WORD
+from curate.kernels.word_counts import word_counts
 
 RULES = ("uppercase", "numeric", "counter", "one_word", "boilerplate")
 UPPERCASE, NUMBERS, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
@@ -55,7 +54,9 @@ def refinedweb(lexed: Lexed) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """
     counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
     verdicts = np.empty(len(lexed.lines.span), np.uint8)
-    judge(lexed, upper_letters(lexed), traits(), stop_words(), counts, verdicts)
+    words = word_counts(lexed)
+    counts[8], counts[9], counts[10] = lexed.number_signs + lexed.ellipses, words.alpha, words.plain_stops
+    judge(lexed, upper_letters(lexed), traits(), counts, verdicts)
     return dict(zip(COUNTS, counts, strict=True)), verdicts
 
 
@@ -137,7 +138,7 @@ def judge_line(lexed: Lexed, k: Any, begin: Any, end: Any, capitals: Any, traits
         flags |= words.flags[w]
     verdict: Any = ONE_WORD * (last - first < 2)
     if capitals > 0:
-        verdict |= UPPERCASE * (2 * capitals > count_characters(data, begin, end))
+        verdict |= UPPERCASE * (2 * capitals > count_line(lexed, k))
     if flags & NUMERIC:
         verdict |= NUMBERS * (last - first == 1 and skip(data, begin, end, traits, DIGIT, True) == end)
         verdict |= COUNTER * is_counter(data, begin, end, traits)
@@ -170,30 +171,25 @@ def ends_in_ellipsis(data: Any, lines: Lines, words: Words, k: Any) -> Any:
 
 
 @inner
-def count_words(lexed: Lexed, d: Any, stop_words: StopWords, counts: Any) -> None:
-    """Add what is counted in words."""
+def count_spaced_dots(lexed: Lexed, d: Any) -> Any:
+    """How many ". . ." there are, none within another."""
     words, first, last = lexed.words, lexed.word_splits[d], lexed.word_splits[d + 1]
-    alpha, stops, dots, resume = 0, 0, 0, np.int64(0)
-    for w in range(u64(first), u64(last)):
-        alpha += words.flags[w] & ALPHA != 0
-        stops += is_unpunctuated(words, w) & (stop_word_bit(words, w, stop_words) != ZERO)
+    dots, resume = 0, np.int64(0)
     for w in range(u64(first), u64(max(first, last - 2))):
-        if words.span[w + ONE, 1] - words.span[w + ONE, 0] == 1:  # few words are so short
+        if words.characters[w + ONE] == 1:  # few words are so short
             end = np.int64(words.span[w, 1])
             if end - 1 >= resume and is_spaced_dots(lexed.data, words, np.int64(w), last, end - 1):
                 dots += 1
                 resume = end + 4
-    counts[8, d] += dots
-    counts[9, d], counts[10, d] = alpha, stops
+    return dots
 
 
 @kernel(allocates=False)
-def judge(lexed: Lexed, capitals: Any, traits: Traits, stop_words: StopWords, counts: Any, verdicts: Any) -> None:
-    """Fill the verdicts and add to the counts, from zero."""
+def judge(lexed: Lexed, capitals: Any, traits: Traits, counts: Any, verdicts: Any) -> None:
+    """Fill the verdicts and add to the counts what is not of words, from zero."""
     words, lines = lexed.words, lexed.lines
     for d in range(len(lexed.offsets) - 1):
-        counts[8, d] = lexed.number_signs[d] + lexed.ellipses[d]
-        count_words(lexed, d, stop_words, counts)
+        counts[8, d] += count_spaced_dots(lexed, d)
         for k in range(u64(lexed.line_splits[d]), u64(lexed.line_splits[d + 1])):
             begin, end = np.int64(lines.span[k, 0]), np.int64(lines.span[k, 1])
             size = lines.words[k + ONE] - lines.words[k]

@@ -18,7 +18,7 @@ from curate.kernels.folding import digest
 from curate.kernels.gopher import DUPLICATE, TOP
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
-from curate.kernels.lines import digest_line, sums
+from curate.kernels.lines import digest_line
 from curate.kernels.ngrams import (
     Numbering,
     Scratch,
@@ -28,6 +28,7 @@ from curate.kernels.ngrams import (
     numbering_for,
     repeat_grams,
     scratch_for,
+    sum_lengths,
     width,
 )
 from curate.kernels.segment import Segments
@@ -61,17 +62,6 @@ def grams(words: Segments, characters: np.ndarray, convention: int) -> dict[str,
     ratios = np.zeros((len(NAMES), len(words.splits) - 1))
     measure_grams(words, characters, convention, scratch_for(longest), ratios)
     return dict(zip(NAMES, ratios, strict=True))
-
-
-@inner
-def name_segments(words: Segments, first: Any, last: Any, scratch: Scratch) -> Any:
-    """Name the words by their hashes and sum their lengths; returns how many they are."""
-    total = np.int64(0)
-    for n in range(u64(last - first)):
-        scratch.name[n], scratch.sums[n] = words.hash[u64(first) + n], total
-        total += words.characters[u64(first) + n]
-    scratch.sums[u64(last - first)] = total
-    return last - first
 
 
 @inner
@@ -144,12 +134,12 @@ def measure_grams(words: Segments, characters: Any, way: Any, scratch: Scratch, 
     for d in range(len(words.splits) - 1):
         first, last = words.splits[d], words.splits[d + 1]
         total = last - first
-        kept = name_segments(words, first, last, scratch)
+        kept, name = sum_lengths(words.characters, first, last, scratch), words.hash[first:last]
         whole = max(scratch.sums[total], 1) if way != FINEWEB else max(characters[d], 1)
         for size in range(TOP[0], min(DUPLICATE[-1], total) + 1):
             if kept == 0 and size > TOP[-1]:
                 break
-            kept, most, at = repeat_grams(size, kept, scratch)
+            kept, most, at = repeat_grams(name, size, kept, scratch)
             if size <= TOP[-1]:
                 ratios[size - TOP[0], d] = top_ratio(size, kept, most, at, way, whole, scratch)
             elif kept:
@@ -283,11 +273,6 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
             if uses[k, 0] > 1:
                 counts[4, d] += uses[k, 0]
                 counts[5, d] += uses[k, 0] * uses[k, 1]
-
-
-def word_characters(lexed: Lexed) -> np.ndarray:
-    """Code points of the words by white space (int64[documents])."""
-    return sums(lexed.words.characters, lexed.word_splits)
 
 
 def stripped_lines(lexed: Lexed) -> Block:

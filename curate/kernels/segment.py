@@ -17,32 +17,29 @@ from curate.kernels.bits import (
     BLOCK,
     ONE,
     REACH,
-    SHORT,
     below,
     copy_rest,
     letter_masks,
-    letters_of,
+    load8,
     popcount,
     token_masks,
     trailing_zeros,
     u64,
 )
-from curate.kernels.folding import HIGH, digest, hash16, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, is_read
 from curate.kernels.sharing import known, shared
 from curate.kernels.text import decode, read_only, splits
-from curate.kernels.traits import ALNUM, MARK, SINGLE, SYMBOL, Traits, kind_of, traits
-from curate.kernels.unicode import ALPHA, NUMERIC, OTHER_CASE, SPACE, UPPER, WIDE, WORD
+from curate.kernels.traits import ALNUM, MARK, SINGLE, Traits, kind_of, traits
+from curate.kernels.unicode import SPACE, WORD
+from curate.kernels.word_forms import describe, describe_cased, describe_word, digest_words, flag_words
 
 Rule = Literal["unicode", "whitespace", "wordpunct", "characters"]
 RULES: tuple[Rule, ...] = ("whitespace", "wordpunct", "unicode", "characters")
 WHITESPACE, WORDPUNCT, UNICODE, CHARACTERS = range(4)
 ZERO = u64(0)
+ROOM = 64  # more words than are expected, of one in three bytes: few batches have more
 NONE, RUN, OTHER, ALONE, JOINS = range(5)  # what a character is to the rule
-# What is in a word: a letter, anything that is no symbol; and, of wordpunct, one of [a-zA-Z], upper case, other case.
-HAS_ALPHA, HAS_CONTENT, HAS_LATIN, HAS_UPPER, HAS_OTHER_CASE = (1 << k for k in range(5))
-EVERY = HAS_ALPHA | HAS_CONTENT | HAS_UPPER | HAS_OTHER_CASE
 
 
 class Segments(NamedTuple):
@@ -52,11 +49,11 @@ class Segments(NamedTuple):
     span: np.ndarray  # int32[words, 2], first byte and one past the last
     characters: np.ndarray  # int32[words], code points
     hash: np.ndarray  # uint64[words], of the bytes
-    flags: np.ndarray  # uint8[words], HAS_ALPHA ... HAS_OTHER_CASE
+    flags: np.ndarray  # uint8[words], HAS_ALPHA ... HAS_OTHER_CASE; nothing where nobody needs them
 
 
-def segment(lexed: Lexed, rule: Rule) -> Segments:
-    """The words of a batch by one of RULES.
+def segment(lexed: Lexed, rule: Rule, flagged: bool = False) -> Segments:
+    """The words of a batch by one of RULES; those of wordpunct have flags, others if they are asked for.
 
     >>> from curate.kernels.lexer import lex
     >>> import pyarrow as pa
@@ -64,31 +61,64 @@ def segment(lexed: Lexed, rule: Rule) -> Segments:
     >>> {rule: len(segment(text, rule).span) for rule in RULES}
     {'whitespace': 4, 'wordpunct': 9, 'unicode': 7, 'characters': 12}
     """
-    return shared(lexed, rule, lambda: _segment(lexed, RULES.index(rule)))
+    words = shared(lexed, rule, lambda: _segment(lexed, RULES.index(rule)))
+    if flagged and len(words.flags) < len(words.span):
+        return shared(lexed, f"{rule} flags", lambda: _flagged(lexed, words))
+    return words
 
 
 def _segment(lexed: Lexed, rule: int) -> Segments:
+    split, plain = known(lexed, "wordpunct"), known(lexed, "plain")
+    if rule == UNICODE and split is not None and plain is not None:
+        return _joined(lexed, split, plain)
     span, bounds = (lexed.words.span, lexed.word_splits) if rule == WHITESPACE else _spans(lexed, rule)
-    characters, hashes, flags = (np.empty(len(span), kind) for kind in (np.int32, np.uint64, np.uint8))
-    words = Segments(bounds, span, characters, hashes, flags)
-    if rule == WHITESPACE and is_read(lexed):
-        describe_lexed(lexed, traits(), words)
-    elif rule == WORDPUNCT:
+    is_lexed = rule == WHITESPACE and is_read(lexed)
+    characters = lexed.words.characters if is_lexed else np.empty(len(span), np.int32)
+    flags = np.empty(len(span) if rule == WORDPUNCT else 0, np.uint8)
+    words = Segments(bounds, span, characters, np.empty(len(span), np.uint64), flags)
+    if rule == WORDPUNCT:
         describe_cased(lexed, is_read(lexed), traits(), words)
+    elif is_lexed:
+        digest_words(lexed.data, words)
     else:
-        describe(lexed.data, traits(), words)
+        describe(lexed.data, words)
     return Segments(*map(read_only, words))
 
 
+def _flagged(lexed: Lexed, words: Segments) -> Segments:
+    made = words._replace(flags=np.empty(len(words.span), np.uint8))
+    flag_words(lexed.data, traits(), made)
+    return made._replace(flags=read_only(made.flags))
+
+
 def _spans(lexed: Lexed, rule: int) -> tuple[np.ndarray, np.ndarray]:
-    capacity = int(lexed.offsets[-1] - lexed.offsets[0]) // 3 + 64
-    counts = np.empty(len(lexed.offsets) - 1, np.int64)
+    documents = len(lexed.offsets) - 1
+    counts, plain = np.empty(documents, np.int64), np.empty(documents, np.bool_)
+    capacity = int(lexed.offsets[-1] - lexed.offsets[0]) // 3 + ROOM
     while True:
-        span = np.empty((capacity, 2), np.int32)
-        found = int(find_words(lexed.data, lexed.offsets, rule, np.empty(REACH, np.uint8), traits(), span, counts))
+        span, pad = np.empty((capacity + 1, 2), np.int32), np.empty(REACH, np.uint8)
+        found = int(find_words(lexed.data, lexed.offsets, rule, pad, traits(), span, counts, plain))
         if found <= capacity:
-            return span[:found], splits(counts)
+            break
         capacity = found
+    if rule == WORDPUNCT:
+        shared(lexed, "plain", lambda: plain)
+    return span[:found], splits(counts)
+
+
+def _joined(lexed: Lexed, split: Segments, plain: np.ndarray) -> Segments:
+    counts, sizes = np.empty(len(plain), np.int64), np.diff(lexed.offsets)
+    capacity = int(np.where(plain, np.diff(split.splits), sizes // 3).sum()) + ROOM
+    while True:
+        span, pad = np.empty((capacity + 1, 2), np.int32), np.empty(REACH, np.uint8)
+        characters, hashes = np.empty(capacity + 1, np.int32), np.empty(capacity + 1, np.uint64)
+        words = Segments(split.splits, span, characters, hashes, np.empty(0, np.uint8))
+        found = int(join_words(lexed.data, lexed.offsets, pad, traits(), split, plain, words, counts))
+        if found <= capacity:
+            break
+        capacity = found
+    of_words = (array[:found] for array in words[1:])
+    return Segments(*map(read_only, (splits(counts), *of_words)))
 
 
 @inner
@@ -107,94 +137,6 @@ def role_of(kind: Any, rule: Any) -> Any:
     if not kind & ALNUM:
         return NONE
     return ALONE if kind & SINGLE else RUN
-
-
-@inner
-def wide_flags(data: Any, begin: Any, end: Any, wanted: Any, traits: Traits) -> Any:
-    """Flags of a word that is not ASCII, until it has all that are wanted."""
-    flags: Any = np.int64(0)
-    while begin < end and flags & wanted != wanted:
-        point, begin = decode(data, begin, end)
-        kind = kind_of(traits, point)
-        flags |= HAS_ALPHA * (kind & ALPHA != 0) | HAS_CONTENT * (kind & SYMBOL == 0)
-        flags |= HAS_UPPER * (kind & UPPER != 0) | HAS_OTHER_CASE * (kind & OTHER_CASE != 0)
-    return flags
-
-
-@inner
-def ascii_flags(upper: Any, lower: Any, digit: Any) -> Any:
-    """Flags of a word that has some of these, as far as ASCII goes."""
-    has_upper, has_lower = upper != 0, lower != 0
-    letter = (HAS_ALPHA | HAS_LATIN | HAS_CONTENT) * (has_upper | has_lower)
-    return letter | HAS_CONTENT * (digit != 0) | HAS_UPPER * has_upper | HAS_OTHER_CASE * has_lower
-
-
-@inner
-def describe_long(data: Any, begin: Any, end: Any) -> Any:
-    """Hash, code points and `ascii_flags` of a word of any size."""
-    upper, lower, digit = ZERO, ZERO, ZERO
-    for i in range(begin, end, 8):
-        x = load_upto8(data, i, min(8, end - i))
-        x &= ~(((x & HIGH) >> u64(7)) * u64(0xFF))  # what is not ASCII is taken for 0
-        upper, lower = upper | within(x, 0x41, 0x5A), lower | within(x, 0x61, 0x7A)
-        digit |= within(x, 0x30, 0x39)
-    hashed, characters = digest(data, begin, end)
-    return hashed, characters, ascii_flags(upper, lower, digit)
-
-
-@inner
-def describe_word(data: Any, w: Any, words: Segments) -> Any:
-    """Fill hash and code points of a word, mostly in registers; returns (`ascii_flags`, whether all of it is ASCII)."""
-    begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-    size = end - begin
-    if size > SHORT or begin + SHORT > len(data):
-        words.hash[w], words.characters[w], flags = describe_long(data, begin, end)
-        return flags, words.characters[w] == size
-    upper, lower, digit, tail, wide, low, high = letters_of(data, begin, size)
-    words.hash[w], words.characters[w] = hash16(low, high, size), size - popcount(tail)
-    return ascii_flags(upper, lower, digit), wide == 0
-
-
-@kernel(allocates=False)
-def describe(data: Any, traits: Traits, words: Segments) -> None:
-    """Fill characters, hashes and flags of the words."""
-    wanted = HAS_ALPHA | HAS_CONTENT
-    for w in range(u64(len(words.hash))):
-        flags, is_ascii = describe_word(data, w, words)
-        if not is_ascii:
-            flags = wide_flags(data, np.int64(words.span[w, 0]), np.int64(words.span[w, 1]), wanted, traits)
-        words.flags[w] = flags & wanted
-
-
-@kernel(allocates=False)
-def describe_cased(lexed: Lexed, is_read: Any, traits: Traits, words: Segments) -> None:
-    """Fill the same and the flags of Latin letters and case, looked for only where a lexer that read saw upper case."""
-    around = ZERO  # the lexer's word around a word
-    for w in range(u64(len(words.hash))):
-        flags, is_ascii = describe_word(lexed.data, w, words)
-        if not is_ascii:
-            begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-            while is_read and lexed.words.span[around, 1] <= begin:
-                around += ONE
-            wanted = EVERY if not is_read or lexed.words.flags[around] & UPPER else HAS_ALPHA | HAS_CONTENT
-            flags = flags & HAS_LATIN | wide_flags(lexed.data, begin, end, wanted, traits)
-        words.flags[w] = flags
-
-
-@kernel(allocates=False)
-def describe_lexed(lexed: Lexed, traits: Traits, words: Segments) -> None:
-    """Fill the same for words that are the lexer's, which knows it of most."""
-    data, known = lexed.data, lexed.words
-    for w in range(u64(len(words.hash))):
-        begin, end = np.int64(words.span[w, 0]), np.int64(words.span[w, 1])
-        own, size = known.flags[w], end - begin
-        words.hash[w], words.characters[w] = known.hash[w], known.characters[w]
-        has_alpha, has_content = own & ALPHA != 0, own & (ALPHA | NUMERIC) != 0
-        if own & (UPPER | WIDE) or known.normal_characters[w] != size:
-            words.hash[w], _ = digest(data, begin, end)
-            if own & WIDE and not has_content:
-                has_content = wide_flags(data, begin, end, HAS_CONTENT, traits) & HAS_CONTENT != 0
-        words.flags[w] = HAS_ALPHA * has_alpha | HAS_CONTENT * has_content
 
 
 @inner
@@ -257,60 +199,101 @@ def wide_words(data: Any, i: Any, end: Any, leads: Any, starts: Any, rule: Any, 
     return word, starts, over_word, over_starts
 
 
+@inner
+def find_in(data: Any, begin: Any, end: Any, rule: Any, pad: Any, traits: Traits, span: Any, n: Any) -> Any:
+    """Write the spans of a document's words; returns how many there are then, room or not, and if it is plain. The last
+    row of `span` is no room: it takes what there is none for."""
+    closed, room, edges = n, u64(len(span) - 1), span.reshape(-1)
+    inside, in_letters, odd = u64(0), u64(0), u64(0)
+    over_word, over_other = u64(0), u64(0)  # of a character that reaches into the next block: spaces, or starts
+    for i in range(begin, end, BLOCK):
+        valid = ~u64(0) if end - i >= BLOCK else below(end - i)
+        letters, spaces, leads, low, ascii = load_masks(data, i, pad)
+        leads &= valid
+        plain, alone, covered, over_covered = u64(0), u64(0), u64(0), u64(0)  # letters that need no decoding
+        if leads and rule != CHARACTERS:
+            two, hangul, chinese = load_letters(data, i, pad)
+            plain, alone = (two | hangul | chinese) & leads, chinese & leads
+            covered, over_covered = cover(two & leads, (hangul | chinese) & leads)
+        if rule == WORDPUNCT:
+            letters, spaces = letters | over_word, spaces | over_other
+            over_word, over_other = u64(0), u64(0)
+            if leads & ~plain:
+                more, blank, over_word, over_other, kinds = spread(data, i, end, leads & ~plain, traits)
+                odd |= u64(kinds & (MARK | SINGLE))
+                letters, spaces = letters | more, spaces | blank
+            letters, over_word, odd = letters | covered, over_word | over_covered, odd | alone | low & valid
+            word = ~spaces & valid
+            starts = letters ^ (letters << ONE | in_letters)
+            in_letters = letters >> u64(63)
+        else:
+            word = (letters & ~low if rule == UNICODE else ascii & ~spaces) & valid
+            starts = over_other if rule == UNICODE else over_other | word
+            word, over_other = word | over_word, u64(0)
+            over_word = u64(0)
+            starts |= alone | alone << u64(3)
+            if leads & ~plain:
+                more, starts, over_word, over_other = wide_words(data, i, end, leads & ~plain, starts, rule, traits)
+                word |= more
+            word, over_word, over_other = word | covered, over_word | over_covered, over_other | alone >> u64(61)
+        follows = word << ONE | inside
+        begins, ends = word & (starts | ~follows), follows & (starts | ~word)
+        inside = word >> u64(63)
+        opened, ended = popcount(begins), popcount(ends)
+        for k in range(u64(max(opened, ended))):  # the last of it may be of a later block, and is written again there
+            edges[min(n + k, room) << ONE] = i + trailing_zeros(begins)
+            edges[min(closed + k, room) << ONE | ONE] = i + trailing_zeros(ends)
+            begins &= begins - ONE
+            ends &= ends - ONE
+        n, closed = n + u64(opened), closed + u64(ended)
+    if closed < n:
+        edges[min(closed, room) << ONE | ONE] = end
+    return n, odd == u64(0)
+
+
 @kernel(allocates=False)
-def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, span: Any, counts: Any) -> Any:
-    """Fill the spans, and how many each document has; returns how many there are, room or not."""
-    n, closed, room = ZERO, ZERO, u64(len(span))
+def find_words(data: Any, offsets: Any, rule: Any, pad: Any, traits: Traits, span: Any, counts: Any, plain: Any) -> Any:
+    """Fill the spans, how many each document has, and of wordpunct whether it has no _ and no letters of scripts
+    without spaces or marks; returns how many spans there are, room or not."""
+    n = ZERO
     for d in range(len(counts)):
-        before, end = n, np.int64(offsets[d + 1])
-        inside, in_letters = u64(0), u64(0)
-        over_word, over_other = u64(0), u64(0)  # of a character that reaches into the next block: spaces, or starts
-        for i in range(np.int64(offsets[d]), end, BLOCK):
-            valid = ~u64(0) if end - i >= BLOCK else below(end - i)
-            letters, spaces, leads, low, ascii = load_masks(data, i, pad)
-            leads &= valid
-            plain, alone, covered, over_covered = u64(0), u64(0), u64(0), u64(0)  # letters that need no decoding
-            if leads and rule != CHARACTERS:
-                two, hangul, chinese = load_letters(data, i, pad)
-                plain, alone = (two | hangul | chinese) & leads, chinese & leads
-                covered, over_covered = cover(two & leads, (hangul | chinese) & leads)
-            if rule == WORDPUNCT:
-                letters, spaces = letters | over_word, spaces | over_other
-                over_word, over_other = u64(0), u64(0)
-                if leads & ~plain:
-                    more, blank, over_word, over_other = spread(data, i, end, leads & ~plain, traits)
-                    letters, spaces = letters | more, spaces | blank
-                letters, over_word = letters | covered, over_word | over_covered
-                word = ~spaces & valid
-                starts = letters ^ (letters << ONE | in_letters)
-                in_letters = letters >> u64(63)
-            else:
-                word = (letters & ~low if rule == UNICODE else ascii & ~spaces) & valid
-                starts = over_other if rule == UNICODE else over_other | word
-                word, over_other = word | over_word, u64(0)
-                over_word = u64(0)
-                starts |= alone | alone << u64(3)
-                if leads & ~plain:
-                    more, starts, over_word, over_other = wide_words(data, i, end, leads & ~plain, starts, rule, traits)
-                    word |= more
-                word, over_word, over_other = word | covered, over_word | over_covered, over_other | alone >> u64(61)
-            follows = word << ONE | inside
-            begins, ends = word & (starts | ~follows), follows & (starts | ~word)
-            inside = word >> u64(63)
-            while begins:
-                if n < room:
-                    span[n, 0] = i + trailing_zeros(begins)
-                begins &= begins - ONE
-                n += ONE
-            while ends:
-                if closed < room:
-                    span[closed, 1] = i + trailing_zeros(ends)
-                ends &= ends - ONE
-                closed += ONE
-        if closed < n:
-            if closed < room:
-                span[closed, 1] = end
-            closed = n
+        before, begin, end = n, np.int64(offsets[d]), np.int64(offsets[d + 1])
+        n, plain[d] = find_in(data, begin, end, rule, pad, traits, span, n)
+        counts[d] = np.int64(n - before)
+    return np.int64(n)
+
+
+@inner
+def is_word(data: Any, w: Any, split: Segments, traits: Traits) -> Any:
+    """Whether a token of wordpunct is a run of \\w, of a document that has no _."""
+    begin = np.int64(split.span[w, 0])
+    byte = load8(data, begin)
+    if byte >= 0x80:
+        point, _ = decode(data, begin, np.int64(split.span[w, 1]))
+        return kind_of(traits, point) & WORD != 0
+    return (u64(byte | 0x20) - u64(0x61) < u64(26)) | (u64(byte) - u64(0x30) < u64(10))
+
+
+@kernel(allocates=False)
+def join_words(
+    data: Any, offsets: Any, pad: Any, traits: Traits, split: Segments, plain: Any, words: Segments, counts: Any
+) -> Any:
+    """Fill the words of the rule unicode, and how many each document has, from those of wordpunct: of a plain document
+    these are the same, but for punctuation. Returns how many there are, room or not."""
+    n, room = ZERO, u64(len(words.span) - 1)
+    for d in range(len(counts)):
+        before = n
+        if plain[d]:
+            for w in range(u64(split.splits[d]), u64(split.splits[d + 1])):
+                at = min(n, room)
+                words.span[at, 0], words.span[at, 1] = split.span[w, 0], split.span[w, 1]
+                words.characters[at], words.hash[at] = split.characters[w], split.hash[w]
+                n += u64(is_word(data, w, split, traits))
+        else:
+            begin, end = np.int64(offsets[d]), np.int64(offsets[d + 1])
+            n, _ = find_in(data, begin, end, UNICODE, pad, traits, words.span, n)
+            for w in range(before, min(n, room)):
+                describe_word(data, w, words)
         counts[d] = np.int64(n - before)
     return np.int64(n)
 
@@ -341,14 +324,16 @@ def _count(lexed: Lexed) -> np.ndarray:
 
 @inner
 def spread(data: Any, i: Any, end: Any, leads: Any, traits: Traits) -> Any:
-    """Masks of the bytes of \\w and of white space among what is not ASCII, and of those that lie in the next block."""
-    letters, spaces, next_letters, next_spaces = u64(0), u64(0), u64(0), u64(0)
+    """Masks of the bytes of \\w and of white space among what is not ASCII, and of those that lie in the next block;
+    and the properties that some of it has."""
+    letters, spaces, next_letters, next_spaces, kinds = u64(0), u64(0), u64(0), u64(0), np.int64(0)
     while leads:
         bit = trailing_zeros(leads)
         leads &= leads - ONE
         point, after = decode(data, i + bit, end)
         size = after - i - bit
         kind = kind_of(traits, point)
+        kinds |= kind
         body = below(size) << u64(bit)
         over = below(size) >> u64(BLOCK - bit) if bit else u64(0)
         if kind & WORD:
@@ -357,7 +342,7 @@ def spread(data: Any, i: Any, end: Any, leads: Any, traits: Traits) -> Any:
         elif kind & SPACE:
             spaces |= body
             next_spaces |= over
-    return letters, spaces, next_letters, next_spaces
+    return letters, spaces, next_letters, next_spaces, kinds
 
 
 @inner
@@ -379,7 +364,7 @@ def count_wordpunct(data: Any, offsets: Any, pad: Any, traits: Traits, counts: A
             letters, spaces = letters | carried_letters, spaces | carried_spaces
             carried_letters, carried_spaces = u64(0), u64(0)
             if leads & valid:
-                more, blank, carried_letters, carried_spaces = spread(data, i, end, leads & valid, traits)
+                more, blank, carried_letters, carried_spaces, _ = spread(data, i, end, leads & valid, traits)
                 letters, spaces = letters | more, spaces | blank
             letters &= valid
             others = ~(letters | spaces) & valid

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from curate.kernels.lexer import Lexed
 
-KEPT = 12  # derivations that are kept per thread,
+KEPT = 20  # derivations that are kept per thread,
 BATCHES = 2  # of so many batches
 Derived = TypeVar("Derived")
 

@@ -11,8 +11,7 @@ from curate.kernels.bits import u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import LINK, Landmarks, link_end
 from curate.kernels.lexer import Lexed
-from curate.kernels.ngrams import ZERO, Scratch, group_words, scratch_for
-from curate.kernels.repetition import name_segments
+from curate.kernels.ngrams import ZERO, Scratch, group, scratch_for
 from curate.kernels.segment import Segments
 
 FEW = 8  # most words of a document occur less often
@@ -35,12 +34,13 @@ def distribution(words: Segments) -> tuple[np.ndarray, np.ndarray]:
 
 
 @inner
-def distribute(n: Any, whole: Any, scratch: Scratch, terms: Any) -> Any:
-    """How many of n named words are different, and uses / whole * -log(uses / n), summed in the order they appear in.
+def distribute(name: Any, n: Any, whole: Any, scratch: Scratch, terms: Any) -> Any:
+    """How many of n words, known by their `name`, are different; and uses / whole * -log(uses / n), summed in the order
+    they appear in.
 
     With n as the whole it is the entropy, in nats; divided at the end instead it would differ in the last bits.
     """
-    group_words(n, scratch)
+    group(name, n, scratch)
     distinct = ZERO
     for j in range(u64(n)):
         scratch.rest[distinct] = scratch.uses[j]
@@ -58,8 +58,9 @@ def distribute(n: Any, whole: Any, scratch: Scratch, terms: Any) -> Any:
 def distribute_all(words: Segments, scratch: Scratch, terms: Any, distinct: Any, entropy: Any) -> None:
     """Fill the numbers and entropies."""
     for d in range(len(distinct)):
-        n = name_segments(words, words.splits[d], words.splits[d + 1], scratch)
-        distinct[d], nats = distribute(n, 1, scratch, terms)
+        first, last = words.splits[d], words.splits[d + 1]
+        n = last - first
+        distinct[d], nats = distribute(words.hash[first:last], n, 1, scratch, terms)
         entropy[d] = nats / max(n, 1)
 
 

@@ -16,11 +16,12 @@ from curate.kernels.folding import digest, fold_word, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, NO_LIST, Phrases, role
-from curate.kernels.segment import HAS_ALPHA, HAS_LATIN, HAS_OTHER_CASE, HAS_UPPER, Segments, begun, segment
+from curate.kernels.segment import Segments, begun, segment
 from curate.kernels.sharing import known
 from curate.kernels.text import decode, entry, longest_span
 from curate.kernels.traits import Traits, kind_of, traits
 from curate.kernels.unicode import ALPHA, OTHER_CASE, SPACE, UPPER, WORD, Tables, tables
+from curate.kernels.word_forms import HAS_ALPHA, HAS_LATIN, HAS_OTHER_CASE, HAS_UPPER
 
 ZERO = u64(0)
 TOKENS, UPPER_TOKENS, LATIN_TOKENS, ALPHA_TOKENS, STOP_TOKENS, FOLDED_STOP_TOKENS = range(6)

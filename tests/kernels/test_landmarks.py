@@ -8,10 +8,10 @@ import unicodedata
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from curate.kernels import landmarks, segment, sharing, traits, unicode
+from curate.kernels import landmarks, segment, sharing, traits, unicode, word_forms
 from curate.kernels.bits import letter_masks
 from curate.kernels.jit import kernel
 from curate.kernels.lexer import lex, outline
@@ -83,26 +83,39 @@ def test_more_landmarks_than_expected_are_all_found():
 @given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
 def test_words_are_those_of_the_rule(rule, batch):
     lexed = lex(pa.array(["padding", *batch], pa.string())[1:])
-    found = segment.segment(lexed, rule)
+    found = segment.segment(lexed, rule, flagged=True)
     assert segment.count_words(lexed, rule).tolist() == np.diff(found.splits).tolist()
     for d, text in enumerate(batch):
         words, own = twins.words(text, rule), slice(found.splits[d], found.splits[d + 1])
         assert spans(lexed, found.span, d, found.splits) == words
         assert found.characters[own].tolist() == [len(word) for word in words]
         alpha = [any(map(str.isalpha, word)) for word in words]
-        assert (found.flags[own] & segment.HAS_ALPHA > 0).tolist() == alpha
+        assert (found.flags[own] & word_forms.HAS_ALPHA > 0).tolist() == alpha
 
 
 @pytest.mark.parametrize("rule", segment.RULES)
 @settings(max_examples=100, deadline=None)
 @given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
 def test_words_are_the_same_whether_the_batch_was_read_or_only_outlined(rule, batch):
-    outlined = segment.segment(outline(pa.array(["padding", *batch], pa.string())[1:]), rule)
-    found = segment.segment(lex(pa.array(batch, pa.string())), rule)
-    content = segment.HAS_ALPHA | segment.HAS_CONTENT
+    outlined = segment.segment(outline(pa.array(["padding", *batch], pa.string())[1:]), rule, flagged=True)
+    found = segment.segment(lex(pa.array(batch, pa.string())), rule, flagged=True)
+    content = word_forms.HAS_ALPHA | word_forms.HAS_CONTENT
     assert outlined.hash.tolist() == found.hash.tolist()
     assert outlined.characters.tolist() == found.characters.tolist()
     assert (outlined.flags & content).tolist() == (found.flags & content).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(batch=st.lists(documents, max_size=3).map(lambda batch: ["".join(text) for text in batch]))
+@example(batch=["it's a snake_case", "e\u0301 a", "人 a", "½ х.", "." * 9000 + "a" * 200, "人" * 9000])
+def test_words_of_unicode_are_the_same_after_those_of_wordpunct(batch):
+    alone = segment.segment(lex(pa.array(batch, pa.string())), "unicode")
+    both = lex(pa.array(["padding", *batch], pa.string())[1:])
+    segment.segment(both, "wordpunct")
+    after = segment.segment(both, "unicode")
+    assert (after.span - both.offsets[0]).tolist() == alone.span.tolist()
+    for column in ("splits", "characters", "hash"):
+        assert getattr(after, column).tolist() == getattr(alone, column).tolist()
 
 
 @pytest.mark.parametrize(
