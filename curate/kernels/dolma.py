@@ -10,7 +10,7 @@ from curate.kernels.bits import BLOCK, ONE, REACH, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.text import block_masks
-from curate.kernels.word_counts import word_counts
+from curate.kernels.word_counts import stop_counts, word_counts
 
 COUNTS = ("words", "symbol_words", "alpha_words", "required_words", "lines", "bullets", "ellipses", "unmarked", "short")
 SHORT = 256  # lengths that are counted one by one
@@ -28,8 +28,8 @@ def dolma(lexed: Lexed) -> dict[str, np.ndarray]:
     documents = len(lexed.offsets) - 1
     counts, median = np.zeros((len(COUNTS), documents), np.int64), np.empty(documents)
     measure(lexed, np.empty(REACH, np.uint8), np.zeros(SHORT, np.int64), counts, median)
-    words = word_counts(lexed)
-    counts[0], counts[2], counts[3] = np.diff(lexed.word_splits), words.alpha, words.lower_stops
+    counts[0], counts[2] = np.diff(lexed.word_splits), word_counts(lexed).alpha
+    counts[3] = stop_counts(lexed).lower
     return {**dict(zip(COUNTS, counts, strict=True)), "median_word_length": median}
 
 

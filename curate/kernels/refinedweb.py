@@ -18,7 +18,7 @@ from curate.kernels.lines import count_line, upper_letters
 from curate.kernels.text import decode, previous, spells
 from curate.kernels.traits import DECIMAL, DIGIT, Traits, kind_of, traits
 from curate.kernels.unicode import NUMERIC, SPACE, WORD
-from curate.kernels.word_counts import word_counts
+from curate.kernels.word_counts import stop_counts, word_counts
 
 RULES = ("uppercase", "numeric", "counter", "one_word", "boilerplate")
 UPPERCASE, NUMBERS, COUNTER, ONE_WORD, BOILERPLATE = (1 << k for k in range(len(RULES)))
@@ -54,8 +54,8 @@ def refinedweb(lexed: Lexed) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """
     counts = np.zeros((len(COUNTS), len(lexed.offsets) - 1), np.int64)
     verdicts = np.empty(len(lexed.lines.span), np.uint8)
-    words = word_counts(lexed)
-    counts[8], counts[9], counts[10] = lexed.number_signs + lexed.ellipses, words.alpha, words.plain_stops
+    counts[8] = lexed.number_signs + lexed.ellipses
+    counts[9], counts[10] = word_counts(lexed).alpha, stop_counts(lexed).all
     judge(lexed, upper_letters(lexed), traits(), counts, verdicts)
     return dict(zip(COUNTS, counts, strict=True)), verdicts
 

@@ -24,8 +24,13 @@ class WordCounts(NamedTuple):
     characters: np.ndarray  # code points
     alpha: np.ndarray  # words with a letter
     stops: np.ndarray  # how many of STOP_WORDS occur, normalised (0..8)
-    plain_stops: np.ndarray  # words that are stop words, whatever their case, and have no punctuation
-    lower_stops: np.ndarray  # of these, those in lower case
+
+
+class StopCounts(NamedTuple):
+    """Counts of the words of each document that are stop words and have no punctuation, int64[documents]."""
+
+    all: np.ndarray  # whatever their case
+    lower: np.ndarray  # in lower case
 
 
 def word_counts(lexed: Lexed) -> WordCounts:
@@ -34,15 +39,26 @@ def word_counts(lexed: Lexed) -> WordCounts:
     >>> from curate.kernels.lexer import lex
     >>> counts = word_counts(lex(pa.array(["The #1 of the, the"])))
     >>> [int(count[0]) for count in counts]
-    [14, 4, 2, 3, 2]
+    [14, 4, 2]
     """
-    return shared(lexed, "word counts", lambda: _word_counts(lexed))
+    return shared(lexed, "word counts", lambda: _counted(lexed, count, WordCounts))
 
 
-def _word_counts(lexed: Lexed) -> WordCounts:
-    counts = WordCounts(*np.empty((len(WordCounts._fields), len(lexed.offsets) - 1), np.int64))
-    count(lexed, stop_words(), counts)
-    return WordCounts(*map(read_only, counts))
+def stop_counts(lexed: Lexed) -> StopCounts:
+    """The same of stop words.
+
+    >>> from curate.kernels.lexer import lex
+    >>> counts = stop_counts(lex(pa.array(["The #1 of the, the"])))
+    >>> [int(count[0]) for count in counts]
+    [3, 2]
+    """
+    return shared(lexed, "stop counts", lambda: _counted(lexed, count_stops, StopCounts))
+
+
+def _counted(lexed: Lexed, kernel: Any, kind: Any) -> Any:
+    counts = kind(*np.empty((len(kind._fields), len(lexed.offsets) - 1), np.int64))
+    kernel(lexed, stop_words(), counts)
+    return kind(*map(read_only, counts))
 
 
 class StopWords(NamedTuple):
@@ -81,14 +97,22 @@ def count(lexed: Lexed, stop_words: StopWords, counts: WordCounts) -> None:
     """Fill the counts."""
     words = lexed.words
     for d in range(len(counts.alpha)):
-        characters, alpha, plain, lower, met = 0, 0, 0, 0, u64(0)
+        characters, alpha, met = 0, 0, u64(0)
         for w in range(u64(lexed.word_splits[d]), u64(lexed.word_splits[d + 1])):
-            bit, flags = stop_word_bit(words, w, stop_words), words.flags[w]
-            is_plain = (bit != u64(0)) & is_unpunctuated(words, w)
-            met |= bit
+            met |= stop_word_bit(words, w, stop_words)
             characters += words.characters[w]
-            alpha += flags & ALPHA != 0
-            plain += is_plain
-            lower += is_plain & (flags & UPPER == 0)
+            alpha += words.flags[w] & ALPHA != 0
         counts.characters[d], counts.alpha[d], counts.stops[d] = characters, alpha, popcount(met)
-        counts.plain_stops[d], counts.lower_stops[d] = plain, lower
+
+
+@kernel(allocates=False)
+def count_stops(lexed: Lexed, stop_words: StopWords, counts: StopCounts) -> None:
+    """Fill the counts."""
+    words = lexed.words
+    for d in range(len(counts.all)):
+        plain, lower = 0, 0
+        for w in range(u64(lexed.word_splits[d]), u64(lexed.word_splits[d + 1])):
+            is_plain = (stop_word_bit(words, w, stop_words) != u64(0)) & is_unpunctuated(words, w)
+            plain += is_plain
+            lower += is_plain & (words.flags[w] & UPPER == 0)
+        counts.all[d], counts.lower[d] = plain, lower
