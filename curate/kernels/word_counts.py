@@ -55,9 +55,9 @@ def stop_counts(lexed: Lexed) -> StopCounts:
     return shared(lexed, "stop counts", lambda: _counted(lexed, count_stops, StopCounts))
 
 
-def _counted(lexed: Lexed, kernel: Any, kind: Any) -> Any:
+def _counted(lexed: Lexed, fill: Any, kind: Any) -> Any:
     counts = kind(*np.empty((len(kind._fields), len(lexed.offsets) - 1), np.int64))
-    kernel(lexed, stop_words(), counts)
+    fill(lexed, stop_words(), counts)
     return kind(*map(read_only, counts))
 
 
