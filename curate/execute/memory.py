@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,22 +16,13 @@ ARROWS_OWN = pa.default_memory_pool()
 @functools.lru_cache(maxsize=1)  # what is so already need not be said again
 def treat(in_batches: bool) -> None:
     """For work in batches: from now on the memory of one batch serves the next, instead of new memory, whose zeroing is
-    a tenth of a run. For other work the opposite, because it takes as much memory as the config allows.
+    a twentieth of a run. For other work the opposite, because it takes as much memory as the config allows.
 
     By glibc, where this process has it: what NumPy and Python ask for comes from there, and Arrow is told to.
     """
     pa.set_memory_pool(pa.system_memory_pool() if in_batches else ARROWS_OWN)
-    _set(TRIM_THRESHOLD, KEPT if in_batches else LITTLE)
-    if in_batches:
-        _set(MMAP_THRESHOLD, LARGEST)
-
-
-def _set(parameter: int, value: int) -> None:
-    mallopt = _mallopt()
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        mallopt(parameter, value)
-
-
-@functools.cache
-def _mallopt() -> Any:
-    return getattr(ctypes.CDLL(None), "mallopt", None)
+        mallopt(TRIM_THRESHOLD, KEPT if in_batches else LITTLE)
+    if mallopt and in_batches:
+        mallopt(MMAP_THRESHOLD, LARGEST)
