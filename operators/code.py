@@ -111,6 +111,8 @@ def styles_of(named: pa.StringArray, extension: str) -> np.ndarray:
     """The index of the style of each document's comments, -1 where it is not known."""
     from curate.kernels.code import STYLE_OF, STYLES
 
+    if not extension and named.null_count == len(named):
+        return np.full(len(named), -1)
     order = [*STYLES]
     numbers = np.array([*(order.index(style) for style in STYLE_OF.values()), -1])
     chosen = pa.array([extension] * len(named), pa.string()) if extension else named

@@ -297,10 +297,10 @@ class RedpajamaSignals(Family, frozen=True):
     ) -> pa.Array:
         """part / of, or 1 - part / of; where there is nothing to divide by `otherwise`, and null where `unknown`."""
         share = np.divide(part, of, out=np.full(len(of), otherwise or 0.0), where=of != 0)
-        nothing = of == 0 if otherwise is None else np.zeros(len(of), bool)
+        nothing = of == 0 if otherwise is None else None
         return self._rounded(1.0 - share if is_rest else share, nothing if unknown is None else unknown)
 
-    def _rounded(self, values: np.ndarray, null: np.ndarray) -> pa.Array:
+    def _rounded(self, values: np.ndarray, null: np.ndarray | None) -> pa.Array:
         from curate.kernels.rounding import rounded
 
         return pa.array(values if self.digits is None else rounded(values, self.digits), mask=null)

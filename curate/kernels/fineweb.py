@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import pyarrow as pa
 from curate.kernels.bits import ONE, load8, u64
 from curate.kernels.folding import digest
 from curate.kernels.jit import inner, kernel
-from curate.kernels.lexer import Lexed, lex_buffers
+from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines, digest_line, is_stripped, split_lines
 from curate.kernels.ngrams import Numbering, empty, number, numbering_for
 from curate.kernels.segment import Segments
-from curate.kernels.text import buffers, decode, previous
+from curate.kernels.text import buffers, decode, previous, read_only
 from curate.kernels.traits import TERMINAL, Traits, kind_of, traits
 from curate.kernels.word_forms import HAS_ALPHA, HAS_CONTENT
 
@@ -86,18 +87,25 @@ def gopher_words(words: Segments, stop_words: tuple[str, ...]) -> dict[str, np.n
     """Per document: `words` that are not symbols alone, their `characters`, words with a letter, `stops` met."""
     documents = len(words.splits) - 1
     counts = np.zeros((4, documents), np.int64)
-    stops = lex_buffers(*buffers(pa.array([*stop_words], pa.string())))
-    hashes = np.array([digest_of(stops, d) for d in range(len(stop_words))], np.uint64)
-    perhaps = np.zeros(PLACES, np.bool_)
-    perhaps[hashes % PLACES] = True
-    measure_words(words, perhaps, np.sort(hashes), np.empty(len(hashes), np.int64), counts)
+    hashes, perhaps = hashed(stop_words)
+    measure_words(words, perhaps, hashes, np.empty(len(hashes), np.int64), counts)
     return dict(zip(("words", "characters", "alpha", "stops"), counts, strict=True))
 
 
+@lru_cache(maxsize=8)
+def hashed(stop_words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes of a list in order (uint64), and where in a table they are (bool[PLACES])."""
+    data, offsets = buffers(pa.array([*stop_words], pa.string()))
+    hashes = np.sort(np.array([digest_of(data, offsets, d) for d in range(len(stop_words))], np.uint64))
+    perhaps = np.zeros(PLACES, np.bool_)
+    perhaps[hashes % PLACES] = True
+    return read_only(hashes), read_only(perhaps)
+
+
 @kernel(allocates=False)
-def digest_of(lexed: Lexed, d: Any) -> Any:
+def digest_of(data: Any, offsets: Any, d: Any) -> Any:
     """The hash of a whole document."""
-    return digest(lexed.data, np.int64(lexed.offsets[d]), np.int64(lexed.offsets[d + 1]))[0]
+    return digest(data, np.int64(offsets[d]), np.int64(offsets[d + 1]))[0]
 
 
 @inner

@@ -276,7 +276,11 @@ def measure_duplicates(block: Block, table: Numbering, uses: Any, counts: Any) -
 
 
 def stripped_lines(lexed: Lexed) -> Block:
-    """Lines without outer white space, blank ones left out."""
+    """Lines without outer white space, blank ones left out; kept per thread with the lexed text."""
+    return shared(lexed, "stripped lines", lambda: _stripped_lines(lexed))
+
+
+def _stripped_lines(lexed: Lexed) -> Block:
     full = lexed.lines.characters > 0
     counts = np.concatenate([[0], np.cumsum(full)])
     return Block(counts[lexed.line_splits], lexed.lines.hash[full], lexed.lines.characters[full].astype(np.int64))

@@ -5,6 +5,8 @@ Works on any bytes without leaving the buffer, but only valid UTF-8 has a meanin
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,7 +229,9 @@ def fill_spans(data: Any, offsets: Any, pad: Any, spans: Spans) -> None:
 
 def splits(counts: np.ndarray) -> np.ndarray:
     """Where each document's items begin in a flat array, from how many it has: int64[n + 1]."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    found = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, dtype=np.int64, out=found[1:])
+    return found
 
 
 def allocate(*parts: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
@@ -238,11 +242,13 @@ def allocate(*parts: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
     >>> [array.shape for array in allocate((3, np.int32), ((2, 2), np.uint8))]
     [(3,), (2, 2)]
     """
-    sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in parts]
-    begins = splits(np.array([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]))
-    memory = np.empty(begins[-1], np.uint8)
-    pieces = [memory[begin : begin + size] for begin, size in zip(begins, sizes, strict=False)]
-    return [piece.view(kind).reshape(shape) for piece, (shape, kind) in zip(pieces, parts, strict=True)]
+    shapes = [shape if isinstance(shape, tuple) else (shape,) for shape, _ in parts]
+    sizes = (math.prod(shape) * np.dtype(kind).itemsize for shape, (_, kind) in zip(shapes, parts, strict=True))
+    *begins, end = accumulate((-(-size // ALIGNMENT) * ALIGNMENT for size in sizes), initial=0)
+    memory = np.empty(end, np.uint8)
+    return [
+        np.ndarray(shape, kind, memory, begin) for shape, (_, kind), begin in zip(shapes, parts, begins, strict=True)
+    ]
 
 
 def find_spans(data: np.ndarray, offsets: np.ndarray) -> Spans:
