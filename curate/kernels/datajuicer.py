@@ -16,10 +16,12 @@ from curate.kernels.bits import (
     ONE,
     SHORT,
     below,
+    byte_masks,
     leading_zeros,
     letters_of,
     load8,
-    load64,
+    load32,
+    popcount,
     trailing_zeros,
     u64,
     widen8,
@@ -37,11 +39,12 @@ from curate.kernels.ngrams import (
 )
 from curate.kernels.segment import Segments, segment
 from curate.kernels.sharing import shared
-from curate.kernels.text import buffers, decode, previous, read_only, splits
+from curate.kernels.text import AT_ONCE, buffers, decode, previous, read_only, splits
 from curate.kernels.traits import SPECIAL, Traits, kind_of, traits
 from curate.kernels.unicode import ASCII_PUNCTUATION, NUMERIC, WIDE, Tables, tables
 
 FACTORS = (u64(0x9E3779B97F4A7C15), u64(0xC2B2AE3D27D4EB4F), u64(0x165667B19E3779F9), u64(0xD6E8FEB86659FD93))
+OWN_BYTES = np.array([0xFF] * 12 + [0xFFFF] * 2 + [0xFFFFFF, 0xFFFFFFFF], np.uint32)  # of four, by half of the first
 
 
 def refined(lexed: Lexed, rule: str = "") -> Segments:
@@ -295,43 +298,35 @@ def character_repetition(lexed: Lexed, size: int) -> np.ndarray:
     """
     most = int(lexed.characters.max(initial=0))
     ratios = np.zeros(len(lexed.characters))
-    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, scratch_for(most), ratios)
+    repeat_characters(lexed.data, lexed.offsets, lexed.characters, size, scratch_for(most + AT_ONCE), ratios)
     return ratios
 
 
 @inner
-def is_ascii32(data: Any, i: Any) -> Any:
-    """Whether data[i:i+32] is ASCII."""
-    return (load64(data, i) | load64(data, i + 8) | load64(data, i + 16) | load64(data, i + 24)) & HIGH == ZERO
-
-
-@inner
 def list_characters(data: Any, begin: Any, end: Any, out: Any) -> None:
-    """The bytes of each character as one number, eight at a time while they are ASCII.
-
-    Else nothing asks how long a character is: what is written last for it stays.
-    """
-    n = u64(load8(data, begin) >> 6 == 2)  # 0, but for what is no UTF-8
-    bytes, i = np.int64(0), begin
-    while i < end:
-        if i + 32 <= end and is_ascii32(data, i):
-            for k in range(0, 32, 8):
+    """The bytes of each character as one number; what is no UTF-8 is passed over. Up to AT_ONCE more are written."""
+    n, i = ZERO, begin
+    while i < end and i + BLOCK + 4 <= len(data):
+        _, _, _, _, tail, wide = byte_masks(data, i)
+        if wide == ZERO and end - i >= BLOCK:
+            for k in range(0, BLOCK, 8):
                 widen8(data, i + k, out, np.int64(n) + k)
-            n += u64(32)
-            i += 32
-            continue
-        if i + 8 <= end and load64(data, i) & HIGH == ZERO:
-            widen8(data, i, out, np.int64(n))
-            n += u64(8)
-            i += 8
-            continue
-        for k in range(i, min(i + 8, end)):
-            byte = load8(data, k)
-            goes_on = np.int64(byte >> 6 == 2)
-            bytes = (bytes << 8) * goes_on | byte
-            n += u64(goes_on ^ 1)
-            out[n - ONE] = bytes
-        i += 8
+            n += u64(BLOCK)
+        else:
+            firsts = ~tail if end - i >= BLOCK else ~tail & below(end - i)
+            count = u64(popcount(firsts))
+            for k in range(ZERO, count, u64(AT_ONCE)):
+                for j in range(u64(AT_ONCE)):
+                    four = load32(data, i + trailing_zeros(firsts))
+                    out[n + k + j] = four & u64(OWN_BYTES[four >> u64(4) & u64(15)])
+                    firsts &= firsts - ONE
+            n += count
+        i += BLOCK
+    while i < end:  # the end of the buffer
+        four = load_upto8(data, i, min(np.int64(4), end - i))
+        out[n] = four & u64(OWN_BYTES[four >> u64(4) & u64(15)])
+        n += u64(four & u64(0xC0) != u64(0x80))
+        i += 1
 
 
 @inner
