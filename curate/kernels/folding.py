@@ -10,19 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import ALL, ONE, below, load32, load64, popcount, store32, store64, trailing_zeros, u64
+from curate.kernels.bits import ALL, ONE, below, load8, load32, load64, popcount, store32, store64, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import decode, encode, entry, previous
 from curate.kernels.unicode import (
+    ALPHA,
     ASCII_PUNCTUATION,
     CASED,
     FINAL_SIGMA,
     HANGUL,
     HANGUL_END,
     IGNORABLE,
+    NUMERIC,
+    OTHER_CASE,
     REWRITTEN,
     SIGMA,
     SMALL_SIGMA,
+    UPPER,
+    WORD,
     Tables,
 )
 
@@ -208,44 +213,83 @@ def fold_wide(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: A
 
 
 @inner
+def ascii_run(data: Any, i: Any, end: Any) -> Any:
+    """The ASCII bytes from i on, at most eight of them, with zeros after them; and how many they are."""
+    n = min(8, end - i)
+    x = load_upto8(data, i, n)
+    wide = x & HIGH
+    if wide:
+        n = trailing_zeros(wide) >> 3
+        x &= below(8 * n)
+    return x, n
+
+
+@inner
+def fold_ascii(x: Any, n: Any, drop: Any) -> Any:
+    """n ASCII bytes in lower case, without punctuation if `drop`: the bytes, how many they are, and their classes."""
+    capital, number = within(x, 0x41, 0x5A), within(x, 0x30, 0x39)
+    x |= capital >> u64(2)
+    small = within(x, 0x61, 0x7A)
+    classes = np.int64((WORD | ALPHA | UPPER | CASED | REWRITTEN) * (capital != 0))
+    classes |= (WORD | ALPHA | OTHER_CASE | CASED) * (small & ~capital != 0) | (WORD | NUMERIC) * (number != 0)
+    marked = within(x, 0x21, 0x7E) & ~(small | number)
+    if marked:
+        classes |= ASCII_PUNCTUATION | WORD * (within(x, 0x5F, 0x5F) != 0)
+        if drop:
+            n -= popcount(marked)
+            x = drop8(x, marked)
+    return x, n, classes
+
+
+@inner
+def rewrite(data: Any, begin: Any, end: Any, at: Any, after: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
+    """Write what becomes of the character at byte `at` of a word; returns the index after it, and the combining
+    classes of its first and its last code point."""
+    point, _ = decode(data, at, end)
+    if HANGUL <= point < HANGUL_END:
+        return write_hangul(out, o, point), np.int64(0), np.int64(0)
+    if point == SIGMA:
+        final = is_final_sigma(data, begin, end, at, after, drop, tables)
+        return encode(out, o, FINAL_SIGMA if final else SMALL_SIGMA), np.int64(0), np.int64(0)
+    here = entry(tables, point)
+    k = tables.fold[here]
+    if k == 0:
+        rank = np.int64(tables.combining[here])
+        return encode(out, o, point), rank, rank
+    store64(out, o, tables.fold_bytes[k, 0])
+    store64(out, o + 8, tables.fold_bytes[k, 1])
+    return o + np.int64(tables.fold_size[k]), np.int64(tables.fold_ranks[k, 0]), np.int64(tables.fold_ranks[k, 1])
+
+
+@inner
 def fold_read(data: Any, begin: Any, end: Any, drop: Any, tables: Tables, out: Any, o: Any) -> Any:
     """`fold_wide`, which also returns the code points and the classes that the word has as it is."""
     word, rank, i = o, np.int64(0), begin
     is_ordered: Any = True
     characters, found = 0, 0
     while i < end:
+        if load8(data, i) < 0x80:
+            x, n = ascii_run(data, i, end)
+            x, size, classes = fold_ascii(x, n, drop)
+            store64(out, o, x)
+            i, o, rank = i + n, o + size, np.int64(0) if size else rank
+            characters, found = characters + n, found | classes
+            continue
         at = i
         point, i = decode(data, i, end)
-        here = entry(tables, point)
-        classes = tables.classes[here]
-        characters += 1
-        found |= classes
-        if drop and classes & ASCII_PUNCTUATION:
-            continue
-        own = np.int64(0)
-        if not classes & REWRITTEN:
+        classes = tables.classes[entry(tables, point)]
+        characters, found = characters + 1, found | classes
+        if classes & REWRITTEN:
+            o, first, last = rewrite(data, begin, end, at, i, drop, tables, out, o)
+            is_ordered &= first == 0 or first >= rank
+            rank = last
+        else:
             if at + 4 <= len(data):
                 store32(out, o, load32(data, at))
                 o += i - at
             else:
                 o = encode(out, o, point)
-        elif HANGUL <= point < HANGUL_END:
-            o = write_hangul(out, o, point)
-        elif point == SIGMA:
-            final = is_final_sigma(data, begin, end, at, i, drop, tables)
-            o = encode(out, o, FINAL_SIGMA if final else SMALL_SIGMA)
-        elif tables.fold[here] == 0:
-            own = np.int64(tables.combining[here])
-            is_ordered &= own >= rank
-            o = encode(out, o, point)
-        else:
-            k = tables.fold[here]
-            for j in range(tables.fold_at[k], tables.fold_at[k + 1]):
-                mapped = np.int64(tables.fold_to[j])
-                own = np.int64(tables.combining[entry(tables, mapped)])
-                is_ordered &= own == 0 or own >= rank
-                o, rank = encode(out, o, mapped), own
-        rank = own
+            rank = np.int64(0)
     if not is_ordered:
         order_marks(out, word, o, tables)
     return o, characters, found

@@ -6,6 +6,7 @@ made them: run this file with a Python whose `unicodedata` is of that version (3
 
 from __future__ import annotations
 
+import itertools
 import string
 import sys
 import unicodedata
@@ -34,8 +35,9 @@ class Tables(NamedTuple):
     classes: np.ndarray  # uint16
     combining: np.ndarray  # uint8, the canonical combining class
     fold: np.ndarray  # uint16, 0 where NFD(lower(c)) is c (and for Hangul), else k
-    fold_at: np.ndarray  # int32, the k-th mapping is fold_to[fold_at[k]:fold_at[k + 1]]
-    fold_to: np.ndarray  # int32, code points
+    fold_bytes: np.ndarray  # uint64[mappings, 2], UTF-8 of the k-th mapping, little-endian
+    fold_size: np.ndarray  # uint8, its bytes
+    fold_ranks: np.ndarray  # uint8[mappings, 2], the combining classes of its first and its last code point
 
 
 def classes_of(char: str) -> int:
@@ -66,7 +68,8 @@ def classes_of(char: str) -> int:
 
 
 def build() -> dict[str, np.ndarray]:
-    """The tables by the running Python, as stored in the file: `Tables` with `page` only as long as in use."""
+    """The tables by the running Python, as stored in the file: of `Tables` those by code point, `page` only as long as
+    in use; and the mappings, the k-th of which is the code points fold_to[fold_at[k]:fold_at[k + 1]]."""
     size = 0x110000
     classes, combining, fold = (np.zeros(size, kind) for kind in (np.uint16, np.uint8, np.uint16))
     mappings: dict[str, int] = {"": 0}
@@ -96,11 +99,17 @@ def build() -> dict[str, np.ndarray]:
 def tables() -> Tables:
     """The pinned tables, loaded once."""
     with np.load(FILE) as stored:
-        arrays: dict[str, Any] = {name: stored[name] for name in Tables._fields}
+        arrays: dict[str, Any] = dict(stored)
     page = np.zeros(0x2000, np.uint16)
     page[: len(arrays["page"])] = arrays["page"]
     page[len(arrays["page"]) :] = arrays["page"][0x10FF]  # beyond Unicode: nothing is assigned there
-    return Tables(**{**arrays, "page": page})
+    at, points = arrays.pop("fold_at"), arrays.pop("fold_to")
+    mappings = ["".join(map(chr, points[begin:end])).encode() for begin, end in itertools.pairwise(at)]
+    ends = np.stack([points[at[:-1].clip(max=len(points) - 1)], points[at[1:] - 1]], axis=1)
+    ranks = arrays["combining"][page[ends >> 8].astype(np.int64) << 8 | ends & 255]
+    padded = np.frombuffer(b"".join(mapping.ljust(16, b"\0") for mapping in mappings), np.uint64).reshape(-1, 2)
+    sizes = np.array([*map(len, mappings)], np.uint8)
+    return Tables(**arrays | {"page": page, "fold_bytes": padded, "fold_size": sizes, "fold_ranks": ranks})
 
 
 if __name__ == "__main__":

@@ -110,6 +110,11 @@ def test_ten_megabytes_in_one_document(unit):
     assert len(np.unique(lexed.words.hash)) == len(set(unit.split()))
 
 
+def test_marks_are_put_in_order_across_punctuation_that_is_dropped():
+    documents = ["a\u0301.\u0323 a\u0301..........\u0323", "\u0301!\u0323x\u0301\u0323", "É-\u0323é\u0323e"]
+    _check(pa.array(documents), documents)
+
+
 def test_a_million_marks_out_of_order():
     """Sorting by insertion would take hours."""
     text = "a" + "\u0301\u0323" * 500_000 + "b"
