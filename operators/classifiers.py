@@ -272,7 +272,7 @@ class TrainFasttext(Trainer, frozen=True):
 
     def _limits(self, sketches: pa.Table) -> pa.Table:
         """The largest hash of a text that is chosen, for each class and source."""
-        from curate.kernels.quotas import groups
+        from curate.kernels.quotas import groups, level
 
         tie, is_positive = sketches["tie"].to_numpy(), sketches["is_positive"].to_numpy()
         names, at = groups(sketches["of"])
@@ -287,7 +287,7 @@ class TrainFasttext(Trainer, frozen=True):
         total = min(self.settings.samples, *(sum(counts) for counts in sizes.values()))
         rows = []
         for (side, name), ties in held.items():
-            last = min(level(sizes[side], total), len(ties)) - 1
+            last = min(max(level(np.array(sizes[side]), total), 1), len(ties)) - 1
             rows.append({"is_positive": side, "of": name, "limit": int(np.partition(ties, last)[last])})
         kinds = [("is_positive", pa.bool_()), ("of", pa.string()), ("limit", pa.uint64())]
         return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
@@ -345,22 +345,6 @@ def apart(tie: np.ndarray, seed: int) -> np.ndarray:
 
     copy = (np.arange(len(tie)) - np.searchsorted(tie, tie)).astype(np.uint64)
     return np.argsort(mix(tie + copy, seed + 1), kind="stable")
-
-
-def level(sizes: list[int], total: int) -> int:
-    """The most that may be taken of each so that `total` are taken in all, or as near below as equal slices allow.
-
-    >>> level([10, 2, 10], 12)
-    5
-    """
-    low, high = 1, max(sizes)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sum(min(size, middle) for size in sizes) <= total:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def write_lines(path: Path, texts: pa.Table) -> None:

@@ -32,12 +32,13 @@ assets:    assets                               | errors msgspec yaml |
 models:    pieces language_model kenlm_files cut_offs | language_model errors msgspec numpy pyarrow | kernels \
                                                   sentencepiece
 languages: languages                            | |
+embedding: embedding                            | errors numpy pyarrow |
 chat:      chat                                 | errors |
 fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
                                                   sentence_transformers
 operators: operators.*                          | addresses assets chat extraction fast_text languages \
-                                                  sentence_models pieces language_model cut_offs family lsh operator \
-                                                  evaluate sql errors kernels ranking msgspec numpy pyarrow \
+                                                  sentence_models pieces language_model cut_offs embedding family lsh \
+                                                  operator evaluate sql errors kernels ranking msgspec numpy pyarrow \
                                                   | kenlm_files fasttext kenlm phonenumbers publicsuffixlist \
                                                   tokenizers zstandard
 registry:  registry ops                         | registry operator evaluate errors | operators cloudpickle

@@ -32,3 +32,17 @@ def groups(column: pa.Array | pa.ChunkedArray) -> tuple[list[str | None], np.nda
     names = found.take(pc.sort_indices(found))
     at = pc.index_in(array, names).fill_null(len(names)).to_numpy().astype(np.int64)
     return [*names.to_pylist(), *([None] if array.null_count else [])], at
+
+
+def level(sizes: np.ndarray, total: int) -> int:
+    """The most that may be taken of each group so that no more than `total` are taken in all.
+
+    >>> level(np.array([10, 2, 10]), 13)
+    5
+    """
+    rising = np.sort(sizes)
+    upto = np.concatenate([[0], np.cumsum(rising)])[:-1] + rising * (len(rising) - np.arange(len(rising)))
+    whole = int(np.searchsorted(upto, total, "right"))  # groups that are taken whole
+    if whole == len(rising):
+        return int(rising.max(initial=0))
+    return int((total - rising[:whole].sum()) // (len(rising) - whole))

@@ -12,8 +12,10 @@ from curate import registry
 from curate.errors import RecipeError
 from curate.operator import Operator
 from curate.operators.classifiers import FasttextScore, TrainFasttext
+from curate.operators.cluster import Cluster
 from curate.operators.dedup import DedupExact, DedupMinhash
-from curate.operators.embeddings import Cluster, DedupSemantic, Embed, SelectDiverse, TrainEmbed
+from curate.operators.dedup_semantic import DedupSemantic
+from curate.operators.embeddings import Embed, TrainEmbed
 from curate.operators.extract import ExtractText
 from curate.operators.importance import DsirImportance, Resample, TrainDsir
 from curate.operators.judge import LlmScore
@@ -26,6 +28,7 @@ from curate.operators.redpajama import RedpajamaSignals
 from curate.operators.repeats import DedupLines, DedupSubstrings
 from curate.operators.sample import Sample
 from curate.operators.select import SelectTop
+from curate.operators.select_diverse import SelectDiverse
 from curate.operators.split import Split
 from curate.operators.train_kenlm import TrainKenlm
 from curate.operators.url import UrlCategories

@@ -15,7 +15,8 @@ import zstandard
 from curate import Config, Recipe, engine, fast_text
 from curate.errors import OperatorError, PlanError
 from curate.evaluate import arrays, fitted
-from curate.operators.classifiers import FasttextScore, TrainFasttext, area, level, measures
+from curate.kernels.quotas import level
+from curate.operators.classifiers import FasttextScore, TrainFasttext, area, measures
 from curate.operators.sample import SamplePareto
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +135,7 @@ def test_classes_and_sources_have_the_same_size() -> None:
     limits = train.fit(train.sketch(None, **arrays(train, table)))
     chosen = train.sketch(limits, **arrays(train, table)).to_pandas()
     assert chosen.groupby("of").size().to_dict() == {"a": 21, "b": 9, "c": 30}
-    assert level([10, 2, 10], 12) == 5
+    assert level(np.array([10, 2, 10]), 12) == 5
 
 
 def test_copies_are_on_one_side() -> None:

@@ -14,7 +14,10 @@ import pytest
 from curate import Config, Recipe, engine
 from curate.errors import PlanError
 from curate.evaluate import arrays, fitted
-from curate.operators.embeddings import Cluster, DedupSemantic, Embed, SelectDiverse, TrainEmbed
+from curate.operators.cluster import Cluster
+from curate.operators.dedup_semantic import DedupSemantic
+from curate.operators.embeddings import Embed, TrainEmbed
+from curate.operators.select_diverse import SelectDiverse
 from curate.sentence_models import LARGEST, check
 
 MODEL = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
