@@ -98,7 +98,7 @@ def test_workers_batches_and_ranges_of_keys_change_nothing(
     first.run(RECIPE, out="two", workers=2)
     assert first.contents("two") == expected
     monkeypatch.setattr(train, "ROWS_PER_RANGE", 37)
-    first.run(RECIPE, out="small", batch_size="2kB")
+    first.run(RECIPE, out="small", batch_size="8kB")
     assert first.contents("small") == expected
 
 

@@ -221,7 +221,7 @@ def test_files_of_a_target_size_hold_each_document_once(lab: Any, probe: Any, sh
 
 
 def test_small_batches_give_the_same_bytes(lab: Any, probe: Any) -> None:
-    lab.run(batch_size="1kB")
+    lab.run(batch_size="4kB")
     assert len(lab.times("index/*")) == 6
     assert lab.contents() == probe.contents()
 
