@@ -173,9 +173,10 @@ class BatchWriter:
         self._sink = pa.OSFile(str(self._temporary), "wb")
         self._writer = pa.ipc.new_file(self._sink, schema, options=_options(schema))
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, table: pa.Table | pa.RecordBatch) -> None:
         """One batch."""
-        for batch in table.combine_chunks().to_batches():
+        batches = [table] if isinstance(table, pa.RecordBatch) else table.combine_chunks().to_batches()
+        for batch in batches:
             _write(self._writer, batch, self.schema)
 
     def batch(self, table: pa.Table) -> None:

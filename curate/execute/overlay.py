@@ -26,43 +26,42 @@ class Overlay:
     """
 
     def __init__(self, path: Path, types: dict[str, pa.DataType]):
-        self.path, self.types = path, types
+        self.path = path
         self.schema = pa.schema([*types.items(), (ROWS, pa.bool_()), (ERROR, pa.string())])
         self._old = BatchFile(path) if path.exists() else None
         self._writer: BatchWriter | None = None
         self._sizes: list[int] = []
-        self._fresh: pa.Table | None = None  # the last batch that was asked for, when it has gained values
+        self._fresh: pa.RecordBatch | None = None  # the last batch that was asked for, when it has gained values
 
     def covered(self, batch: int, rows: int) -> tuple[np.ndarray, pa.Array]:
         """Which rows of the batch have stored values, and their errors."""
         if batch == len(self._sizes):
             self._settle()
             self._sizes.append(rows)
-        table = self._values(batch, [ROWS, ERROR])
-        return one(table[ROWS]).to_numpy(zero_copy_only=False), one(table[ERROR])
+        found = self._values(batch, [ROWS, ERROR])
+        return found[ROWS].to_numpy(zero_copy_only=False), found[ERROR]
 
     def load(self, batch: int, column: str) -> pa.Array:
         """A stored column of the batch; nulls where nothing was ever computed."""
-        return one(self._values(batch, [column])[column])
+        return self._values(batch, [column])[column]
 
     def put(self, values: dict[str, pa.Array], rows: np.ndarray, errors: pa.Array) -> None:
         """Store new values of the last batch that was asked for."""
-        self._fresh = pa.table({**values, ROWS: pa.array(rows), ERROR: errors}, schema=self.schema)
+        made = {**values, ROWS: pa.array(rows), ERROR: errors}
+        self._fresh = pa.record_batch([made[name] for name in self.schema.names], schema=self.schema)
 
-    def _values(self, batch: int, columns: list[str]) -> pa.Table:
+    def _values(self, batch: int, columns: list[str]) -> pa.RecordBatch:
         if self._fresh is not None and batch == len(self._sizes) - 1:
-            return self._fresh.select(columns)
-        if self._old is not None:
-            return pa.Table.from_batches([self._old.get(batch, columns)])
-        return self._stored(batch).select(columns)
+            return self._fresh
+        return self._stored(batch, columns)
 
-    def _stored(self, batch: int) -> pa.Table:
-        """A batch as the file has it; without a file, no row of it has values."""
+    def _stored(self, batch: int, columns: list[str]) -> pa.RecordBatch:
+        """Columns of a batch as the file has them; without a file, no row of it has values."""
         if self._old is not None:
-            return pa.Table.from_batches([self._old.get(batch)])
-        empty = {name: pa.nulls(self._sizes[batch], kind) for name, kind in self.types.items()}
-        rows, errors = pa.array(np.zeros(self._sizes[batch], bool)), pa.nulls(self._sizes[batch], pa.string())
-        return pa.table({**empty, ROWS: rows, ERROR: errors}, schema=self.schema)
+            return self._old.get(batch, columns)
+        rows = self._sizes[batch]
+        none = {ROWS: pa.array(np.zeros(rows, bool)), ERROR: pa.nulls(rows, pa.string())}
+        return pa.record_batch({name: none.get(name, pa.nulls(rows, self.schema.field(name).type)) for name in columns})
 
     def _settle(self) -> None:
         """Write the last batch: as it has become or, once anything is written, as it was."""
@@ -70,9 +69,9 @@ class Overlay:
         if self._fresh is not None and self._writer is None:
             self._writer = BatchWriter(self.path, self.schema)
             for earlier in range(last):
-                self._writer.write(self._stored(earlier))
+                self._writer.write(self._stored(earlier, self.schema.names))
         if self._writer is not None:
-            self._writer.write(self._stored(last) if self._fresh is None else self._fresh)
+            self._writer.write(self._stored(last, self.schema.names) if self._fresh is None else self._fresh)
         self._fresh = None
 
     def close(self, error: bool) -> None:

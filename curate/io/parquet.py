@@ -210,6 +210,8 @@ def _sync_folder(folder: Path) -> None:
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch with its columns in the schema's order."""
+    if batch.schema.equals(schema):
+        return batch.replace_schema_metadata(schema.metadata)
     if set(batch.schema.names) != set(schema.names):
         raise ValueError(f"the rows have the columns {batch.schema.names}, the file has {schema.names}")
     for field in schema:
