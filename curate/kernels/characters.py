@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, load8, trailing_zeros, u64
+from curate.kernels.bits import ALL, ONE, below, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.masks import BLOCK, REACH
 from curate.kernels.segment import load_masks
 from curate.kernels.sharing import shared
 from curate.kernels.text import decode, read_only

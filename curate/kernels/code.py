@@ -11,21 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import (
-    BLOCK,
-    ONE,
-    REACH,
-    below,
-    code_masks,
-    copy_rest,
-    leading_zeros,
-    load8,
-    trailing_zeros,
-    u64,
-)
+from curate.kernels.bits import ONE, below, leading_zeros, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.lines import SplitLines
+from curate.kernels.masks import BLOCK, REACH, code_masks, copy_rest
 from curate.kernels.text import spells
 
 # Marks of comments to the end of the line, of the beginning and end of longer ones, and of strings.

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, load8, trailing_zeros, u64
+from curate.kernels.bits import ONE, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.masks import BLOCK, REACH
 from curate.kernels.text import block_masks
 from curate.kernels.word_counts import stop_counts, word_counts
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import BLOCK, ONE, below, load8, popcount, tag_masks, trailing_zeros, u64
+from curate.kernels.bits import ONE, below, load8, popcount, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
+from curate.kernels.masks import BLOCK, tag_masks
 from curate.kernels.text import buffers, read_only
 
 # Elements without an end tag, and those whose end tag pages leave out: they do not nest in earnest.

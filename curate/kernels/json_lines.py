@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import BLOCK, ONE, copy_block, line_feeds, load8, string_ends, trailing_zeros, u64
+from curate.kernels.bits import ONE, load8, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
+from curate.kernels.masks import BLOCK, copy_block, line_feeds, string_ends
 from curate.kernels.text import encode, read_only
 
 ABSENT, NULL, FALSE, TRUE, INTEGER, FLOAT, STRING, ESCAPED, NESTED, ODD = range(10)

@@ -14,22 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import (
-    ALL,
-    BLOCK,
-    ONE,
-    REACH,
-    below,
-    copy_rest,
-    landmark_masks,
-    load8,
-    popcount,
-    trailing_zeros,
-    u64,
-    wide_landmark_masks,
-)
+from curate.kernels.bits import ALL, ONE, below, load8, popcount, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.masks import BLOCK, REACH, copy_rest, landmark_masks, wide_landmark_masks
 from curate.kernels.sharing import shared
 from curate.kernels.text import decode, previous, read_only, spells, splits
 from curate.kernels.traits import ALNUM, DECIMAL, Traits, kind_of, traits

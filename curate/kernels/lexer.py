@@ -13,20 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import (
-    BLOCK,
-    ONE,
-    REACH,
-    SHORT,
-    below,
-    leading_zeros,
-    load8,
-    popcount,
-    store64,
-    trailing_zeros,
-    u64,
-    word_masks,
-)
+from curate.kernels.bits import ONE, below, leading_zeros, load8, popcount, store64, trailing_zeros, u64
 from curate.kernels.folding import (
     HIGH,
     digest,
@@ -38,6 +25,7 @@ from curate.kernels.folding import (
     within,
 )
 from curate.kernels.jit import inner, kernel
+from curate.kernels.masks import BLOCK, REACH, SHORT, word_masks
 from curate.kernels.text import (
     allocate,
     buffers,

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import ALL, BLOCK, ONE, below, case_masks, load8, popcount, u64
+from curate.kernels.bits import ALL, ONE, below, load8, popcount, u64
 from curate.kernels.folding import EACH, digest, load_upto8
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
 from curate.kernels.lexer import Lexed, Words
+from curate.kernels.masks import BLOCK, case_masks
 from curate.kernels.sharing import shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import Traits, kind_of, traits

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ALL, BLOCK, ONE, REACH, below, copy_rest, pii_masks, trailing_zeros, u64
+from curate.kernels.bits import ALL, ONE, below, trailing_zeros, u64
 from curate.kernels.cutting import copy_bytes
 from curate.kernels.jit import inner, kernel
+from curate.kernels.masks import BLOCK, REACH, copy_rest, pii_masks
 from curate.kernels.pii_addresses import at_sign, colon
 from curate.kernels.pii_keys import private_key, token
 from curate.kernels.pii_numbers import number

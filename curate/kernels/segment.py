@@ -13,21 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import (
-    BLOCK,
-    ONE,
-    REACH,
-    below,
-    copy_rest,
-    letter_masks,
-    load8,
-    popcount,
-    token_masks,
-    trailing_zeros,
-    u64,
-)
+from curate.kernels.bits import ONE, below, load8, popcount, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, is_read
+from curate.kernels.masks import BLOCK, REACH, copy_rest, letter_masks, token_masks
 from curate.kernels.sharing import known, shared
 from curate.kernels.text import decode, read_only, splits
 from curate.kernels.traits import ALNUM, MARK, SINGLE, Traits, kind_of, traits

@@ -12,22 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import (
-    ALL,
-    BLOCK,
-    ONE,
-    REACH,
-    below,
-    byte_masks,
-    copy_rest,
-    load8,
-    popcount,
-    store32,
-    trailing_zeros,
-    u64,
-    wide_masks,
-)
+from curate.kernels.bits import ALL, ONE, below, load8, popcount, store32, trailing_zeros, u64
 from curate.kernels.jit import inner, kernel
+from curate.kernels.masks import BLOCK, REACH, byte_masks, copy_rest, wide_masks
 from curate.kernels.unicode import Tables
 
 LINE_FEED = 10

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import BLOCK, copy_block, load8, load64, u64
+from curate.kernels.bits import load8, load64, u64
 from curate.kernels.jit import inner, kernel
+from curate.kernels.masks import BLOCK, copy_block
 from curate.kernels.text import read_only
 
 HEADERS = (

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.kernels.bits import ONE, SHORT, letters_of, popcount, u64
+from curate.kernels.bits import ONE, popcount, u64
 from curate.kernels.folding import HIGH, digest, hash16, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.masks import SHORT, letters_of
 from curate.kernels.text import decode
 from curate.kernels.traits import SYMBOL, Traits, kind_of
 from curate.kernels.unicode import ALPHA, OTHER_CASE, UPPER

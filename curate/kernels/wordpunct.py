@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import BLOCK, ONE, REACH, below, case_masks, copy_rest, popcount, trailing_zeros, u64
+from curate.kernels.bits import ONE, below, popcount, trailing_zeros, u64
 from curate.kernels.folding import digest, fold_word, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
+from curate.kernels.masks import BLOCK, REACH, case_masks, copy_rest
 from curate.kernels.phrases import ENDS, FOLDED_ENDS, NO_LIST, Phrases, role
 from curate.kernels.segment import Segments, begun, segment
 from curate.kernels.sharing import known

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curate.kernels import landmarks, segment, sharing, traits, unicode, word_forms
-from curate.kernels.bits import letter_masks
 from curate.kernels.jit import kernel
 from curate.kernels.lexer import lex, outline
 from curate.kernels.lines import split_lines
+from curate.kernels.masks import letter_masks
 from tests.kernels.twins import is_pinned, texts
 from tests.operators import family_twins as twins
 from tests.operators.test_families import documents
