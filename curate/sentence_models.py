@@ -15,6 +15,7 @@ from curate.errors import PlanError
 ROWS, STEP = 16, 32  # an ONNX model is always given so many texts, of a multiple of so many tokens: the shape of a
 # matrix decides in which order its products are added up, and results shall not depend on batches
 LONGEST = 512  # tokens, where a model does not say
+HEAD = 64  # characters of a long text that are looked at for each token that a model takes
 LARGEST = 64 << 30  # bytes of all files of a model
 PACKAGES = {"onnx": ("onnxruntime", "tokenizers"), "torch": ("sentence_transformers",)}
 
@@ -110,11 +111,20 @@ class Onnx:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         stated = folder / "sentence_bert_config.json"
-        longest = int(_json(stated).get("max_seq_length") or LONGEST) if stated.is_file() else LONGEST
-        self.tokenizer.enable_truncation(longest)
+        self.longest = int(_json(stated).get("max_seq_length") or LONGEST) if stated.is_file() else LONGEST
+        self.tokenizer.enable_truncation(self.longest)
+
+    def tokens(self, texts: list[str]) -> list[list[int]]:
+        """The first tokens of each text. Of a long one no more is read than that takes."""
+        heads = [head(text, HEAD * self.longest) for text in texts]
+        found = [own.ids for own in self.tokenizer.encode_batch(heads)]
+        for at, text in enumerate(texts):
+            if len(found[at]) < self.longest and len(heads[at]) < len(text):
+                found[at] = self.tokenizer.encode(text).ids
+        return found
 
     def vectors(self, texts: list[str], batch: int) -> np.ndarray:
-        tokens = [own.ids for own in self.tokenizer.encode_batch(texts)]
+        tokens = self.tokens(texts)
         length = np.array([-(-max(len(own), 1) // STEP) * STEP for own in tokens])
         made: np.ndarray | None = None
         for size in np.unique(length):
@@ -137,3 +147,13 @@ class Onnx:
         weights = mask[:, :, None].astype(np.float32)
         mean: np.ndarray = (states * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
         return np.ascontiguousarray(mean, np.float32)
+
+
+def head(text: str, size: int) -> str:
+    """The words within the first characters of a text; all of it if it is short or one word.
+
+    >>> head("one two three", 9), head("onetwothree", 5)
+    ('one two', 'onetwothree')
+    """
+    end = text.rfind(" ", 0, size) if len(text) > size else 0
+    return text[:end] if end > 0 else text

@@ -18,7 +18,7 @@ from curate.operators.cluster import Cluster
 from curate.operators.dedup_semantic import DedupSemantic
 from curate.operators.embeddings import Embed, TrainEmbed
 from curate.operators.select_diverse import SelectDiverse
-from curate.sentence_models import LARGEST, check
+from curate.sentence_models import HEAD, LARGEST, Onnx, check
 
 MODEL = str(Path(__file__).resolve().parents[1] / "data/classifier.bin")
 TOPICS = {
@@ -53,6 +53,18 @@ def test_vectors_are_those_of_fasttext() -> None:
 
 
 SENTENCES = str(Path(__file__).resolve().parents[1] / "data/sentence-model")
+
+
+FAR = 90_000  # characters, more than are looked at
+LONG = ("word " * FAR, " " * FAR + "a word", "w" * FAR, "w" * FAR + " a word", "A word, " + " " * FAR + "end")
+
+
+@pytest.mark.parametrize("text", LONG, ids=["words", "spaces", "a word", "two words", "spaces between"])
+def test_the_tokens_of_a_long_text_are_those_of_its_beginning(text: str) -> None:
+    pytest.importorskip("onnxruntime")
+    model = Onnx(Path(f"{SENTENCES}/model.onnx"), Path(SENTENCES))
+    assert HEAD * model.longest < FAR
+    assert model.tokens(["short", text]) == [model.tokenizer.encode(each).ids for each in ("short", text)]
 
 
 def test_an_onnx_model_averages_its_tokens() -> None:
