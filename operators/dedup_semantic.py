@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from curate.embedding import check_vectors
 from curate.errors import PlanError
+from curate.evaluate import plain
 from curate.operator import ROW, Columns, Trainer
 
 
@@ -143,14 +144,9 @@ class DedupSemantic(Trainer, frozen=True):
             there = at < len(batch)
             there[there] = batch["row"].to_numpy()[at[there]] == row[there]
             made.append(pa.Table.from_batches([batch]).take(pa.array(at, mask=~there)))
-        found = [pc.coalesce(*(pa_one(table[name]) for table in made)) for name in ("of", "twin", "cosine")]
+        found = [pc.coalesce(*(plain(table[name]) for table in made)) for name in ("of", "twin", "cosine")]
         names = ("is_duplicate", "duplicate_of", "twin", "similarity")
         return {f"dedup_semantic_{n}": a for n, a in zip(names, [pc.is_valid(found[1]), *found], strict=True)}
 
     def decide(self, made: Columns) -> Columns:
         return {self.name(): made["dedup_semantic_is_duplicate"]}
-
-
-def pa_one(column: pa.ChunkedArray) -> pa.Array:
-    """The column as one array."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

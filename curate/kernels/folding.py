@@ -225,19 +225,24 @@ def ascii_run(data: Any, i: Any, end: Any) -> Any:
 
 
 @inner
+def ascii_classes(upper: Any, lower: Any, digit: Any, low_line: Any) -> Any:
+    """Classes of an ASCII word that has some of these."""
+    classes = WORD * (low_line != 0) | (WORD | NUMERIC) * (digit != 0)
+    return classes | (WORD | ALPHA | UPPER | CASED) * (upper != 0) | (WORD | ALPHA | OTHER_CASE | CASED) * (lower != 0)
+
+
+@inner
 def fold_ascii(x: Any, n: Any, drop: Any) -> Any:
     """n ASCII bytes in lower case, without punctuation if `drop`: the bytes, how many they are, and their classes."""
     capital, number = within(x, 0x41, 0x5A), within(x, 0x30, 0x39)
     x |= capital >> u64(2)
     small = within(x, 0x61, 0x7A)
-    classes = np.int64((WORD | ALPHA | UPPER | CASED | REWRITTEN) * (capital != 0))
-    classes |= (WORD | ALPHA | OTHER_CASE | CASED) * (small & ~capital != 0) | (WORD | NUMERIC) * (number != 0)
     marked = within(x, 0x21, 0x7E) & ~(small | number)
-    if marked:
-        classes |= ASCII_PUNCTUATION | WORD * (within(x, 0x5F, 0x5F) != 0)
-        if drop:
-            n -= popcount(marked)
-            x = drop8(x, marked)
+    classes = np.int64(ascii_classes(capital, small & ~capital, number, within(x, 0x5F, 0x5F)))
+    classes |= REWRITTEN * (capital != 0) | ASCII_PUNCTUATION * (marked != 0)
+    if marked and drop:
+        n -= popcount(marked)
+        x = drop8(x, marked)
     return x, n, classes
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from curate.kernels.bits import ONE, below, leading_zeros, load8, popcount, store64, trailing_zeros, u64
 from curate.kernels.folding import (
     HIGH,
+    ascii_classes,
     digest,
     drop8,
     fold_read,
@@ -39,13 +40,8 @@ from curate.kernels.text import (
     splits,
 )
 from curate.kernels.unicode import (
-    ALPHA,
     ASCII_PUNCTUATION,
-    CASED,
-    NUMERIC,
-    OTHER_CASE,
     REWRITTEN,
-    UPPER,
     WORD,
     WORD_FLAGS,
     Tables,
@@ -271,13 +267,6 @@ def count_sentences(letters: Any, marks: Any, fresh: Any) -> Any:
         count += fresh
         fresh = not fresh
     return count, fresh
-
-
-@inner
-def ascii_classes(upper: Any, lower: Any, digit: Any, low_line: Any) -> Any:
-    """Classes of an ASCII word that has some of these."""
-    classes = WORD * (low_line != 0) | (WORD | NUMERIC) * (digit != 0)
-    return classes | (WORD | ALPHA | UPPER | CASED) * (upper != 0) | (WORD | ALPHA | OTHER_CASE | CASED) * (lower != 0)
 
 
 @inner
