@@ -9,9 +9,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 
 from curate.errors import DataError
 
@@ -73,8 +75,9 @@ def unreadable(url: str, error: Exception) -> DataError:
 class Stream:
     """The decompressed bytes of a file, in pieces. After the last piece `damage` says whether the archive was whole.
 
-    One that expands more than `expansion` times is not. Pieces have `size` bytes or fewer, except of .zst. A reader may
-    set `room`, memory of its own: the next piece of a .gz is then written there, which spares a copy.
+    One that expands more than `expansion` times is not. Pieces have `size` bytes or fewer, but for a .zst that is
+    damaged or has a dictionary. A reader may set `room`, memory of its own: the next piece of a .gz or .zst is then
+    written there, which spares a copy.
 
     Raises DataError when the file cannot be read at all, as when the network fails.
     """
@@ -124,11 +127,11 @@ def _pieces(raw: IO[bytes], suffix: str, size: int, room: Room) -> Iterator[byte
         while data := raw.read(size):
             yield data
         return
-    if suffix == ".zst":
-        yield from _zstd(raw)
-        return
     begin = raw.tell()
-    yield from _gzip(raw, size, room) if suffix == ".gz" else _read(lzma.LZMAFile(raw), size)  # noqa: SIM115
+    if suffix == ".xz":
+        yield from _read(lzma.LZMAFile(raw), size)  # noqa: SIM115
+    else:
+        yield from (_gzip if suffix == ".gz" else _zstd)(raw, size, room)
     if raw.tell() == begin:
         raise EOFError("the archive is empty")
 
@@ -139,11 +142,9 @@ def _read(reader: gzip.GzipFile | lzma.LZMAFile, size: int) -> Iterator[bytes]:
             yield data
 
 
-def _read_into(reader: gzip.GzipFile, size: int, room: Room) -> Iterator[bytes]:
-    buffer = getattr(reader, "_buffer", reader)  # reading into memory, a GzipFile itself copies
-    with reader:
-        while data := reader.read1(size) if (at := room()) is None else at[: buffer.readinto1(at)]:
-            yield data  # type: ignore[misc]  # with a room it is a part of that
+def _read_into(read: Callable[[int], bytes], readinto: Callable[[Any], int], size: int, room: Room) -> Iterator[bytes]:
+    while data := read(size) if (at := room()) is None else at[: readinto(at)]:
+        yield data  # type: ignore[misc]  # with a room it is a part of that
 
 
 def _gzip(raw: IO[bytes], size: int, room: Room) -> Iterator[bytes]:
@@ -152,18 +153,42 @@ def _gzip(raw: IO[bytes], size: int, room: Room) -> Iterator[bytes]:
 
     begin, made = raw.tell(), 0
     try:
-        for data in _read_into(gzip_ng.GzipNGFile(fileobj=raw), size, room):
-            made += len(data)
-            yield data
+        with gzip_ng.GzipNGFile(fileobj=raw) as reader:
+            buffer = getattr(reader, "_buffer", reader)  # reading into memory, a GzipFile itself copies
+            for data in _read_into(reader.read1, buffer.readinto1, size, room):
+                made += len(data)
+                yield data
     except (EOFError, gzip.BadGzipFile, zlib_ng.error):  # type: ignore[misc]
         raw.seek(begin)
-        for data in _read(gzip.GzipFile(fileobj=raw), PIECE):
-            if made < len(data):
-                yield data[made:]
-            made -= min(made, len(data))
+        yield from _after(made, _read(gzip.GzipFile(fileobj=raw), PIECE))
 
 
-def _zstd(raw: IO[bytes]) -> Iterator[bytes]:
+def _after(made: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces from a byte on."""
+    for piece in pieces:
+        if made < len(piece):
+            yield piece[made:]
+        made -= min(made, len(piece))
+
+
+def _zstd(raw: IO[bytes], size: int, room: Room) -> Iterator[bytes]:
+    """By Arrow; what it cannot read is left to zstandard, which knows dictionaries and gives what is before damage."""
+    begin, made, head = raw.tell(), 0, raw.read(len(DICTIONARY))
+    ahead = [head]
+    file = SimpleNamespace(read=lambda size: ahead.pop() if ahead else raw.read(size), closed=False, close=lambda: None)
+    try:
+        if head == DICTIONARY:
+            raise OSError("Arrow has no dictionaries")
+        reader = pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
+        for data in _read_into(reader.read, reader.readinto, size, room):
+            made += len(data)
+            yield data
+    except OSError:
+        raw.seek(begin)
+        yield from _after(made, _frames(raw))
+
+
+def _frames(raw: IO[bytes]) -> Iterator[bytes]:
     """Frames one after another. Little is fed at a time where the data expands much, so that memory stays bounded."""
     from zstandard import ZstdDecompressor
 
