@@ -20,10 +20,11 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
     >>> row_bytes(pa.record_batch({"text": ["abc", None], "n": [1, 2]})).tolist()
     [11, 8]
     """
-    fixed = sum(_width(field.type) for field in batch.schema)
-    total = np.full(batch.num_rows, fixed, np.int64)
-    for column in batch.columns:
-        if not _width(column.type):
+    columns = batch.columns
+    widths = [_width(column.type) for column in columns]
+    total = np.full(batch.num_rows, sum(widths), np.int64)
+    for column, width in zip(columns, widths, strict=True):
+        if not width:
             total += _value_bytes(column)
     return total
 
@@ -77,14 +78,15 @@ def _list_bytes(array: pa.Array) -> np.ndarray:
 
 
 class Cutter:
-    """Collects rows and gives them back in pieces: a piece ends before the row that would take it over a limit.
+    """Collects rows and gives them back in pieces, each with its bytes: a piece ends before the row that would take it
+    over a limit.
 
     A row that is larger than `max_bytes` is a piece of its own.
 
     >>> cutter = Cutter(max_bytes=6)
     >>> batch = pa.record_batch({"text": ["abc", "de", "fgh", "i"]})
-    >>> [piece["text"].to_pylist() for piece in [*cutter.push(batch), *cutter.flush()]]
-    [['abc', 'de'], ['fgh', 'i']]
+    >>> [(piece["text"].to_pylist(), size) for piece, size in [*cutter.push(batch), *cutter.flush()]]
+    [(['abc', 'de'], 5), (['fgh', 'i'], 4)]
     """
 
     def __init__(self, max_bytes: int, max_rows: int | None = None) -> None:
@@ -93,7 +95,7 @@ class Cutter:
         self.held: list[pa.RecordBatch] = []
         self.bytes = self.rows = 0
 
-    def push(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def push(self, batch: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Take rows; give the pieces that are now complete."""
         summed = np.cumsum(row_bytes(batch))
         start = taken = 0
@@ -110,10 +112,10 @@ class Cutter:
             if start < batch.num_rows:
                 yield from self.flush()
 
-    def flush(self) -> Iterator[pa.RecordBatch]:
+    def flush(self) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Give what is left."""
         if self.held:
-            yield pa.concat_batches(self.held)
+            yield pa.concat_batches(self.held), self.bytes
         self.held, self.bytes, self.rows = [], 0, 0
 
 
@@ -122,8 +124,8 @@ def cut(batches: Iterable[pa.RecordBatch], max_bytes: int, max_rows: int | None 
     cutter = Cutter(max_bytes, max_rows)
     try:
         for batch in batches:
-            yield from cutter.push(batch)
+            yield from (piece for piece, _ in cutter.push(batch))
     except DataError:
-        yield from cutter.flush()
+        yield from (piece for piece, _ in cutter.flush())
         raise
-    yield from cutter.flush()
+    yield from (piece for piece, _ in cutter.flush())

@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.io.cut import Cutter, cut, row_bytes
+from curate.io.cut import Cutter, cut
 from curate.io.source import MB, Source
 
 ROW_GROUP_ROWS = 10_000
@@ -73,26 +73,28 @@ class ParquetSink:
         self.files: list[Written] = []
         self._cutter = Cutter(row_group_bytes, row_group_rows)
         self._file: _File | None = None
+        self._size = 0  # of its rows, before compression
 
     def append(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Take rows. Raises ValueError when they do not have the columns and types of the schema."""
         for batch in [rows] if isinstance(rows, pa.RecordBatch) else rows.to_batches():
-            for group in self._cutter.push(_conform(batch, self.schema)):
-                self._write(group)
+            for group, size in self._cutter.push(_conform(batch, self.schema)):
+                self._write(group, size)
 
     def close(self) -> list[Written]:
         """Write what is left and finish the last file; a sink without rows makes one file without rows."""
-        for group in self._cutter.flush():
-            self._write(group)
+        for group, size in self._cutter.flush():
+            self._write(group, size)
         if self._file is None and not self.files:
             self._file = self._open()
         self._finish()
         return self.files
 
-    def _write(self, group: pa.RecordBatch) -> None:
+    def _write(self, group: pa.RecordBatch, size: int) -> None:
         self._file = self._file or self._open()
         self._file.write(group)
-        if self._file.size >= self.file_bytes:
+        self._size += size
+        if self._size >= self.file_bytes:
             self._finish()
 
     def _open(self) -> _File:
@@ -102,7 +104,7 @@ class ParquetSink:
     def _finish(self) -> None:
         if self._file is not None:
             self.files.append(self._file.finish())
-            self._file = None
+            self._file, self._size = None, 0
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +163,7 @@ class _File:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-        self.rows = self.size = 0
+        self.rows = 0
         short = [field.name for field in schema if field.name not in UNIQUE]
         repeated = [name for name in short if name != "id" and _repeats(schema.field(name).type)]
         self.writer = pq.ParquetWriter(
@@ -178,7 +180,6 @@ class _File:
     def write(self, group: pa.RecordBatch) -> None:
         self.writer.write_batch(group, row_group_size=max(group.num_rows, 1))
         self.rows += group.num_rows
-        self.size += int(row_bytes(group).sum())
 
     def finish(self) -> Written:
         self.writer.close()

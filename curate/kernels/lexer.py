@@ -26,17 +26,18 @@ from curate.kernels.folding import (
     within,
 )
 from curate.kernels.jit import inner, kernel
-from curate.kernels.masks import BLOCK, REACH, SHORT, word_masks
+from curate.kernels.masks import BLOCK, SHORT, word_masks
 from curate.kernels.text import (
+    Counts,
     allocate,
     buffers,
-    count_spans,
     decode,
     entry,
     find_spans,
     longest_span,
     previous,
     read_only,
+    span_counts,
     splits,
 )
 from curate.kernels.unicode import (
@@ -111,7 +112,7 @@ def lex(text: pa.Array) -> Lexed:
     for array, lexed in kept:
         if array is text:
             return lexed
-    lexed = _from_whole(text, kept) or lex_buffers(*buffers(text))
+    lexed = _from_whole(text, kept) or lex_buffers(*buffers(text), _known_counts(text))
     kept.insert(0, (text, lexed))  # holding the array keeps another one from taking its place
     del kept[KEPT:]
     return lexed
@@ -129,7 +130,7 @@ def outline(text: pa.Array) -> Lexed:
     if known is not None:
         return known
     data, offsets = buffers(text)
-    spans = find_spans(data, offsets)
+    spans = find_spans(data, offsets, _known_counts(text))
     words = Words(read_only(spans.words), *(read_only(np.empty(0, kind)) for kind in WORD_TYPES))
     line_words = read_only(spans.line_words)
     lines = Lines(read_only(spans.lines), line_words, *(read_only(np.empty(0, kind)) for kind in LINE_TYPES))
@@ -209,15 +210,25 @@ def count_words(text: pa.Array) -> np.ndarray:
     >>> count_words(pa.array(["one  two", " ", "three"])).tolist()
     [2, 0, 1]
     """
-    data, offsets = buffers(text)
-    words, lines = np.empty(len(text), np.int64), np.empty(len(text), np.int64)
-    count_spans(data, offsets, np.empty(REACH, np.uint8), words, lines)
-    return words.astype(np.int32)
+    counts = span_counts(*buffers(text))
+    _cache.counted = (text, counts)
+    return counts[0].astype(np.int32)
 
 
-def lex_buffers(data: np.ndarray, offsets: np.ndarray) -> Lexed:
+def _known_counts(text: pa.Array) -> Counts | None:
+    """What `count_words` has just found of the same memory: batches of a pass are counted first, and lexed then."""
+    counted, counts = _cache.__dict__.get("counted", (None, None))
+    return counts if counted is not None and _place(counted) == _place(text) else None
+
+
+def _place(text: pa.Array) -> tuple[int, ...]:
+    """Where the values of an array lie, and how many they are."""
+    return (len(text), text.offset, *(buffer.address if buffer else 0 for buffer in text.buffers()))
+
+
+def lex_buffers(data: np.ndarray, offsets: np.ndarray, counts: Counts | None = None) -> Lexed:
     """Lex documents `data[offsets[d]:offsets[d + 1]]`, as `curate.kernels.text.buffers` gives them; keeps nothing."""
-    spans = find_spans(data, offsets)
+    spans = find_spans(data, offsets, counts)
     words = Words(spans.words, *allocate(*((len(spans.words), kind) for kind in WORD_TYPES)))
     lines = Lines(spans.lines, spans.line_words, *allocate(*((len(spans.lines), kind) for kind in LINE_TYPES)))
     sentences = np.empty(len(offsets) - 1, np.int64)

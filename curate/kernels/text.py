@@ -22,6 +22,9 @@ AT_ONCE = 8  # edges of words that are written together
 ALIGNMENT = 64  # of arrays, in bytes
 
 
+Counts = tuple[np.ndarray, np.ndarray]  # of words and of lines, int64[documents] each
+
+
 class Spans(NamedTuple):
     """Where the words and lines of a batch are, in bytes of `data`; and what is counted on the way.
 
@@ -238,11 +241,18 @@ def allocate(*parts: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
     ]
 
 
-def find_spans(data: np.ndarray, offsets: np.ndarray) -> Spans:
-    """The words and lines of a batch."""
+def span_counts(data: np.ndarray, offsets: np.ndarray) -> Counts:
+    """How many words and lines each document has."""
     documents = len(offsets) - 1
     words, lines = allocate((documents, np.int64), (documents, np.int64))
     count_spans(data, offsets, np.empty(REACH, np.uint8), words, lines)
+    return words, lines
+
+
+def find_spans(data: np.ndarray, offsets: np.ndarray, known: Counts | None = None) -> Spans:
+    """The words and lines of a batch; how many there are may be known."""
+    documents = len(offsets) - 1
+    words, lines = known or span_counts(data, offsets)
     word_splits, line_splits = splits(words), splits(lines)
     sizes = int(word_splits[-1]), int(line_splits[-1])
     ends = [((size, 2), np.int32) for size in (sizes[0] + AT_ONCE, sizes[1])]
