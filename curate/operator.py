@@ -66,6 +66,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: ClassVar[int] = 1
     sees_nulls: ClassVar[bool] = False
     is_remote: ClassVar[bool] = False  # it asks a service, which may cost something: never tried on made-up text
+    is_quick: ClassVar[bool] = False  # its work takes no longer than to copy the text: better whole batches than parts
     card_section: ClassVar[Literal["", "Decontamination", "Personal data"]] = ""  # of a Data Card, that tells of it
 
     @classmethod

@@ -53,6 +53,7 @@ class DedupExact(Deduplicator, frozen=True):
     """
 
     version = 2
+    is_quick = True
     sketch_parameters = ("by", "column")
 
     by: Literal["normalised", "raw", "url", "column"] = "normalised"
@@ -172,6 +173,7 @@ class DedupMinhash(Deduplicator, frozen=True):
     """
 
     version = 2
+    is_quick = True
     sketch_parameters = ("unit", "ngram", "normalise", "hash", "scheme", "seed", "slots")
 
     preset: Literal["default", "fineweb", "redpajama-v2", "datasketch", "datasketch-legacy", "slimpajama", "nemo"] = (

@@ -23,7 +23,8 @@ from curate.plan import PIECES, PlannedStep
 if TYPE_CHECKING:
     from curate.execute.walk import Walk
 
-FEW = 8  # where less than one byte in so many is not asked for, a whole batch is worked on
+# Where less than one byte in so many is not asked for, a whole batch is worked on: by any operator, by a quick one.
+FEW, SOME = 8, 2
 TOO_MANY = 20  # rows of a batch an operator may fail on before it is the operator that is wrong
 
 
@@ -167,7 +168,8 @@ class Batch:
         """All rows where that is cheaper than to copy the text of those wanted, and where all have what is read."""
         has_all = all(self._is_whole(step.inputs[own]) for own in step.operator.arguments())
         sizes = one(self.index[BYTES]).to_numpy()
-        return np.ones(self.size, bool) if has_all and sizes[~rows].sum() * FEW < sizes.sum() else rows
+        least = SOME if step.operator.is_quick else FEW
+        return np.ones(self.size, bool) if has_all and sizes[~rows].sum() * least < sizes.sum() else rows
 
     def _is_whole(self, name: str) -> bool:
         """Whether every row has the column's last value; others may yet get one, in a run that keeps more of them."""
