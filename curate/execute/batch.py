@@ -60,6 +60,12 @@ def _decided(part: pa.Table, own: str, kind: pa.DataType, here: np.ndarray) -> p
     return array.fill_null(False) if kind == pa.bool_() else array
 
 
+def _holds(array: pa.Array) -> np.ndarray:
+    """Booleans, null as false."""
+    array = array.fill_null(False) if array.null_count else array
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
 class Batch:
     """Some rows of a shard. `take` leads them through a step; `column` gives a column as it is by then."""
 
@@ -115,7 +121,7 @@ class Batch:
         rows = self.open
         for condition in step.scope.conditions:
             values = {name: self.column(name) for name in sql.columns(condition)}
-            rows = rows & sql.holds(condition, values).fill_null(False).to_numpy(zero_copy_only=False)
+            rows = rows & _holds(sql.holds(condition, values))
         return rows
 
     def take(self, step: PlannedStep) -> None:
@@ -130,15 +136,15 @@ class Batch:
         values = self.values(step, rows)
         if isinstance(step.operator, Filter):
             for own in step.operator.reasons():
-                fails = values(own).fill_null(False).to_numpy(zero_copy_only=False) & rows
-                self._drop(step.outputs[own], fails)
+                self._drop(step.outputs[own], _holds(values(own)) & rows)
             return
+        counts = None if rows.all() else rows
         for own in step.operator.writes():
-            self._push(step.outputs[own], Version(partial(values, own), rows))
+            self._push(step.outputs[own], Version(partial(values, own), counts))
         if isinstance(step.operator, Trainer) and step.drops:
             made = {own: values(own) for own in step.operator.writes() if not edits(step.operator, own)}
             for own, fails in step.operator.decide(made).items():
-                self._drop(step.outputs[own], fails.fill_null(False).to_numpy(zero_copy_only=False) & rows)
+                self._drop(step.outputs[own], _holds(fails) & rows)
 
     def values(self, step: PlannedStep, rows: np.ndarray) -> Callable[[str], pa.Array]:
         """A step's row-aligned values for these rows, from the overlay or computed now."""
@@ -197,10 +203,12 @@ class Batch:
         if isinstance(step.operator, Trainer):
             model = self.walk.model(step)
             work = lambda **columns: step.operator.apply(**columns, model=model)  # type: ignore[attr-defined]  # noqa: E731
-        ids = one(self.index["id"])
-        ids = ids if rows.all() else ids.filter(pa.array(rows))
+        ids, is_whole = one(self.index["id"]), bool(rows.all())
+        ids = ids if is_whole else ids.filter(pa.array(rows))
         with self.walk.timed(f"step {step.step.name}"):
             values, errors = self._guarded(step, inputs, ids, work)
+        if is_whole:
+            return values, errors
         return {own: scatter(array, rows) for own, array in values.items()}, scatter(errors, rows)
 
     def _guarded(
@@ -258,8 +266,9 @@ class Batch:
         at = part["row"].to_numpy().astype(np.int64) - self.start
         here = np.zeros(self.size, bool)
         here[at] = True
+        counts = None if rows.all() else rows
         for own, kind in step.operator.writes().items():
-            self._push(step.outputs[own], Version(partial(_decided, part, own, kind, here), rows))
+            self._push(step.outputs[own], Version(partial(_decided, part, own, kind, here), counts))
         drops = np.zeros(self.size, bool)
         drops[at] = part["drop"].to_numpy()
         for own in step.operator.reasons():

@@ -66,15 +66,19 @@ def _read(path: Where, reader: Any, number: int) -> tuple[pa.RecordBatch, dict[s
 
 
 def _check(path: Where, file: tuple[Any, ...], number: int, batch: pa.RecordBatch, said: dict[str, str]) -> None:
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        _check_column(path, (*file, number, name), array, said.get(name))
+
+
+def _check_column(path: Where, column: tuple[Any, ...], array: pa.Array, said: str | None) -> None:
+    if said is None or column in _checked:
+        return
+    if _digest(array) != said:
+        *_, number, name = column
+        raise DamagedWork(path, f"column {name!r} of batch {number} has other values than were written")
     if len(_checked) > MANY:
         _checked.clear()
-    for name, array in zip(batch.schema.names, batch.columns, strict=True):
-        column = (*file, number, name)
-        if name not in said or column in _checked:
-            continue
-        if _digest(array) != said[name]:
-            raise DamagedWork(path, f"column {name!r} of batch {number} has other values than were written")
-        _checked.add(column)
+    _checked.add(column)
 
 
 def _identity(path: Where) -> tuple[Any, ...]:
@@ -130,12 +134,24 @@ class BatchFile:
             batch, said = _read(self.path, self._part(tuple(columns)), number)
             _check(self.path, self._file, number, batch, said)
             return batch
+        found = self._read(number) if columns is None else self._read(number).select(columns)
+        _check(self.path, self._file, number, found, self._said)
+        return found
+
+    def column(self, number: int, name: str) -> pa.Array:
+        """One column of a batch."""
+        if "text" in self.schema.names:
+            return self.get(number, [name]).column(0)
+        array = self._read(number).column(name)
+        _check_column(self.path, (*self._file, number, name), array, self._said.get(name))
+        return array
+
+    def _read(self, number: int) -> pa.RecordBatch:
+        """A batch of a file that is not compressed."""
         if self._number != number:
             self._batch, self._said = _read(self.path, self._all, number)
             self._number = number
-        found = self._batch if columns is None else self._batch.select(columns)
-        _check(self.path, self._file, number, found, self._said)
-        return found
+        return self._batch
 
     def _part(self, columns: tuple[str, ...]) -> Any:
         """A reader of some columns of a compressed file."""

@@ -38,30 +38,29 @@ class Overlay:
         if batch == len(self._sizes):
             self._settle()
             self._sizes.append(rows)
-        found = self._values(batch, [ROWS, ERROR])
-        return found[ROWS].to_numpy(zero_copy_only=False), found[ERROR]
+        return self.load(batch, ROWS).to_numpy(zero_copy_only=False), self.load(batch, ERROR)
 
     def load(self, batch: int, column: str) -> pa.Array:
         """A stored column of the batch; nulls where nothing was ever computed."""
-        return self._values(batch, [column])[column]
+        if self._fresh is not None and batch == len(self._sizes) - 1:
+            return self._fresh[column]
+        return self._stored(batch, column)
 
     def put(self, values: dict[str, pa.Array], rows: np.ndarray, errors: pa.Array) -> None:
         """Store new values of the last batch that was asked for."""
         made = {**values, ROWS: pa.array(rows), ERROR: errors}
         self._fresh = pa.record_batch([made[name] for name in self.schema.names], schema=self.schema)
 
-    def _values(self, batch: int, columns: list[str]) -> pa.RecordBatch:
-        if self._fresh is not None and batch == len(self._sizes) - 1:
-            return self._fresh
-        return self._stored(batch, columns)
-
-    def _stored(self, batch: int, columns: list[str]) -> pa.RecordBatch:
-        """Columns of a batch as the file has them; without a file, no row of it has values."""
+    def _stored(self, batch: int, column: str) -> pa.Array:
+        """A column of a batch as the file has it; without a file, no row of it has values."""
         if self._old is not None:
-            return self._old.get(batch, columns)
+            return self._old.column(batch, column)
         rows = self._sizes[batch]
-        none = {ROWS: pa.array(np.zeros(rows, bool)), ERROR: pa.nulls(rows, pa.string())}
-        return pa.record_batch({name: none.get(name, pa.nulls(rows, self.schema.field(name).type)) for name in columns})
+        return pa.array(np.zeros(rows, bool)) if column == ROWS else pa.nulls(rows, self.schema.field(column).type)
+
+    def _whole(self, batch: int) -> pa.RecordBatch:
+        columns = [self._stored(batch, name) for name in self.schema.names]
+        return pa.record_batch(columns, schema=self.schema)
 
     def _settle(self) -> None:
         """Write the last batch: as it has become or, once anything is written, as it was."""
@@ -69,9 +68,9 @@ class Overlay:
         if self._fresh is not None and self._writer is None:
             self._writer = BatchWriter(self.path, self.schema)
             for earlier in range(last):
-                self._writer.write(self._stored(earlier, self.schema.names))
+                self._writer.write(self._whole(earlier))
         if self._writer is not None:
-            self._writer.write(self._stored(last, self.schema.names) if self._fresh is None else self._fresh)
+            self._writer.write(self._whole(last) if self._fresh is None else self._fresh)
         self._fresh = None
 
     def close(self, error: bool) -> None:

@@ -12,6 +12,7 @@ from curate.errors import DataError
 
 OFFSETS = {kind.id: np.int32 for kind in (pa.string(), pa.binary())}
 OFFSETS |= {kind.id: np.int64 for kind in (pa.large_string(), pa.large_binary())}
+WIDTHS: dict[int, int] = {}  # by the id of a type, as they are asked for
 
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
@@ -31,7 +32,9 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
 
 def _width(kind: pa.DataType) -> int:
     """Bytes of each value of a primitive type; 0 for the others, whose values differ."""
-    return max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else 0
+    if kind.id not in WIDTHS:
+        WIDTHS[kind.id] = max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else 0
+    return WIDTHS[kind.id]
 
 
 def _value_bytes(array: pa.Array) -> np.ndarray:
@@ -59,10 +62,9 @@ def _value_bytes(array: pa.Array) -> np.ndarray:
 def _lengths(array: pa.Array) -> np.ndarray:
     if array.null_count == len(array):
         return np.zeros(len(array), np.int32)
-    if array.null_count:
-        return np.asarray(pc.fill_null(pc.binary_length(array), 0), np.int64)
     offsets = np.frombuffer(array.buffers()[1], OFFSETS[array.type.id])
-    return np.diff(offsets[array.offset : array.offset + len(array) + 1])
+    lengths = np.diff(offsets[array.offset : array.offset + len(array) + 1])
+    return lengths * array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else lengths
 
 
 def _is_list(kind: pa.DataType) -> bool:
