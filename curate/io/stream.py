@@ -190,18 +190,23 @@ def _zstd(raw: IO[bytes], size: int, room: Room) -> Iterator[bytes]:
 
 def _frames(raw: IO[bytes]) -> Iterator[bytes]:
     """Frames one after another. Little is fed at a time where the data expands much, so that memory stays bounded."""
-    from zstandard import ZstdDecompressor
+    from zstandard import ZstdDecompressor, ZstdError
 
     head = raw.read(8)
     dictionary = _dictionary(raw, head)
     decompressor = ZstdDecompressor(dict_data=dictionary, max_window_size=MAX_WINDOW)
-    frame, feed, is_empty = None, 1 << 12, not head
+    frame, begin, feed, is_empty = None, 0, 1 << 12, not head
     rest = b"" if dictionary else head
     while data := rest + raw.read(feed):
         made, rest = 0, b""
         while data:
-            frame = frame or decompressor.decompressobj()
-            piece = frame.decompress(data)
+            if frame is None:
+                frame, begin = decompressor.decompressobj(), raw.tell() - len(data)
+            try:
+                piece = frame.decompress(data)
+            except ZstdError:
+                yield from _byte_by_byte(raw, decompressor.decompressobj(), begin, raw.tell() - len(data))
+                raise
             made += len(piece)
             yield piece
             data = frame.unused_data if frame.eof else b""
@@ -209,6 +214,15 @@ def _frames(raw: IO[bytes]) -> Iterator[bytes]:
         feed = max(feed >> 1, 1 << 10) if made > PIECE else min(feed << 1, 1 << 15)
     if frame is not None or is_empty:
         raise EOFError("the archive is empty" if is_empty else "the last frame is incomplete")
+
+
+def _byte_by_byte(raw: IO[bytes], frame: Any, begin: int, good: int) -> Iterator[bytes]:
+    """What the frame at byte `begin` gives from byte `good` on until it fails, however much was fed to it at a time."""
+    raw.seek(begin)
+    while raw.tell() < good:
+        frame.decompress(raw.read(min(good - raw.tell(), 1 << 10)))
+    while data := raw.read(1):
+        yield frame.decompress(data)
 
 
 def _dictionary(raw: IO[bytes], head: bytes) -> Any:

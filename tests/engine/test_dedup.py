@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import PlanError
 from curate.execute import gather, grouping
+from curate.operators.dedup import DedupMinhash
 from tests.engine.near import MAKE, RECIPE, brute_force, clusters, decided, in_shards, planted
 
 ROWS = planted(1_500)
@@ -64,6 +66,31 @@ def test_sketches_gathered_in_many_stretches_tell_the_same(
     lab.run(RECIPE, "gathered", memory="100kB")
     assert seen == [(0, 0, 2), (1, 2, 4), (2, 4, 5)]
     assert lab.contents("gathered") == lab.contents()
+
+
+def test_a_quick_operator_may_see_rows_that_nobody_asked_for(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = write(ROWS[:400], 3)
+    some = "length(text) % 3 <> 1"  # two thirds
+    recipe = RECIPE.replace("steps:", f'steps:\n  - keep: {{rules: {{some: "{some}"}}}}', 1)
+    assert recipe != RECIPE
+    seen: list[int] = []
+    sketch = DedupMinhash.sketch
+
+    def watched(self: DedupMinhash, text: pa.StringArray) -> dict[str, pa.Array]:
+        seen.append(len(text))
+        return sketch(self, text)
+
+    monkeypatch.setattr(DedupMinhash, "sketch", watched)
+    lab.run(recipe)
+    rows = pq.read_table(lab.folder / "out/annotations").num_rows
+    assert sum(seen) == rows
+    seen.clear()
+    monkeypatch.setattr(DedupMinhash, "is_quick", False)
+    lab.run(recipe, "slow")
+    assert rows // 2 < sum(seen) < rows * 3 // 4
+    assert lab.contents("slow") == lab.contents()
 
 
 def copies(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -18,6 +18,7 @@ from benchmarks.fuzz import results
 from curate.errors import DataError
 from curate.io import stream
 from curate.io.source import DamagedFile
+from curate.io.stream import Inflow, Stream
 
 Load = Callable[..., Any]
 
@@ -124,3 +125,31 @@ def test_what_expands_too_much_is_damaged(
     loaded = load(path, max_expansion=20, corrupt="quarantine")
     assert loaded.column("text") == ["good"]
     assert [bad.position for bad in loaded.bad] == [1]
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "stray"])
+def test_of_a_damaged_zstd_archive_what_is_before_the_damage_comes_once(tmp_path: Path, frames: int, harm: str) -> None:
+    lines = b"".join(b"%07d %s\n" % (number, b"word " * (number % 90)) for number in range(20_000))
+    step = len(lines) // frames + 1
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress
+    packed = bytearray(b"".join(pack(lines[at : at + step]) for at in range(0, len(lines), step)))
+    at = len(packed) * 3 // 4
+    packed[at] ^= 0x10 * (harm == "flipped")
+    path = tmp_path / "a.zst"
+    path.write_bytes(packed[:at] if harm == "cut" else packed + b"stray" * (harm == "stray"))
+
+    pieces, expected = stream._frames(path.open("rb")), b""
+    with pytest.raises((EOFError, zstandard.ZstdError)):
+        while True:
+            expected += next(pieces)
+    whole = Stream(str(path), 1_000)
+    assert b"".join(whole) == expected
+    assert whole.damage
+    assert len(expected) > len(lines) // 2
+
+    inflow, found = Inflow(Stream(str(path), 1_000), 1 << 16), b""
+    while inflow.fill(50_000) or inflow.at < len(inflow.data):
+        found += bytes(inflow.data[inflow.at :])
+        inflow.at = len(inflow.data)
+    assert found == expected

@@ -171,6 +171,19 @@ def test_the_same_array_is_lexed_once_per_thread():
     assert lex(first) is not lexed
 
 
+@given(documents=st.lists(st.text(max_size=60) | st.none(), min_size=2, max_size=8))
+def test_a_batch_that_was_counted_is_lexed_as_any_other(documents: list[str | None]) -> None:
+    def fields(of: pa.Array) -> list[list[int]]:
+        found = lex(of)
+        columns = (found.word_splits, found.line_splits, found.words.span, found.words.hash, found.lines.span)
+        return [column.tolist() for column in columns]
+
+    text, other = pa.array(documents, pa.string()), pa.array(documents, pa.string())
+    expected = [fields(some) for some in (other, other.slice(0, 1), other.slice(1))]
+    assert count_words(text).tolist() == np.diff(expected[0][0]).tolist()
+    assert [fields(some) for some in (pa.chunked_array([text]).chunk(0), text.slice(0, 1), text.slice(1))] == expected
+
+
 def test_results_cannot_be_changed_by_an_operator():
     lexed = lex(pa.array(["a b", "c"]))
     for array in (*lexed.words, *lexed.lines, *(part for part in lexed if isinstance(part, np.ndarray))):
