@@ -12,7 +12,6 @@ UNITS = ("documents", "bytes", "words")
 UNREADABLE = "quarantine.read"
 
 Group = tuple[str, str | None]
-Cell = tuple[str, str | None, str | None]
 
 
 class Funnel:
@@ -21,7 +20,7 @@ class Funnel:
     def __init__(self, reasons: Iterable[str], facts: Iterable[tuple[str, dict[str, Any]]]):
         """`facts`: for every shard of an exported source, its source and the receipt of the last pass."""
         self.order = list(reasons)
-        self.cells: dict[Cell, Counter[str]] = {}
+        self.cells: dict[Group, dict[str | None, Counter[str]]] = {}
         self.failed: Counter[str] = Counter()
         self.rows = self.bad = 0
         for source, fact in facts:
@@ -29,20 +28,22 @@ class Funnel:
             self.bad += fact["bad"]
             self.failed.update(fact["failed"])
             for name, language, fate, *counts in fact["cells"]:
-                self._add((name, language, fate), counts)
+                self._add((name, language), fate, counts)
             if fact["bad"]:
-                self._add((source, None, UNREADABLE), [fact["bad"], 0, 0])
-        self.order += sorted({fate for _, _, fate in self.cells if fate and fate not in self.order})
+                self._add((source, None), UNREADABLE, [fact["bad"], 0, 0])
+        fates = {fate for cells in self.cells.values() for fate in cells}
+        self.order += sorted(fate for fate in fates if fate and fate not in self.order)
 
-    def _add(self, cell: Cell, counts: list[int]) -> None:
-        self.cells.setdefault(cell, Counter()).update(dict(zip(UNITS, counts, strict=True)))
+    def _add(self, group: Group, fate: str | None, counts: list[int]) -> None:
+        cell = self.cells.setdefault(group, {}).setdefault(fate, Counter())
+        cell.update(dict(zip(UNITS, counts, strict=True)))
 
     def total(self, *fates: str | None, group: Group | None = None) -> Counter[str]:
         """Counts over all cells, or those of some fates, of one group."""
         whole: Counter[str] = Counter(dict.fromkeys(UNITS, 0))
-        for (source, language, fate), counts in self.cells.items():
-            if (not fates or fate in fates) and group in (None, (source, language)):
-                whole.update(counts)
+        for cells in self.cells.values() if group is None else [self.cells.get(group, {})]:
+            for fate in fates or cells:
+                whole.update(cells.get(fate, {}))
         return whole
 
     def steps(self, group: Group | None = None) -> list[dict[str, Any]]:
@@ -60,8 +61,8 @@ class Funnel:
     def groups(self) -> list[Group]:
         """Every (source, language) met, largest first."""
         sizes: Counter[Group] = Counter()
-        for (source, language, _), counts in self.cells.items():
-            sizes[source, language] += counts["documents"]
+        for group, cells in self.cells.items():
+            sizes[group] += sum(counts["documents"] for counts in cells.values())
         return sorted(sizes, key=lambda group: (-sizes[group], str(group)))
 
     def check(self) -> None:

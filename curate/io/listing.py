@@ -180,9 +180,12 @@ def accepts(source: Source) -> Callable[[str], bool]:
 
 def _matcher(globs: list[str]) -> Callable[[str], bool]:
     """A glob without a slash is about the last part of a name, which is much the quicker to look at."""
-    last = re.compile("|".join(glob_pattern(f"/{glob}") for glob in globs if "/" not in glob) or NOTHING)
-    whole = re.compile("|".join(glob_pattern(glob) for glob in globs if "/" in glob) or NOTHING)
-    return lambda name: bool(last.fullmatch(name, name.rfind("/") + 1) or whole.fullmatch(name))
+    short, long = ([glob for glob in globs if ("/" in glob) == has_slash] for has_slash in (False, True))
+    last = re.compile("|".join(glob_pattern(f"/{glob}") for glob in short) or NOTHING)
+    whole = re.compile("|".join(map(glob_pattern, long)) or NOTHING)
+    if not short:
+        return lambda name: whole.fullmatch(name) is not None
+    return lambda name: bool(last.fullmatch(name, name.rfind("/") + 1) or (long and whole.fullmatch(name)))
 
 
 def glob_pattern(glob: str) -> str:
