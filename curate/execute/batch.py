@@ -60,6 +60,11 @@ def _decided(part: pa.Table, own: str, kind: pa.DataType, here: np.ndarray) -> p
     return array.fill_null(False) if kind == pa.bool_() else array
 
 
+def _some(rows: np.ndarray) -> np.ndarray | None:
+    """The rows that a version counts for, as a `Version` has them; None where it is all."""
+    return None if rows.all() else rows
+
+
 def _holds(array: pa.Array) -> np.ndarray:
     """Booleans, null as false."""
     array = array.fill_null(False) if array.null_count else array
@@ -138,7 +143,7 @@ class Batch:
             for own in step.operator.reasons():
                 self._drop(step.outputs[own], _holds(values(own)) & rows)
             return
-        counts = None if rows.all() else rows
+        counts = _some(rows)
         for own in step.operator.writes():
             self._push(step.outputs[own], Version(partial(values, own), counts))
         if isinstance(step.operator, Trainer) and step.drops:
@@ -266,7 +271,7 @@ class Batch:
         at = part["row"].to_numpy().astype(np.int64) - self.start
         here = np.zeros(self.size, bool)
         here[at] = True
-        counts = None if rows.all() else rows
+        counts = _some(rows)
         for own, kind in step.operator.writes().items():
             self._push(step.outputs[own], Version(partial(_decided, part, own, kind, here), counts))
         drops = np.zeros(self.size, bool)

@@ -134,7 +134,7 @@ class BatchFile:
             batch, said = _read(self.path, self._part(tuple(columns)), number)
             _check(self.path, self._file, number, batch, said)
             return batch
-        found = self._read(number) if columns is None else self._read(number).select(columns)
+        found = self._mapped(number) if columns is None else self._mapped(number).select(columns)
         _check(self.path, self._file, number, found, self._said)
         return found
 
@@ -142,11 +142,11 @@ class BatchFile:
         """One column of a batch."""
         if "text" in self.schema.names:
             return self.get(number, [name]).column(0)
-        array = self._read(number).column(name)
+        array = self._mapped(number).column(name)
         _check_column(self.path, (*self._file, number, name), array, self._said.get(name))
         return array
 
-    def _read(self, number: int) -> pa.RecordBatch:
+    def _mapped(self, number: int) -> pa.RecordBatch:
         """A batch of a file that is not compressed."""
         if self._number != number:
             self._batch, self._said = _read(self.path, self._all, number)
