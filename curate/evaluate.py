@@ -196,6 +196,16 @@ def arrays(operator: Operator, table: pa.Table) -> Columns:
     return {name: plain(table[name]) for name in operator.reads()}
 
 
+def truths(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Booleans, null as false.
+
+    >>> truths(pa.array([True, None])).tolist()
+    [True, False]
+    """
+    array = array.fill_null(False) if array.null_count else array
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One contiguous array; every kind of string becomes pa.string(), dictionaries are decoded."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -247,7 +257,7 @@ def first_reason(fails: Columns) -> pa.Array:
     ['short', 'spam']
     """
     names = pa.array([*fails], pa.string())
-    where = np.stack([array.fill_null(False).to_numpy(zero_copy_only=False) for array in fails.values()])
+    where = np.stack([truths(array) for array in fails.values()])
     return names.take(pa.array(where.argmax(axis=0), mask=~where.any(axis=0)))
 
 

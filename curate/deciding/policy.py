@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from curate import sql
 from curate.deciding.annotated import Annotated
 from curate.errors import PlanError
-from curate.evaluate import evaluate
+from curate.evaluate import evaluate, truths
 from curate.execute.batch import blamed
 from curate.io.source import Source
 from curate.operator import Filter, Operator, Signal
@@ -73,7 +73,7 @@ class Policy(NamedTuple):
             rows &= np.array([name in step.scope.sources for name, _ in self.shards])[source]
         for condition in step.scope.conditions:
             values = {name: table[name].combine_chunks() for name in sql.columns(condition)}
-            rows &= sql.holds(condition, values).fill_null(False).to_numpy(zero_copy_only=False)
+            rows &= truths(sql.holds(condition, values))
         return rows
 
     def _judged(self, step: PlannedStep, table: pa.Table, rows: np.ndarray) -> Fails:
@@ -82,7 +82,7 @@ class Policy(NamedTuple):
         inputs = {own: table[name].combine_chunks() for own, name in step.inputs.items()}
         with blamed(step, "on these columns"):
             values = evaluate(step.operator, inputs)
-        masks = {own: array.fill_null(False).to_numpy(zero_copy_only=False) for own, array in values.items()}
+        masks = {own: truths(array) for own, array in values.items()}
         return {step.outputs[own]: mask & rows for own, mask in masks.items()}
 
 
@@ -99,7 +99,7 @@ def decided(table: pa.Table) -> Fails:
     fate = table["dropped_by"].combine_chunks().dictionary_encode()
     for reason in fate.dictionary.to_pylist():
         if reason.startswith(UNREADABLE):
-            found[reason] = pc.equal(fate.dictionary_decode(), reason).fill_null(False).to_numpy(zero_copy_only=False)
+            found[reason] = truths(pc.equal(fate.dictionary_decode(), reason))
     return found
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from curate import sql
 from curate.errors import CurateError, OperatorError
-from curate.evaluate import evaluate, plain, scatter
+from curate.evaluate import evaluate, plain, scatter, truths
 from curate.execute.batches import DamagedWork
 from curate.execute.overlay import BYTES, choose, one
 from curate.operator import ROW, Columns, Deduplicator, Expander, Filter, Selector, Trainer, edits
@@ -63,12 +63,6 @@ def _decided(part: pa.Table, own: str, kind: pa.DataType, here: np.ndarray) -> p
 def _some(rows: np.ndarray) -> np.ndarray | None:
     """The rows that a version counts for, as a `Version` has them; None where it is all."""
     return None if rows.all() else rows
-
-
-def _holds(array: pa.Array) -> np.ndarray:
-    """Booleans, null as false."""
-    array = array.fill_null(False) if array.null_count else array
-    return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
 class Batch:
@@ -126,7 +120,7 @@ class Batch:
         rows = self.open
         for condition in step.scope.conditions:
             values = {name: self.column(name) for name in sql.columns(condition)}
-            rows = rows & _holds(sql.holds(condition, values))
+            rows = rows & truths(sql.holds(condition, values))
         return rows
 
     def take(self, step: PlannedStep) -> None:
@@ -141,7 +135,7 @@ class Batch:
         values = self.values(step, rows)
         if isinstance(step.operator, Filter):
             for own in step.operator.reasons():
-                self._drop(step.outputs[own], _holds(values(own)) & rows)
+                self._drop(step.outputs[own], truths(values(own)) & rows)
             return
         counts = _some(rows)
         for own in step.operator.writes():
@@ -149,7 +143,7 @@ class Batch:
         if isinstance(step.operator, Trainer) and step.drops:
             made = {own: values(own) for own in step.operator.writes() if not edits(step.operator, own)}
             for own, fails in step.operator.decide(made).items():
-                self._drop(step.outputs[own], _holds(fails) & rows)
+                self._drop(step.outputs[own], truths(fails) & rows)
 
     def values(self, step: PlannedStep, rows: np.ndarray) -> Callable[[str], pa.Array]:
         """A step's row-aligned values for these rows, from the overlay or computed now."""
