@@ -42,6 +42,11 @@ class Found(msgspec.Struct, frozen=True):
 
 def files_at(path: str, accept: Callable[[str], bool], walked: Walked) -> tuple[list[Found], bool]:
     """The files at a path, and whether they were found by listing a folder."""
+    place = os.path.abspath(os.path.expanduser(path)) if is_local(path) else ""  # what needs no fsspec does not load it
+    if place and os.path.isdir(place):
+        return list(_folder_here(place, place, accept, walked)), True
+    if place and os.path.isfile(place) and not path.endswith("/"):
+        return [_found_here(place, os.path.dirname(place))], False
     fs, place = _filesystem(path)
     is_glob = any(c in place for c in "*?[") and not fs.exists(place)
     if is_glob:
@@ -72,19 +77,23 @@ def _filesystem(path: str) -> tuple[Any, str]:
 def _folder(
     fs: Any, path: str, folder: str, root: str, accept: Callable[[str], bool], walked: Walked
 ) -> Iterator[Found]:
-    if "file" not in _protocols(fs):
-        for place, info in pages(fs, folder):
-            name = _relative(place, root)
-            if info.get("type", "file") == "file" and not _is_hidden(name) and accept(name):
-                yield _found(fs, path, place, root, info)
+    if "file" in _protocols(fs):
+        yield from _folder_here(folder, root, accept, walked)
         return
+    for place, info in pages(fs, folder):
+        name = _relative(place, root)
+        if info.get("type", "file") == "file" and not _is_hidden(name) and accept(name):
+            yield _found(fs, path, place, root, info)
+
+
+def _folder_here(folder: str, root: str, accept: Callable[[str], bool], walked: Walked) -> Iterator[Found]:
     if folder not in walked:
         walked[folder] = list(_walk(folder))
     start = len(root.rstrip("/")) + 1
     for place in walked[folder]:
         if accept(place[start:]):
             with suppress(Special):  # a pipe, a device or the like
-                yield _found(fs, path, place, root, {})
+                yield _found_here(place, root)
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -115,11 +124,15 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> Found:
     url = _url(fs, path, place)
-    name = _relative(place, root)
-    if not name.isprintable() and any("\ud800" <= c <= "\udfff" for c in name):
-        raise DataError(f"{place!r}: the name is not valid UTF-8; rename the file, or leave it out with `exclude`")
-    if not is_local(url):
-        return Found(url, name, sys.intern(url[: url.rindex(name)]), int(info.get("size") or 0), stamp_in(info))
+    if is_local(url):
+        return _found_here(place, root)
+    name = _printable(place, root)
+    return Found(url, name, sys.intern(url[: url.rindex(name)]), int(info.get("size") or 0), stamp_in(info))
+
+
+def _found_here(place: str, root: str) -> Found:
+    """A local file."""
+    name = _printable(place, root)
     try:
         status = os.stat(place)
     except OSError as error:
@@ -129,6 +142,14 @@ def _found(fs: Any, path: str, place: str, root: str, info: dict[str, Any]) -> F
     if not os.access(place, os.R_OK):
         raise DataError(f"{place}: cannot be read (permission denied)")
     return Found(place, name, root, status.st_size, stamp_of(status))
+
+
+def _printable(place: str, root: str) -> str:
+    """The name of a file below its root. Raises DataError for one that no text can hold."""
+    name = _relative(place, root)
+    if not name.isprintable() and any("\ud800" <= c <= "\udfff" for c in name):
+        raise DataError(f"{place!r}: the name is not valid UTF-8; rename the file, or leave it out with `exclude`")
+    return name
 
 
 def _url(fs: Any, path: str, place: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import os
 import shutil
 import stat
@@ -25,24 +24,7 @@ import numba.core.config
 from llvmlite import binding
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
-from numba.np import linalg
 
-
-def _postpone_blas() -> None:
-    """Let Numba look for SciPy's BLAS when something multiplies matrices, not whenever a kernel is loaded (0.2 s)."""
-
-    def is_installed() -> None:
-        if importlib.util.find_spec("scipy") is None:
-            raise ImportError("no SciPy")
-
-    check, linalg.ensure_blas = linalg.ensure_blas, is_installed
-    try:
-        import numba.np.arraymath  # noqa: F401  # asks once, when it is imported
-    finally:
-        linalg.ensure_blas = check
-
-
-_postpone_blas()
 config: Any = numba.core.config  # its attributes are made when it is imported
 _SOURCES = Path(__file__).parent
 UNUSED = 30 * 24 * 3600
@@ -113,8 +95,13 @@ def cache_folder() -> Path | None:
 class Compiled(FunctionCache):
     """Numba's cache of a function, which loads only what machine code needs; what the compiler needs takes 0.2 s."""
 
+    def __init__(self, function: Callable[..., Any], allocates: bool) -> None:
+        super().__init__(function)
+        self._allocates = allocates
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        rtsys.initialize(target_context)
+        if self._allocates:  # it calls Numba's runtime, which is compiled for that
+            rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
 
@@ -142,7 +129,7 @@ def kernel(
     if folder:
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:
-            made._cache = Compiled(function)
+            made._cache = Compiled(function, allocates)
         finally:
             config.CACHE_DIR = before
     return made
