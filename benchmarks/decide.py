@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import curate
-from curate.evaluate import evaluate, plain, selected
+from curate.arrays import plain
+from curate.evaluate import evaluate, selected
 from curate.operators.mixture import SampleMixture
 from curate.operators.quantile import Quantile
 from curate.operators.select import SelectBudget

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.errors import PlanError
 from curate.settle import Decisions, settle
 
@@ -117,8 +118,7 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
     """A column as uint32[rows, width]."""
     from curate.kernels.hashing import xxh3_128
 
-    array = column.combine_chunks()
-    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+    array = one(column)
     try:
         width = array.type.byte_width // 4 if array.type.bit_width % 32 == 0 else 0
     except ValueError:  # strings and lists have none

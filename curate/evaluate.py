@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import plain, scatter, truths
 from curate.errors import OperatorError, PlanError
 from curate.operator import (
     ROW,
@@ -65,18 +66,6 @@ def selected(operator: Selector, *sketches: pa.Table) -> Selection:
     keep = None if made[0].keep is None else np.concatenate([one.keep for one in made])
     columns = {name: pa.concat_arrays([one.columns[name] for one in made]) for name in operator.writes()}
     return Selection(keep, columns, made[0].facts)
-
-
-def scatter(array: pa.Array, mask: np.ndarray) -> pa.Array:
-    """Spread values over the true positions of `mask`; null elsewhere.
-
-    >>> scatter(pa.array([7, 8]), np.array([True, False, True])).to_pylist()
-    [7, None, 8]
-    """
-    if mask.all():
-        return array
-    positions = pa.array(np.cumsum(mask) - 1, mask=~mask)
-    return array.take(positions)
 
 
 def fitted(trainer: Trainer, shards: Sequence[Columns], ranges: int = 1, backwards: bool = False) -> pa.Table:
@@ -194,28 +183,6 @@ def arrays(operator: Operator, table: pa.Table) -> Columns:
             f"{operator.name()} reads {missing[0]!r}, which is not in this table: {', '.join(table.column_names)}"
         )
     return {name: plain(table[name]) for name in operator.reads()}
-
-
-def truths(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Booleans, null as false.
-
-    >>> truths(pa.array([True, None])).tolist()
-    [True, False]
-    """
-    array = array.fill_null(False) if array.null_count else array
-    return np.asarray(array.to_numpy(zero_copy_only=False))
-
-
-def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """One contiguous array; every kind of string becomes pa.string(), dictionaries are decoded."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_large_string(array.type) or array.type == pa.string_view():
-        array = array.cast(pa.string())
-    return array
 
 
 def _on_table(operator: Operator, table: pa.Table) -> pa.Table:

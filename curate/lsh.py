@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.evaluate import plain
+from curate.arrays import plain
 
 if TYPE_CHECKING:
     from datasketch import MinHash

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
+
 UNIT = 1024  # sizes are summed as whole numbers of this part: exactly, in any order
 MOST = float(1 << 50)  # the largest size
 BINS = 16  # the logarithm of the bins of all lanes together, about
@@ -183,26 +185,22 @@ def rows_of(sketch: pa.Table, names: Sequence[str | None], row: np.ndarray) -> R
     group = np.zeros(count, np.int64)
     if "group" in there:
         known = pa.array([name for name in names if name is not None], pa.string())
-        group = pc.index_in(_one(sketch["group"]), known).fill_null(len(known)).to_numpy().astype(np.int64)
+        group = pc.index_in(one(sketch["group"]), known).fill_null(len(known)).to_numpy().astype(np.int64)
     ranked = np.ones(count, bool)
     numbers = {name: _numbers(sketch[name]) for name in ("score", "size") if name in there}
     for values in numbers.values():
         ranked &= ~np.isnan(values)
     zeros = np.zeros(count, np.uint64)
     score = ordered(-np.where(ranked, numbers["score"], 0.0)) if "score" in there else zeros
-    tie = _one(sketch["tie"]).to_numpy() if "tie" in there else zeros
+    tie = one(sketch["tie"]).to_numpy() if "tie" in there else zeros
     place = Place(score, tie, row.astype(np.uint64) if "tie" in there else zeros)
     size = np.clip(np.where(ranked, numbers["size"], 0.0), 0, MOST) if "size" in there else np.zeros(count)
     return Rows(sketch, group, place, np.rint(size * UNIT).astype(np.int64), ranked)
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """NaN for null."""
-    return np.asarray(_one(column).cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    return np.asarray(one(column).cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
 def ordered(value: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.embedding import check_vectors, listed, lowest
 from curate.operator import Columns, Trainer
 
@@ -124,7 +125,7 @@ class Cluster(Trainer, frozen=True):
         """Seeds from the sample; and, of `minibatch`, where they come to rest."""
         from curate.kernels.vectors import minibatch, seeds
 
-        sample = sketches["vector"].combine_chunks().take(pc.sort_indices(sketches["tie"]))
+        sample = one(sketches["vector"]).take(pc.sort_indices(sketches["tie"]))
         units = sample.flatten().to_numpy().reshape(len(sample), -1)
         centroids = seeds(units[: PLUS_PLUS * self.count], self.count, self.seed)
         if self.method == "minibatch":

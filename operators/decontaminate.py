@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.operator import Columns, Trainer
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -140,7 +141,7 @@ class Decontaminate(Trainer, frozen=True):
         order = pc.sort_indices(
             pa.table([rank, sketches["id"]], ["rank", "id"]), [("rank", "ascending"), ("id", "ascending")]
         )
-        ids, lists, sources = (_one(sketches[name].take(order)) for name in ("id", "words", "source"))
+        ids, lists, sources = (one(sketches[name].take(order)) for name in ("id", "words", "source"))
         sizes = lists.value_lengths().to_numpy()
         splits = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         index = build(lists.flatten().to_numpy(), splits, self.settings.ngram, self.settings.min_words)
@@ -155,7 +156,7 @@ class Decontaminate(Trainer, frozen=True):
         from curate.kernels.contamination import Index, find
         from curate.kernels.lexer import lex
 
-        arrays = {name: _one(model[name]).values for name in model.column_names}
+        arrays = {name: one(model[name]).values for name in model.column_names}
         ids, sources = arrays.pop("id"), arrays.pop("source")
         numbers = {name: array.to_numpy() for name, array in arrays.items()}
         index = Index(**{**numbers, "table": numbers["table"].reshape(-1, 2)})
@@ -206,11 +207,6 @@ class Decontaminate(Trainer, frozen=True):
         if chosen.any():
             text = pc.if_else(is_cut, join(lexed, left, np.zeros(len(left.span), np.uint8)), text)
         return {"decontaminate_pieces": pa.array(pieces), "text": text}
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """The column as one array; one that is one already is not copied."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _listed(array: pa.Array) -> pa.Array:

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from curate.arrays import plain
 from curate.errors import PlanError
-from curate.evaluate import plain
 from curate.lsh import PRESETS, Settings, curve_text, signature_array, signature_values, with_bands
 from curate.operator import Deduplicator
 

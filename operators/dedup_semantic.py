@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import plain
 from curate.embedding import check_vectors
 from curate.errors import PlanError
-from curate.evaluate import plain
 from curate.operator import ROW, Columns, Trainer
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.operator import Trainer
 
 UNIT = 2**20  # surprisals are summed as whole numbers of this part of a bit
@@ -48,7 +49,7 @@ class Surprisal(Trainer, frozen=True):
         counts = self.combine(sketches)
         total = pc.sum(counts["count"]).as_py() or 1
         bits = -np.log2(counts["count"].to_numpy() / total)
-        return pa.table({"bucket": counts["bucket"].combine_chunks(), "bits": bits})
+        return pa.table({"bucket": one(counts["bucket"]), "bits": bits})
 
     def apply(self, text: pa.StringArray, model: pa.Table) -> dict[str, pa.Array]:
         fixed = np.round(model["bits"].to_numpy() * UNIT).astype(np.int64)

@@ -16,17 +16,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # are free. The first layer that holds a module counts.
 LAYERS = """
 errors:    errors                               | |
+arrays:    arrays                               | numpy pyarrow |
 kernels:   kernels.*                            | kernels numpy pyarrow numba llvmlite |
 io:        io.*                                 | io errors msgspec numpy pyarrow | kernels fsspec zstandard datasets \
                                                   polars brotli resiliparse zlib_ng pathspec ray
 sql:       sql                                  | errors pyarrow | polars
-ranking:   ranking                              | numpy pyarrow |
-operator:  operator evaluate                    | operator errors msgspec numpy pyarrow | evaluate cluster against \
+ranking:   ranking                              | arrays numpy pyarrow |
+operator:  operator evaluate                    | arrays operator errors msgspec numpy pyarrow | evaluate cluster against \
                                                   ranking
 family:    family                               | operator evaluate errors pyarrow |
-cluster:   cluster against settle               | settle errors numpy pyarrow | operator evaluate kernels
+cluster:   cluster against settle               | arrays settle errors numpy pyarrow | operator evaluate kernels
 addresses: addresses                            | pyarrow | kernels
-lsh:       lsh                                  | operator evaluate numpy pyarrow | datasketch
+lsh:       lsh                                  | arrays operator evaluate numpy pyarrow | datasketch
 extraction: extraction                          | | resiliparse trafilatura
 assets:    assets                               | errors msgspec yaml |
 models:    pieces language_model kenlm_files cut_offs | language_model errors msgspec numpy pyarrow | kernels \
@@ -36,7 +37,7 @@ embedding: embedding                            | errors numpy pyarrow |
 chat:      chat                                 | errors |
 fast_text: fast_text sentence_models            | errors msgspec numpy | fasttext onnxruntime tokenizers \
                                                   sentence_transformers
-operators: operators.*                          | addresses assets chat extraction fast_text languages \
+operators: operators.*                          | arrays addresses assets chat extraction fast_text languages \
                                                   sentence_models pieces language_model cut_offs embedding family lsh \
                                                   operator evaluate sql errors kernels ranking msgspec numpy pyarrow \
                                                   | kenlm_files fasttext kenlm phonenumbers publicsuffixlist \
@@ -49,11 +50,11 @@ recipe:    recipe rules                         | recipe family registry operato
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
-execute:   execute.*                            | execute plan operator evaluate cluster settle against ranking sql io \
+execute:   execute.*                            | arrays execute plan operator evaluate cluster settle against ranking sql io \
                                                   store shared config convert errors curate msgspec numpy pyarrow \
                                                   xxhash | kernels loky ray by_value
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
-report:    report.*                             | report deciding operators recipe plan flow result store errors \
+report:    report.*                             | arrays report deciding operators recipe plan flow result store errors \
                                                   msgspec numpy polars pyarrow | execute operator overlap kernels \
                                                   jinja2 markupsafe
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
@@ -67,14 +68,14 @@ overlap:   overlap                              | execute operator evaluate reci
                                                   kernels
 index:     index.*                              | index execute operator operators recipe result store convert errors \
                                                   against lsh msgspec numpy polars pyarrow | kernels
-deciding:  deciding.*                           | deciding execute plan planner recipe funnel result report store \
+deciding:  deciding.*                           | arrays deciding execute plan planner recipe funnel result report store \
                                                   config convert io operators operator evaluate sql errors curate \
                                                   msgspec numpy polars pyarrow | engine card
 notebook:  corpus sampling starter              | recipe operator evaluate io config execute sampling errors msgspec \
                                                   numpy pyarrow yaml | engine explain flow store ray
 generated: catalogue schema signals             | assets registry operator evaluate recipe config result io msgspec \
                                                   pyarrow |
-release:   release.*                            | release card signals operators operator evaluate recipe config \
+release:   release.*                            | arrays release card signals operators operator evaluate recipe config \
                                                   convert io store result assets errors curate jinja2 markdown_it \
                                                   msgspec numpy polars pyarrow yaml | kernels engine fsspec \
                                                   huggingface_hub zstandard datasets

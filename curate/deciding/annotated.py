@@ -11,8 +11,8 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
+from curate.arrays import plain
 from curate.errors import DataError, PlanError, nearest
-from curate.evaluate import plain
 from curate.io.listing import files_at
 from curate.result import Result, open_run
 

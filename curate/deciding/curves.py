@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.deciding.annotated import Annotated
 from curate.deciding.cells import cells_of, needed, nothing, summed
 from curate.deciding.policy import Fails, Policy
@@ -121,7 +122,7 @@ def _coded(table: pa.Table, name: str) -> tuple[list[str | None], np.ndarray]:
     """The values of a column of strings, and for each row the place of its own; one null where there is no such."""
     if name not in table.column_names or table.schema.field(name).type != pa.string():
         return [None], np.zeros(len(table), np.int64)
-    encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = one(table[name]).dictionary_encode(null_encoding="encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
@@ -192,7 +193,7 @@ class _Tally:
         free = ~applied.scope(curve.step, table)
         overridden = np.zeros(len(table), bool)
         if law.overrides:
-            by = table[self._by()].combine_chunks()
+            by = one(table[self._by()])
             free |= _one_of(by, [name for name, known in law.by_value().items() if known is None])
             overridden = _one_of(by, [*law.by_value()])
             if getattr(law, curve.side) is None:
@@ -252,7 +253,7 @@ def _other_bounds(law: Rule, table: pa.Table, by: str, side: Side) -> np.ndarray
     own = getattr(law, side)
     found = np.full(len(table), infinite if own is None else float(own))
     if law.overrides:
-        encoded = table[by].combine_chunks().dictionary_encode()
+        encoded = one(table[by]).dictionary_encode()
         known = law.by_value()
         codes = encoded.indices.fill_null(-1).to_numpy()
         for code, name in enumerate(encoded.dictionary.to_pylist()):

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import sql
+from curate.arrays import one, truths
 from curate.deciding.annotated import Annotated
 from curate.errors import PlanError
-from curate.evaluate import evaluate, truths
+from curate.evaluate import evaluate
 from curate.execute.batch import blamed
 from curate.io.source import Source
 from curate.operator import Filter, Operator, Signal
@@ -72,14 +73,14 @@ class Policy(NamedTuple):
             source = np.searchsorted(ends, table["row"].to_numpy() >> 32, side="right")
             rows &= np.array([name in step.scope.sources for name, _ in self.shards])[source]
         for condition in step.scope.conditions:
-            values = {name: table[name].combine_chunks() for name in sql.columns(condition)}
+            values = {name: one(table[name]) for name in sql.columns(condition)}
             rows &= truths(sql.holds(condition, values))
         return rows
 
     def _judged(self, step: PlannedStep, table: pa.Table, rows: np.ndarray) -> Fails:
         """One step's reasons, for the rows it works on."""
         rows = rows & self.scope(step, table)
-        inputs = {own: table[name].combine_chunks() for own, name in step.inputs.items()}
+        inputs = {own: one(table[name]) for own, name in step.inputs.items()}
         with blamed(step, "on these columns"):
             values = evaluate(step.operator, inputs)
         masks = {own: truths(array) for own, array in values.items()}
@@ -88,7 +89,7 @@ class Policy(NamedTuple):
 
 def decided(table: pa.Table) -> Fails:
     """The reasons that a run has given: for each, the rows that it applies to; quarantine among them."""
-    lists = table["failed_rules"].combine_chunks()
+    lists = one(table["failed_rules"])
     flat = lists.flatten().dictionary_encode()
     row = np.repeat(np.arange(len(table)), lists.value_lengths().fill_null(0).to_numpy())
     codes = flat.indices.to_numpy()
@@ -96,7 +97,7 @@ def decided(table: pa.Table) -> Fails:
     for code, reason in enumerate(flat.dictionary.to_pylist()):
         found[reason] = np.zeros(len(table), bool)
         found[reason][row[codes == code]] = True
-    fate = table["dropped_by"].combine_chunks().dictionary_encode()
+    fate = one(table["dropped_by"]).dictionary_encode()
     for reason in fate.dictionary.to_pylist():
         if reason.startswith(UNREADABLE):
             found[reason] = truths(pc.equal(fate.dictionary_decode(), reason))

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from curate import sql
+from curate.arrays import one, plain, scatter, truths
 from curate.errors import CurateError, OperatorError
-from curate.evaluate import evaluate, plain, scatter, truths
+from curate.evaluate import evaluate
 from curate.execute.batches import DamagedWork
-from curate.execute.overlay import BYTES, choose, one
+from curate.execute.overlay import BYTES, choose
 from curate.operator import ROW, Columns, Deduplicator, Expander, Filter, Selector, Trainer, edits
 from curate.plan import PIECES, PlannedStep
 

@@ -23,11 +23,11 @@ import numpy as np
 import pyarrow as pa
 
 from curate import cluster
+from curate.arrays import one
 from curate.execute import bloom, components, earlier, gather, pairs
 from curate.execute.batch import blamed
 from curate.execute.batches import BatchWriter, write_table
 from curate.execute.grouping import Grouping, column
-from curate.execute.overlay import one
 from curate.execute.tasks import Task
 from curate.plan import Pass, Plan, PlannedStep
 from curate.settle import Decisions, settle

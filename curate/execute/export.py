@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 import curate
+from curate.arrays import one
 from curate.convert import size
-from curate.execute.overlay import BYTES, WORDS, one
+from curate.execute.overlay import BYTES, WORDS
 from curate.execute.tasks import Task, address, fate, load_plan, outcomes
 from curate.execute.walk import Batch, Walk
 from curate.io.parquet import ParquetSink

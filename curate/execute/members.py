@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import cluster
-from curate.evaluate import scatter
+from curate.arrays import one, scatter
 from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter
-from curate.execute.overlay import BYTES, one
+from curate.execute.overlay import BYTES
 from curate.execute.parts import evidence_step
 from curate.operator import Deduplicator
 from curate.plan import PlannedStep

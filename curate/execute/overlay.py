@@ -96,14 +96,6 @@ def _is_short(field: pa.Field) -> bool:
     return is_number or (kind == pa.string() and field.name in LABELS)
 
 
-def one(column: pa.ChunkedArray) -> pa.Array:
-    """A chunked column as one array."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-
-
 def choose(mask: np.ndarray, yes: pa.Array, no: pa.Array) -> pa.Array:
     """Row by row, `yes` where the mask is true, else `no`."""
     return yes if mask.all() else pc.if_else(pa.array(mask), yes, no)

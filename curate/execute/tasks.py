@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import shared
+from curate.arrays import one
 from curate.config import Config
 from curate.errors import CurateError, DataError, OperatorError, PlanError, RecipeError
 from curate.evaluate import complete
@@ -29,7 +30,7 @@ from curate.execute.batch import Batch, blamed
 from curate.execute.batches import BatchWriter, DamagedWork
 from curate.execute.damage import healing
 from curate.execute.members import MemberWriter, members
-from curate.execute.overlay import BYTES, WORDS, one
+from curate.execute.overlay import BYTES, WORDS
 from curate.execute.walk import Walk, read_model
 from curate.operator import SOURCE, Deduplicator, Expander, Trainer
 from curate.plan import Pass, Plan, PlannedStep, pieces_of

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import plain
 from curate.config import Config
 from curate.convert import size
 from curate.errors import DataError
-from curate.evaluate import plain
 from curate.execute.batch import Batch
 from curate.execute.batches import BatchFile, BatchWriter, read_chunks, read_table
 from curate.execute.overlay import BYTES, WORDS, Overlay, index_schema

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.errors import PlanError, nearest
 from curate.release.settings import Settings
 
@@ -150,10 +151,10 @@ def bucketed(values: Any, edges: tuple[float, ...], names: tuple[str, ...]) -> p
 
 def licence(given: Any, source: Any, licences: Mapping[str, str]) -> Any:
     """The licence of each document: its own, else its source's; the first glob that fits counts."""
-    encoded = _one(source).cast(pa.string()).dictionary_encode()
+    encoded = one(source).cast(pa.string()).dictionary_encode()
     names = [licence_of(name, licences) for name in encoded.dictionary.to_pylist()]
     by_source = pa.array(names, pa.string()).take(encoded.indices)
-    return by_source if given is None else pc.coalesce(_one(given).cast(pa.string()), by_source)
+    return by_source if given is None else pc.coalesce(one(given).cast(pa.string()), by_source)
 
 
 def licence_of(source: str, licences: Mapping[str, str]) -> str | None:
@@ -171,7 +172,7 @@ def safe(values: Any) -> pa.Array:
     >>> safe(pa.array(["cc;main 2", None, ""])).to_pylist()
     ['cc_main_2', 'unknown', 'unknown']
     """
-    encoded = _one(values).cast(pa.string()).dictionary_encode()
+    encoded = one(values).cast(pa.string()).dictionary_encode()
     names = [UNSAFE.sub("_", name) or UNKNOWN for name in encoded.dictionary.to_pylist()]
     return pa.array([*names, UNKNOWN], pa.string()).take(encoded.indices.fill_null(len(names)))
 
@@ -205,7 +206,3 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _one(values: Any) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

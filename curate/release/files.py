@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.arrays import one
 from curate.convert import size
 from curate.errors import DataError
 from curate.io.parquet import ParquetSink
@@ -118,7 +119,7 @@ def exploded(rows: pa.Table) -> pa.Table:
     >>> exploded(pa.table({"id": ["a", "b"], "words": [[3, 1], [2]]})).to_pydict()
     {'id': ['a', 'a', 'b'], 'line': [0, 1, 0], 'words': [3, 1, 2]}
     """
-    lists = {field.name: rows[field.name].combine_chunks() for field in rows.schema if pa.types.is_list(field.type)}
+    lists = {field.name: one(rows[field.name]) for field in rows.schema if pa.types.is_list(field.type)}
     lengths = {name: np.asarray(pc.fill_null(pc.list_value_length(column), 0)) for name, column in lists.items()}
     first, *others = lengths
     for name in others:
@@ -186,7 +187,7 @@ def dropped_keys(layout: Layout, settings: Settings) -> Callable[[pa.Table, pa.T
     """The reason of dropped documents; null for those that are kept."""
 
     def keys(given: pa.Table, rows: pa.Table) -> pa.Table:
-        reason = given["dropped_by"].combine_chunks()
+        reason = one(given["dropped_by"])
         if settings.require_license:
             reason = pc.coalesce(reason, pc.if_else(licensed(rows, settings), None, LICENCE))
         return pa.table({"__split": pc.if_else(pc.is_valid(reason), "dropped", None), "reason": reason})
@@ -197,4 +198,4 @@ def dropped_keys(layout: Layout, settings: Settings) -> Callable[[pa.Table, pa.T
 def licensed(rows: pa.Table, settings: Settings) -> pa.Array:
     """Whether each document's licence is one of those wanted; names of licences know no case."""
     wanted = pa.array([UNSAFE.sub("_", name).lower() for name in settings.require_license])
-    return pc.is_in(pc.utf8_lower(rows["license"].combine_chunks()), value_set=wanted)
+    return pc.is_in(pc.utf8_lower(one(rows["license"])), value_set=wanted)

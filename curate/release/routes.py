@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.errors import PlanError
 from curate.release.settings import SPLIT, Settings
 
@@ -57,7 +58,7 @@ def hashed(text: pa.ChunkedArray | pa.Array, seed: int) -> np.ndarray:
     from curate.kernels.hashing import xxh3_128
     from curate.kernels.mixing import mix
 
-    low, _ = xxh3_128(text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text)
+    low, _ = xxh3_128(one(text))
     return np.asarray(mix(low, seed))
 
 

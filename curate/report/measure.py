@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one, truths
 from curate.deciding.annotated import Annotated
 from curate.deciding.cells import needed
 from curate.deciding.curves import sides
@@ -176,13 +177,13 @@ class Picks:
         ends = np.array([self.window.get(int(each), 0) for each in np.unique(shard)])
         far = position >= ends[np.searchsorted(np.unique(shard), shard)]
         late = position + np.where(far, 1e12, 0.0)
-        fate = table["dropped_by"].combine_chunks()
+        fate = one(table["dropped_by"])
         is_kept = fate.is_null().to_numpy(zero_copy_only=False)
         self._best("kept", late, row, is_kept)
         for reason in self.reasons:
-            self._best(reason, late, row, pc.equal(fate, reason).fill_null(False).to_numpy(zero_copy_only=False))
+            self._best(reason, late, row, truths(pc.equal(fate, reason)))
         for law in self.laws:
-            own = pc.equal(fate, law.reason).fill_null(False).to_numpy(zero_copy_only=False)
+            own = truths(pc.equal(fate, law.reason))
             for side, bound in law.bounds.items():
                 gap = np.abs(values[law.column] - bound)
                 right = values[law.column] >= bound if side == "min" else values[law.column] <= bound

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays import one
 from curate.deciding.policy import Policy
 from curate.deciding.what_if import WhatIf
 from curate.report.measure import Law, Measured, as_float
@@ -99,7 +100,7 @@ def _passing(
     found[np.isnan(values) & table[law.column].is_valid().to_numpy()] = never
     fixed = ~policy.scope(law.step, table) | _before(law, policy, fails)
     if law.rule.overrides:
-        by = table[law.step.inputs[law.rule.by]].combine_chunks()
+        by = one(table[law.step.inputs[law.rule.by]])
         fixed |= np.asarray(pc.is_in(by, pa.array([*law.rule.by_value()], pa.string())))
     return np.where(fixed, np.where(fails[law.reason], never, always), found).astype(np.uint8)
 
