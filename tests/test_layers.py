@@ -22,8 +22,8 @@ io:        io.*                                 | io errors msgspec numpy pyarro
                                                   polars brotli resiliparse zlib_ng pathspec ray
 sql:       sql                                  | errors pyarrow | polars
 ranking:   ranking                              | arrays numpy pyarrow |
-operator:  operator evaluate                    | arrays operator errors msgspec numpy pyarrow | evaluate cluster against \
-                                                  ranking
+operator:  operator evaluate                    | arrays operator errors msgspec numpy pyarrow | evaluate cluster \
+                                                  against ranking
 family:    family                               | operator evaluate errors pyarrow |
 cluster:   cluster against settle               | arrays settle errors numpy pyarrow | operator evaluate kernels
 addresses: addresses                            | pyarrow | kernels
@@ -50,13 +50,13 @@ recipe:    recipe rules                         | recipe family registry operato
                                                   msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
-execute:   execute.*                            | arrays execute plan operator evaluate cluster settle against ranking sql io \
-                                                  store shared config convert errors curate msgspec numpy pyarrow \
-                                                  xxhash | kernels loky ray by_value
+execute:   execute.*                            | arrays execute plan operator evaluate cluster settle against \
+                                                  ranking sql io store shared config convert errors curate msgspec \
+                                                  numpy pyarrow xxhash | kernels loky ray by_value
 words:     contamination personal card          | report recipe store numpy polars pyarrow yaml |
-report:    report.*                             | arrays report deciding operators recipe plan flow result store errors \
-                                                  msgspec numpy polars pyarrow | execute operator overlap kernels \
-                                                  jinja2 markupsafe
+report:    report.*                             | arrays report deciding operators recipe plan flow result store \
+                                                  errors msgspec numpy polars pyarrow | execute operator overlap \
+                                                  kernels jinja2 markupsafe
 result:    result verdict explain progress      | operators operator evaluate recipe plan store sql errors pyarrow | \
                                                   verdict execute report polars pandas datasets rich ray
 verify:    verify                               | execute store result errors pyarrow |
@@ -68,17 +68,17 @@ overlap:   overlap                              | execute operator evaluate reci
                                                   kernels
 index:     index.*                              | index execute operator operators recipe result store convert errors \
                                                   against lsh msgspec numpy polars pyarrow | kernels
-deciding:  deciding.*                           | arrays deciding execute plan planner recipe funnel result report store \
-                                                  config convert io operators operator evaluate sql errors curate \
-                                                  msgspec numpy polars pyarrow | engine card
+deciding:  deciding.*                           | arrays deciding execute plan planner recipe funnel result report \
+                                                  store config convert io operators operator evaluate sql errors \
+                                                  curate msgspec numpy polars pyarrow | engine card
 notebook:  corpus sampling starter              | recipe operator evaluate io config execute sampling errors msgspec \
                                                   numpy pyarrow yaml | engine explain flow store ray
 generated: catalogue schema signals             | assets registry operator evaluate recipe config result io msgspec \
                                                   pyarrow |
-release:   release.*                            | arrays release card signals operators operator evaluate recipe config \
-                                                  convert io store result assets errors curate jinja2 markdown_it \
-                                                  msgspec numpy polars pyarrow yaml | kernels engine fsspec \
-                                                  huggingface_hub zstandard datasets
+release:   release.*                            | arrays release card signals operators operator evaluate recipe \
+                                                  config convert io store result assets errors curate jinja2 \
+                                                  markdown_it msgspec numpy polars pyarrow yaml | kernels engine \
+                                                  fsspec huggingface_hub zstandard datasets
 testing:   testing.*                            | testing operator evaluate cluster convert document errors msgspec \
                                                   numpy pyarrow | pytest by_value execute loky datasets
 cli:       cli.* __main__                       | cli errors curate click | ...

@@ -21,7 +21,8 @@ VALUES = (".csv", ".tsv", ".tab")
 STATS_FILE = re.compile(r"(\.(?:jsonl|ndjson|json)(?:\.[a-z]+)?)$", re.IGNORECASE)
 BOOKS = (".pdf", ".epub", ".docx", ".doc", ".mobi", ".djvu")
 SHARD_BYTES, SHARD_FILES = 16 * MB, 2_000
-SMALL_FOLDER = 1 * MB  # folders of documents below this size share shards, by a hash of their names
+SMALL_FOLDER = 4 * MB  # folders of documents below this size share shards, by a hash of their names
+POOLS = 1, 16, 256  # so many of these
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -170,17 +171,28 @@ def _documents(files: list[Found]) -> list[Part]:
     folders: dict[str, list[Found]] = {}
     for file in files:
         folders.setdefault(_top(file), []).append(file)
-    pools = 4 if len(folders) <= 512 else 256
+    small = {name: members for name, members in folders.items() if name and _bytes(members) < SMALL_FOLDER}
+    pools = _pools(small)
     groups: dict[str, list[Found]] = {}
     for name, members in folders.items():
-        is_small = name and len(folders) > pools and sum(file.bytes for file in members) < SMALL_FOLDER
-        group = f"small-folders-{zlib.crc32(name.encode()) % pools:03d}" if is_small else name
+        is_shared = name in small and len(small) > pools
+        group = f"small-folders-{zlib.crc32(name.encode()) % pools:03d}" if is_shared else name
         groups.setdefault(group, []).extend(members)
     return [
         Part(f"{name}/part-{number:05d}".lstrip("/"), "files", piece)
         for name, members in groups.items()
         for number, piece in enumerate(_pieces(members))
     ]
+
+
+def _pools(folders: dict[str, list[Found]]) -> int:
+    """Over how many pools small folders are spread, so that each is about a shard."""
+    size, files = sum(map(_bytes, folders.values())), sum(map(len, folders.values()))
+    return next((n for n in POOLS if size <= n * SHARD_BYTES and files <= n * SHARD_FILES), POOLS[-1])
+
+
+def _bytes(files: list[Found]) -> int:
+    return sum(file.bytes for file in files)
 
 
 def _source_code(files: list[Found], source: Source) -> list[Part]:

@@ -116,7 +116,8 @@ def test_keys_do_not_depend_on_where_the_source_lies_or_how_it_is_found(tmp_path
 # ---------------------------------------------------------------- folders of documents
 
 
-def test_documents_are_grouped_by_folder(tmp_path: Path) -> None:
+def test_documents_are_grouped_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.io.grouping.SMALL_FOLDER", 0)
     make(tmp_path, "a/1.md", "a/x/2.md", "b/3.md", "4.md", ".hidden/5.md")
     shards = discover("docs", Source(path=str(tmp_path), format="files"))
     assert [(s.name, len(s.paths)) for s in shards] == [("a/part-00000", 2), ("b/part-00000", 1), ("part-00000", 1)]
@@ -124,6 +125,15 @@ def test_documents_are_grouped_by_folder(tmp_path: Path) -> None:
     make(tmp_path, "aa/6.md")
     after = {shard.key for shard in discover("docs", Source(path=str(tmp_path), format="files"))}
     assert before < after
+
+
+def test_a_few_small_folders_are_one_shard_but_one_has_its_own_name(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.md", "4.md")
+    names = [shard.name for shard in discover("docs", Source(path=str(tmp_path), format="files"))]
+    assert names == ["a/part-00000", "part-00000"]
+    make(tmp_path, "b/2.md", "c/3.md")
+    shards = discover("docs", Source(path=str(tmp_path), format="files"))
+    assert [(s.name, len(s.paths)) for s in shards] == [("part-00000", 1), ("small-folders-000/part-00000", 3)]
 
 
 def test_large_folders_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,14 +145,15 @@ def test_large_folders_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(discover("docs", Source(path=str(tmp_path), format="files"))) == 5
 
 
-def test_many_small_folders_share_shards(tmp_path: Path) -> None:
+def test_many_small_folders_share_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.io.grouping.SHARD_FILES", 100)
     make(tmp_path, *(f"{n}/a.md" for n in range(600)))
     shards = discover("docs", Source(path=str(tmp_path), format="files"))
-    assert len(shards) <= 256
+    assert len(shards) == 16
     assert sum(len(shard.paths) for shard in shards) == 600
     make(tmp_path, "new/a.md")
     after = discover("docs", Source(path=str(tmp_path), format="files"))
-    assert len({shard.key for shard in shards} - {shard.key for shard in after}) <= 1
+    assert len({shard.key for shard in shards} - {shard.key for shard in after}) == 1
 
 
 def test_documents_that_are_too_large_are_left_out(tmp_path: Path) -> None:
