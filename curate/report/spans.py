@@ -97,9 +97,11 @@ def _matches(pattern: str) -> Finder:
 
 
 def _grams(text: str, size: int) -> list[tuple[tuple[str, ...], Span]]:
-    words = [(found[0], found.span()) for found in WORD.finditer(text)]
-    windows = (words[at : at + size] for at in range(len(words) - size + 1))
-    return [(tuple(word for word, _ in window), (window[0][1][0], window[-1][1][1])) for window in windows]
+    words = [*WORD.finditer(text)]
+    said = [word[0] for word in words]
+    grams = zip(*(said[at:] for at in range(size)), strict=False)
+    ends = zip(words, words[size - 1 :], strict=False)
+    return [(gram, (first.start(), last.end())) for gram, (first, last) in zip(grams, ends, strict=True)]
 
 
 def _top(text: str, size: int) -> Iterator[Span]:
