@@ -25,7 +25,7 @@ from curate.store import Store, whole
 ITEMS = 1 << 32  # rows that can take part: a pair of them is one uint64
 LAST = 2**64  # past the last key
 LEAST = 10_000  # items a task takes on, however little memory there is
-BASE = 160_000_000  # bytes of a process that has loaded what it needs
+BASE = 200_000_000  # bytes of a process that has loaded what it needs, and of memory that it keeps to use again
 
 
 class Grouping:

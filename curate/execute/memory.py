@@ -8,21 +8,19 @@ import functools
 import pyarrow as pa
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h of glibc
-KEPT, LITTLE = 1 << 28, 1 << 26  # bytes that are free and not given back
-LARGEST = 1 << 25  # bytes of a piece of them; glibc takes no more
-ARROWS_OWN = pa.default_memory_pool()
+KEPT, LITTLE = 1 << 28, 1 << 24  # bytes that are free and not given back
+LARGEST, MIDDLING = 1 << 25, 1 << 22  # bytes of a piece of them; glibc takes no more than the first
 
 
 @functools.lru_cache(maxsize=1)  # what is so already need not be said again
 def treat(in_batches: bool) -> None:
     """For work in batches: from now on the memory of one batch serves the next, instead of new memory, whose zeroing is
-    a twentieth of a run. For other work the opposite, because it takes as much memory as the config allows.
+    a twentieth of a run. For other work only small pieces of it, because it takes as much memory as the config allows.
 
     By glibc, where this process has it: what NumPy and Python ask for comes from there, and Arrow is told to.
     """
-    pa.set_memory_pool(pa.system_memory_pool() if in_batches else ARROWS_OWN)
+    pa.set_memory_pool(pa.system_memory_pool())
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(TRIM_THRESHOLD, KEPT if in_batches else LITTLE)
-    if mallopt and in_batches:
-        mallopt(MMAP_THRESHOLD, LARGEST)
+        mallopt(MMAP_THRESHOLD, LARGEST if in_batches else MIDDLING)
