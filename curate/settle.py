@@ -43,7 +43,7 @@ def settle(link: str, edges: Edges, rank: Ranks, most: int = TIES) -> tuple[Deci
     Memory is that of the rows (some 50 bytes each) and of `most` pairs: a cluster may have many more.
     """
     items, ends = _by_place(edges, rank)
-    count = len(items)
+    ends, count = _held(ends, most // 4), len(items)
     heads, group = np.arange(count, dtype=np.uint32), np.arange(count, dtype=np.uint32)
     for earlier, later, similarity in ends():
         same = similarity == 1.0
@@ -80,6 +80,17 @@ def _by_place(edges: Edges, rank: Ranks) -> tuple[np.ndarray, Ends]:
             yield np.minimum(a, b), np.maximum(a, b), similarity
 
     return items[order], ends
+
+
+def _held(ends: Ends, most: int) -> Ends:
+    """The same, found once and not every time if they are few."""
+    held, count = [], 0
+    for part in ends():
+        held.append(part)
+        count += len(part[0])
+        if count > most:
+            return ends
+    return lambda: iter(held)
 
 
 def _positions(items: np.ndarray, wanted: np.ndarray) -> np.ndarray:
