@@ -47,10 +47,11 @@ def _digest(array: pa.Array) -> str:
 
 def _open(path: Where) -> tuple[pa.Buffer, Any]:
     """A file's bytes, mapped into memory, and a reader of them: of bytes, because one of the file asks the system for
-    what it reads piece by piece, which takes three times as long."""
+    all that it might read, piece by piece, which takes three times as long."""
     try:
         with pa.memory_map(str(path)) as file:
-            mapped = file.read_buffer()
+            first = file.read_buffer(1)  # which keeps all of the file mapped
+            mapped = pa.foreign_buffer(first.address, file.size(), first)
         return mapped, pa.ipc.open_file(mapped)
     except FileNotFoundError:
         raise
