@@ -251,16 +251,16 @@ class Tally:
         self._note_errors(batch)
 
     def _count(self) -> None:
-        table = pa.concat_tables(self._waiting).combine_chunks()
+        groups = (
+            pa.concat_tables(self._waiting)
+            .group_by(["source", "language", "fate"], use_threads=False)
+            .aggregate([([], "count_all"), ("bytes", "sum"), ("words", "sum")])
+        )
         self._waiting.clear()
-        names = [one(table[name]).dictionary_encode("encode") for name in ("source", "language", "fate")]
-        sizes = [max(1, len(name.dictionary)) for name in names]
-        cells, cell = np.unique(np.ravel_multi_index([n.indices.to_numpy() for n in names], sizes), return_inverse=True)
-        keys = [n.dictionary.take(pa.array(at)) for n, at in zip(names, np.unravel_index(cells, sizes), strict=True)]
-        sums = {unit: np.bincount(cell, table[unit]).astype(int).tolist() for unit in ("bytes", "words")}
-        sums["documents"] = np.bincount(cell).tolist()
-        for at, key in enumerate(zip(*(names.to_pylist() for names in keys), strict=True)):
-            self.cells.update({(*key, unit): counts[at] for unit, counts in sums.items()})
+        for row in groups.to_pylist():
+            key = (row["source"], row["language"], row["fate"])
+            self.cells.update({(*key, "documents"): row["count_all"]})
+            self.cells.update({(*key, "bytes"): row["bytes_sum"], (*key, "words"): row["words_sum"]})
 
     def _note_errors(self, batch: Batch) -> None:
         for step, errors in batch.errors.items():
