@@ -43,7 +43,7 @@ def settle(link: str, edges: Edges, rank: Ranks, most: int = TIES) -> tuple[Deci
     Memory is that of the rows (some 50 bytes each) and of `most` pairs: a cluster may have many more.
     """
     items, ends = _by_place(edges, rank)
-    ends, count = _held(ends, most // 4), len(items)
+    ends, count = _held(ends, most // 2), len(items)
     heads, group = np.arange(count, dtype=np.uint32), np.arange(count, dtype=np.uint32)
     for earlier, later, similarity in ends():
         same = similarity == 1.0
@@ -95,9 +95,11 @@ def _held(ends: Ends, most: int) -> Ends:
 
 def _positions(items: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where each is among items in order. To look them up in order is several times faster than as they come."""
-    order = np.argsort(wanted)
+    from curate.kernels.sorting import in_order
+
+    ordered, order = in_order(wanted)
     found = np.empty(len(wanted), np.int64)
-    found[order] = np.searchsorted(items, wanted[order])
+    found[order] = np.searchsorted(items, ordered)
     return found
 
 
@@ -156,7 +158,9 @@ def _ties(ends: Ends, group: np.ndarray) -> Iterator[np.ndarray]:
 
 def _by_item(items: np.ndarray, twins: np.ndarray, found: np.ndarray) -> Decisions:
     """What was found by place, for the items of clusters in ascending order."""
+    from curate.kernels.sorting import in_order
+
     sizes = np.bincount(twins, minlength=len(items)).astype(np.uint32)[twins]
     chosen = np.flatnonzero(sizes > 1).astype(np.uint32)
-    chosen = chosen[np.argsort(items[chosen], kind="stable")]
+    chosen = chosen[in_order(items[chosen])[1]]
     return Decisions(items[chosen], items[twins[chosen]], sizes[chosen].astype(np.int64), found[chosen])

@@ -146,12 +146,14 @@ def own_parts(plan: Plan, store: Store, this: Pass) -> list[Part]:
 
 def write_parts(path: Path, table: pa.Table, part: np.ndarray, parts: int) -> None:
     """A table as a file of one record batch for each partition; row i goes to partition part[i]."""
-    order = np.argsort(part, kind="stable")
-    cuts = np.searchsorted(part[order], np.arange(parts + 1))
-    ordered = table.take(pa.array(order))
+    from curate.kernels.sorting import in_order
+
+    ordered, order = in_order(part.astype(np.uint32))
+    cuts = np.searchsorted(ordered, np.arange(parts + 1))
+    table = table.take(pa.array(order))
     with BatchWriter(path, table.schema) as writer:
         for at in range(parts):
-            writer.batch(ordered.slice(cuts[at], cuts[at + 1] - cuts[at]))
+            writer.batch(table.slice(cuts[at], cuts[at + 1] - cuts[at]))
 
 
 def read_part(files: Iterable[BatchFile], part: int, schema: pa.Schema) -> pa.Table:

@@ -46,6 +46,7 @@ class MemberWriter:
 def members(batch: Batch, end: PlannedStep) -> tuple[pa.Table, pa.Table]:
     """Keys with the rows that have them, in the order of the keys; and what is known of every row."""
     from curate.kernels.hashing import xxh3_128
+    from curate.kernels.sorting import in_order
 
     operator, rows = end.operator, batch.scope(end)
     assert isinstance(operator, Deduplicator)
@@ -58,12 +59,12 @@ def members(batch: Batch, end: PlannedStep) -> tuple[pa.Table, pa.Table]:
     sketch = sketch.combine_chunks()
     with batch.walk.timed(f"step {end.step.name}"), blamed(end, f"shard {batch.walk.shard.name}"):
         at, keys = operator.keys(sketch) if len(sketch) else (positions, np.zeros(0, np.uint64))
-        order = np.argsort(keys, kind="stable")  # so that a partition of the keys is a slice of every batch
+        keys, order = in_order(keys)  # so that a partition of the keys is a slice of every batch
         digest = scatter(pa.array(cluster.digests(sketch)), present).fill_null(0)
         rank = _ranks(batch, end, operator)
     tag, _ = xxh3_128(one(batch.index["id"]))
     row = pa.array((positions[at[order]] + batch.start).astype(np.uint32))
-    keyed = pa.table({"key": pa.array(keys[order]), "row": row}, schema=KEYS)
+    keyed = pa.table({"key": pa.array(keys), "row": row}, schema=KEYS)
     return keyed, pa.table({"digest": digest, "tag": pa.array(tag), "rank": pa.array(rank)}, schema=DOCUMENTS)
 
 
