@@ -25,6 +25,7 @@ DOUBT = 4.0  # standard errors around the threshold within which an estimate doe
 WORST = np.uint64(2**64 - 1)  # rank of a row without a value
 
 Fetch = Callable[[np.ndarray], pa.Table]  # ascending items -> a row for each
+Digest = Callable[[np.ndarray], np.ndarray]  # ascending items -> the digest of each one's sketch
 
 
 # ---------------------------------------------------------------- keep: who goes first
@@ -157,14 +158,21 @@ def verdicts(operator: Deduplicator, similarity: np.ndarray) -> tuple[np.ndarray
 # ---------------------------------------------------------------- who stays (settle.py)
 
 
-def filled(operator: Deduplicator, decided: Decisions, fetch: Fetch, most: int = PAIRS) -> Decisions:
-    """The similarity of copies to twins they were never compared with, `most` at a time, from their sketches."""
-    from curate.kernels.components import pack
+def filled(operator: Deduplicator, decided: Decisions, digest: Digest, fetch: Fetch, most: int = PAIRS) -> Decisions:
+    """The similarity of copies to twins they were never compared with, `most` at a time, from their sketches.
+
+    Nearly all of them are copies of one sketch, of which there is no need to fetch more than the twin's.
+    """
+    from curate.kernels.components import once, pack
 
     missing = np.flatnonzero(decided.copies & np.isnan(decided.similarity))
     for at in range(0, len(missing), most):
         some = missing[at : at + most]
-        pairs = pack(decided.items[some], decided.twins[some])
+        items, twins = decided.items[some], decided.twins[some]
+        both = once(np.concatenate([items, twins]))
+        known = digest(both)
+        is_same = known[np.searchsorted(both, items)] == known[np.searchsorted(both, twins)]
+        pairs = pack(np.where(is_same, twins, items), twins)
         decided.similarity[some] = compare(pairs, fetch, operator.similarity)
     return decided
 
@@ -210,7 +218,8 @@ def decided_in_memory(
     pairs, similarity = pairs_in_memory(operator, sketch, keys, rows, columns)
     rank = ranks_of(operator, columns, len(sketch))
     decided, _ = settle(operator.link, lambda: [(pairs, similarity)], lambda items: rank[items])
-    decided = filled(operator, decided, lambda items: sketch.take(pa.array(items)).combine_chunks())
+    fetch: Fetch = lambda items: sketch.take(pa.array(items)).combine_chunks()  # noqa: E731
+    decided = filled(operator, decided, lambda items: digests(fetch(items)), fetch)
     return _columns(operator, decided, len(sketch))
 
 

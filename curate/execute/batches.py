@@ -134,13 +134,16 @@ class BatchFile:
 
     def get(self, number: int, columns: list[str] | None = None) -> pa.RecordBatch:
         """One batch, or some of its columns."""
+        batch, said = self._unchecked(number, columns)
+        _check(self.path, self._file, number, batch, said)
+        return batch
+
+    def _unchecked(self, number: int, columns: list[str] | None) -> tuple[pa.RecordBatch, dict[str, str]]:
+        """The same, and the digests that it should have."""
         if columns is not None and "text" in self.schema.names:
-            batch, said = _read(self.path, self._part(tuple(columns)), number)
-            _check(self.path, self._file, number, batch, said)
-            return batch
-        found = self._mapped(number) if columns is None else self._mapped(number).select(columns)
-        _check(self.path, self._file, number, found, self._said)
-        return found
+            return _read(self.path, self._part(tuple(columns)), number)
+        batch = self._mapped(number)
+        return (batch if columns is None else batch.select(columns)), self._said
 
     def column(self, number: int, name: str) -> pa.Array:
         """One column of a batch."""
@@ -169,12 +172,13 @@ class BatchFile:
         return (self.get(number) for number in range(len(self)))
 
     def rows(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Some rows, by their sorted numbers."""
+        """Some rows, by their sorted numbers. Batches that have none of them cost nothing."""
         pieces, start = [self.schema.empty_table().select(columns)], 0
         for number in range(len(self)):
-            batch = self.get(number, columns)
+            batch, said = self._unchecked(number, columns)
             low, high = np.searchsorted(rows, [start, start + len(batch)])
             if high > low:
+                _check(self.path, self._file, number, batch, said)
                 pieces.append(pa.Table.from_batches([batch.take(pa.array(rows[low:high] - start))]).select(columns))
             start += len(batch)
         return pa.concat_tables(pieces)

@@ -144,7 +144,7 @@ def settle_task(grouping: Grouping, task: Task, part: int, parts: int) -> dict[s
             yield column(batch, "pair"), column(batch, "similarity")
 
     decided, facts = settle(operator.link, edges, grouping.ranks, grouping.room_for(TIE_BYTES))
-    decided = cluster.filled(operator, decided, grouping.sketches, grouping.compared)
+    decided = cluster.filled(operator, decided, grouping.digests, grouping.sketches, grouping.compared)
     twins, ids = _twin_ids(grouping, decided)
     with BatchWriter(grouping.file("settled", part), SETTLED) as writer:
         for at in range(0, len(decided.items), BATCH):

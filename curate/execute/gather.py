@@ -15,6 +15,7 @@ import pyarrow as pa
 from curate.cluster import Fetch
 from curate.execute.batches import BatchWriter, read_table, write_table
 from curate.execute.grouping import LAST, Grouping, position, read_part
+from curate.execute.memory import let_go
 from curate.execute.tasks import Task
 
 SAMPLES = 64  # that a slice is cut by
@@ -57,6 +58,8 @@ def gather_task(grouping: Grouping, task: Task, number: int, first: int, stop: i
     items = [some[slice(*np.searchsorted(some, ends))] for some in items]
     whole = once(np.concatenate(items))
     sketches = grouping.sketches(whole)
+    for part in grouping.parts[first:stop]:
+        let_go(part.sketches)
     with BatchWriter(grouping.file("gathered", number), sketches.schema) as writer:
         for some in items:
             writer.batch(sketches.take(pa.array(np.searchsorted(whole, some))))

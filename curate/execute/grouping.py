@@ -114,6 +114,9 @@ class Grouping:
             return np.zeros(len(items), np.uint64)
         return self.rows(items, lambda part: part.documents, ["rank"])["rank"].to_numpy()
 
+    def digests(self, items: np.ndarray) -> np.ndarray:
+        return self.rows(items, lambda part: part.documents, ["digest"])["digest"].to_numpy()
+
     def look(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table = self.rows(items, lambda part: part.documents, ["digest", "tag"])
         return table["digest"].to_numpy(), table["tag"].to_numpy()

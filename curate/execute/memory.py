@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -24,3 +26,15 @@ def treat(in_batches: bool) -> None:
     if mallopt:
         mallopt(TRIM_THRESHOLD, KEPT if in_batches else LITTLE)
         mallopt(MMAP_THRESHOLD, LARGEST if in_batches else MIDDLING)
+
+
+def let_go(path: Path) -> None:
+    """Tell the system that what it keeps of a file in memory can serve others: of one that is not read again soon, of
+    many that are more than memory. To fill memory that was never used costs far more than to read a file from disk.
+    """
+    if hasattr(os, "posix_fadvise"):
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(file)
