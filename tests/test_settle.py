@@ -6,14 +6,16 @@ import itertools
 import time
 import tracemalloc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import settle
+from curate import cluster, settle
 from curate.kernels.components import pack
 
 Pairs = dict[tuple[int, int], float]
@@ -128,3 +130,24 @@ def test_copies_of_one_page_cost_a_straight_line_of_time() -> None:
         seconds.append(time.process_time() - began)
         assert next(count) <= 5 and found.sizes.tolist() == [rows] * rows
     assert seconds[1] < 4 * seconds[0] * 2 + 0.2
+
+
+def test_copies_of_one_sketch_are_compared_by_that_of_their_twin() -> None:
+    values = np.array([7, 3, 7, 5, 7], np.uint64)  # a sketch for each item
+    operator = SimpleNamespace(similarity=lambda a, b: 1 / (1 + np.abs(np.subtract(*(column(t) for t in (a, b))))))
+    fetched: list[list[int]] = []
+
+    def fetch(items: np.ndarray) -> pa.Table:
+        fetched.append(items.tolist())
+        return pa.table({"value": values[items].astype(np.int64)})
+
+    items, twins, similarity = np.arange(5, dtype=np.uint32), np.array([0, 0, 0, 0, 0], np.uint32), np.full(5, np.nan)
+    similarity[3] = 0.25  # as it was when the two were compared
+    decided = settle.Decisions(items, twins, np.full(5, 5), similarity)
+    found = cluster.filled(operator, decided, lambda items: values[items], fetch)  # type: ignore[arg-type]
+    assert found.similarity[1:].tolist() == [0.2, 1.0, 0.25, 1.0]
+    assert fetched == [[0, 1]]
+
+
+def column(table: pa.Table) -> np.ndarray:
+    return table["value"].to_numpy()

@@ -153,6 +153,14 @@ class BatchFile:
         _check_column(self.path, (*self._file, number, name), array, self._said.get(name))
         return array
 
+    def place(self, number: int) -> tuple[int, int]:
+        """Where in the file the values of a batch are, and how many bytes of it."""
+        buffers = [buffer for array in self._mapped(number).columns for buffer in array.buffers() if buffer]
+        first = min((buffer.address for buffer in buffers), default=self._map.address)
+        return first - self._map.address, max(
+            (buffer.address + buffer.size for buffer in buffers), default=first
+        ) - first
+
     def _mapped(self, number: int) -> pa.RecordBatch:
         """A batch of a file that is not compressed."""
         if self._number != number:

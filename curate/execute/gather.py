@@ -2,23 +2,26 @@
 
 The rows of a slice of the pairs lie anywhere in the corpus. Looked up where they are, they would have each slice read
 most of the sketches, which are larger than memory. So these are read once, a stretch of the corpus at a time, and each
-stretch leaves for every slice the rows that it needs.
+stretch leaves for every slice the rows that it needs. The system need not keep in memory what was read, nor, if it is
+much, what was written: what comes next can have the place.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from curate.cluster import Fetch
-from curate.execute.batches import BatchWriter, read_table, write_table
+from curate.execute.batches import BatchFile, BatchWriter, read_table, write_table
 from curate.execute.grouping import LAST, Grouping, position, read_part
-from curate.execute.memory import let_go
+from curate.execute.memory import let_go, machine
 from curate.execute.tasks import Task
 
 SAMPLES = 64  # that a slice is cut by
+BEHIND = 4  # files of which the system is told that they can leave memory: first it writes them, which takes a while
 
 
 def slices(grouping: Grouping) -> list[tuple[int, int, int]]:
@@ -63,10 +66,24 @@ def gather_task(grouping: Grouping, task: Task, number: int, first: int, stop: i
     with BatchWriter(grouping.file("gathered", number), sketches.schema) as writer:
         for some in items:
             writer.batch(sketches.take(pa.array(np.searchsorted(whole, some))))
+    if (number + 1) * grouping.file("gathered", number).stat().st_size > machine() // 16:  # of all stretches so far
+        for path in grouping.paths("gathered")[-BEHIND:]:
+            let_go(path)
     return {}
 
 
 def gathered(grouping: Grouping, number: int) -> Fetch:
     """The sketches of the rows in a slice's pairs: from where they were gathered, or from where they are."""
-    files = [*grouping.files("gathered")]
-    return (lambda items: read_part(files, number, files[0].schema)) if files else grouping.sketches
+    paths = grouping.paths("gathered")
+    return (lambda items: _slice(paths, number)) if paths else grouping.sketches
+
+
+def _slice(paths: list[Path], number: int) -> pa.Table:
+    """What every stretch has left for a slice. Nobody else reads it."""
+    files = [BatchFile(path) for path in paths]
+    found = read_part(files, number, files[0].schema)
+    places = [file.place(number) for file in files]
+    files.clear()  # what is mapped would stay
+    for path, (first, length) in zip(paths, places, strict=True):
+        let_go(path, first, length)
+    return found

@@ -28,13 +28,19 @@ def treat(in_batches: bool) -> None:
         mallopt(MMAP_THRESHOLD, LARGEST if in_batches else MIDDLING)
 
 
-def let_go(path: Path) -> None:
-    """Tell the system that what it keeps of a file in memory can serve others: of one that is not read again soon, of
-    many that are more than memory. To fill memory that was never used costs far more than to read a file from disk.
+def machine() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def let_go(path: Path, first: int = 0, length: int = 0) -> None:
+    """Tell the system that what it keeps of a file in memory (from a byte on; all the rest if no length is given) can
+    serve others: what is not read again soon, of much. To fill memory that was never used may cost ten times as much as
+    to read a file.
     """
     if hasattr(os, "posix_fadvise"):
         file = os.open(path, os.O_RDONLY)
         try:
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(file, first, length, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(file)
