@@ -215,7 +215,7 @@ def record(row: dict[str, Any]) -> None:
     """Keep a row in the place of an earlier one of the same kind."""
     kind = ("documents", "memory", "workers", "one_page")
     rows = [each for each in recorded() if [each[name] for name in kind] != [row[name] for name in kind]]
-    rows = sorted([*rows, row], key=lambda each: (each["one_page"], each["memory"], each["documents"]))
+    rows = sorted([*rows, row], key=lambda each: [each[name] for name in reversed(kind)])
     ROWS_FILE.write_text("[\n" + ",\n".join(json.dumps(each) for each in rows) + "\n]\n")
 
 
@@ -248,7 +248,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def plot(rows: list[dict[str, Any]]) -> str:
-    """CPU for a document by number of documents (logarithmic), a line for each memory, as SVG."""
+    """CPU for a document by number of documents (logarithmic), a line for each memory and number of workers, as SVG."""
     wide, high, left, top, bottom = 640, 320, 60, 30, 50
     sizes = [row["documents"] for row in rows] or [1, 10]
     low, span = np.log10(min(sizes)), max(0.1, float(np.log10(max(sizes) / min(sizes))))
@@ -265,13 +265,16 @@ def plot(rows: list[dict[str, Any]]) -> str:
     for size in sorted({*sizes}):
         at = f'x="{x(size):.1f}" y="{high - bottom + 18}"'
         made.append(f'<text {at} text-anchor="middle">{size / 1e6:g} M</text>')
-    for number, memory in enumerate(sorted({row["memory"] for row in rows})):
-        points = [(x(row["documents"]), y(cost(row))) for row in rows if row["memory"] == memory]
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault(f"{row['memory']}, {row['workers']} worker{'s' * (row['workers'] > 1)}", []).append(row)
+    for number, what in enumerate(what for what in lines if len(lines[what]) > 1):
+        points = [(x(row["documents"]), y(cost(row))) for row in lines[what]]
         color = COLORS[number % len(COLORS)]
         line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         made.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
         made += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{color}"/>' for a, b in points]
-        made.append(f'<text x="{left + 110 * number}" y="{high - 8}" fill="{color}">memory: {memory}</text>')
+        made.append(f'<text x="{left + 130 * number}" y="{high - 8}" fill="{color}">{what}</text>')
     return "\n".join([*made, "</svg>"]) + "\n"
 
 
