@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -36,11 +37,9 @@ def machine() -> int:
 def let_go(path: Path, first: int = 0, length: int = 0) -> None:
     """Tell the system that what it keeps of a file in memory (from a byte on; all the rest if no length is given) can
     serve others: what is not read again soon, of much. To fill memory that was never used may cost ten times as much as
-    to read a file.
+    to read a file. Nothing depends on it, so that a system which knows no such advice is as good.
     """
-    if hasattr(os, "posix_fadvise"):
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.posix_fadvise(file, first, length, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(file)
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), first, length, os.POSIX_FADV_DONTNEED)

@@ -10,6 +10,7 @@ from curate.kernels.bits import u64
 from curate.kernels.components import may_repeat
 from curate.kernels.jit import kernel
 from curate.kernels.runs import MIX_1
+from curate.kernels.sorting import in_order
 from curate.kernels.text import read_only
 
 
@@ -42,8 +43,8 @@ def collapse(seen: Seen) -> Seen:
 
 def _sorted(key: np.ndarray, check: np.ndarray) -> np.ndarray:
     """The order by key, then by check, which hardly ever matters."""
-    order = np.argsort(key)
-    is_same = np.diff(key[order]) == 0
+    ordered, order = in_order(key)
+    is_same = ordered[1:] == ordered[:-1]
     if is_same.any():
         tied = np.flatnonzero(np.concatenate([[False], is_same]) | np.concatenate([is_same, [False]]))
         few = order[tied]
@@ -90,8 +91,7 @@ def find(chunks: list[Seen], key: np.ndarray, check: np.ndarray) -> tuple[np.nda
     The keys of each chunk are sorted, and no key is in two chunks. Lookups go through each in order, so that one
     on disk is read from front to back.
     """
-    order = np.argsort(key)
-    wanted = read_only(key[order])
+    wanted, order = (read_only(found) for found in in_order(key))
     is_there, row, at = (np.zeros(len(key), kind) for kind in (bool, np.int64, np.int64))
     for chunk in chunks:
         if len(chunk.key):

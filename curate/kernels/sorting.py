@@ -34,11 +34,12 @@ def in_order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> [found.tolist() for found in in_order(np.array([3, 1, 3, 2], np.uint64))]
     [[1, 2, 3, 3], [1, 3, 0, 2]]
     """
+    kind = np.uint32 if len(values) < 1 << 32 else np.uint64
     if len(values) < FEW:
-        at = np.argsort(values, kind="stable")
+        at = np.argsort(values, kind="stable").astype(kind)
         return values[at], at
     source, found, spare = np.ascontiguousarray(values), np.empty_like(values), np.empty_like(values)
-    at = np.arange(len(values), dtype=np.uint32 if len(values) < 1 << 32 else np.int64)
+    at = np.arange(len(values), dtype=kind)
     found_at = np.empty_like(at)
     for shift, starts in _digits(source):
         place_both(read_only(source), read_only(at), shift, starts, found, found_at)

@@ -53,5 +53,6 @@ def test_what_memory_lets_go_of_is_still_there(path: Path) -> None:
     before = path.read_bytes()
     memory.let_go(path)
     memory.let_go(path, 10, 20)
+    memory.let_go(path.with_name("none"))
     assert path.read_bytes() == before
     assert memory.machine() > 1 << 28
