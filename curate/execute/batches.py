@@ -157,9 +157,8 @@ class BatchFile:
         """Where in the file the values of a batch are, and how many bytes of it."""
         buffers = [buffer for array in self._mapped(number).columns for buffer in array.buffers() if buffer]
         first = min((buffer.address for buffer in buffers), default=self._map.address)
-        return first - self._map.address, max(
-            (buffer.address + buffer.size for buffer in buffers), default=first
-        ) - first
+        stop = max((buffer.address + buffer.size for buffer in buffers), default=first)
+        return first - self._map.address, stop - first
 
     def _mapped(self, number: int) -> pa.RecordBatch:
         """A batch of a file that is not compressed."""
@@ -180,7 +179,7 @@ class BatchFile:
         return (self.get(number) for number in range(len(self)))
 
     def rows(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Some rows, by their sorted numbers. Batches that have none of them cost nothing."""
+        """Some rows, by their sorted numbers. Batches that have none of them are not looked at."""
         pieces, start = [self.schema.empty_table().select(columns)], 0
         for number in range(len(self)):
             batch, said = self._unchecked(number, columns)

@@ -30,7 +30,9 @@ def treat(in_batches: bool) -> None:
 
 
 def machine() -> int:
-    """Bytes of memory that the machine has."""
+    """Bytes of memory that the machine has; more than any, where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return 1 << 62
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

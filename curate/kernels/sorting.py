@@ -14,12 +14,12 @@ FEW = 10_000  # numbers that NumPy sorts as fast
 
 
 def ordered(values: np.ndarray) -> np.ndarray:
-    """The values (uint8 to uint64) in ascending order; the array itself where they are so.
+    """The values in ascending order; the array itself where they are so. Those with signs are sorted by NumPy.
 
     >>> ordered(np.array([3, 1, 2], np.uint64)).tolist()
     [1, 2, 3]
     """
-    if len(values) < FEW:
+    if _is_numpys(values):
         return np.sort(values)
     source, found, spare = np.ascontiguousarray(values), np.empty_like(values), np.empty_like(values)
     for shift, starts in _digits(source):
@@ -29,13 +29,13 @@ def ordered(values: np.ndarray) -> np.ndarray:
 
 
 def in_order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values (uint8 to uint64) in ascending order, and the position that each had; of equal ones the first first.
+    """The values in ascending order, and the position that each had; of equal ones the first first.
 
     >>> [found.tolist() for found in in_order(np.array([3, 1, 3, 2], np.uint64))]
     [[1, 2, 3, 3], [1, 3, 0, 2]]
     """
     kind = np.uint32 if len(values) < 1 << 32 else np.uint64
-    if len(values) < FEW:
+    if _is_numpys(values):
         at = np.argsort(values, kind="stable").astype(kind)
         return values[at], at
     source, found, spare = np.ascontiguousarray(values), np.empty_like(values), np.empty_like(values)
@@ -46,6 +46,10 @@ def in_order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         source, found, spare = found, spare, found
         at, found_at = found_at, at
     return source, at
+
+
+def _is_numpys(values: np.ndarray) -> bool:
+    return len(values) < FEW or values.dtype.kind != "u"
 
 
 def _digits(values: np.ndarray) -> list[tuple[np.uint64, np.ndarray]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curate.kernels import sorting
 
-KINDS = (np.uint8, np.uint16, np.uint32, np.uint64)
+KINDS = (np.uint8, np.uint16, np.uint32, np.uint64, np.int32, np.int64)
 
 
 def numbers(kind: type, bits: int, count: int) -> np.ndarray:
