@@ -1,4 +1,4 @@
-"""Radix sort of unsigned numbers, the last digit first: three to six times faster than NumPy's sort from 10,000 on."""
+"""Radix sort of unsigned numbers, the last digit first: from 10,000 on in half the time of NumPy's sort, or a sixth."""
 
 from __future__ import annotations
 
