@@ -32,7 +32,7 @@ from curate.family import Family
 from curate.kernels import lexer
 from curate.result import table_text
 
-BATCH = 4_000_000  # bytes of text in a batch
+BATCH = 8_000_000  # bytes of text in a batch, as a recipe has them by default
 PEERS = Path(__file__).with_name("peers.py")
 LEFT_OUT = ("url_signals", "url_categories")  # they read addresses, not text
 WEB, JUICER = ("gopher", "c4_signals", "fineweb_signals"), ("datajuicer_signals",)

@@ -33,37 +33,34 @@ FACTORS = (u64(0x9E3779B97F4A7C15), u64(0xC2B2AE3D27D4EB4F), u64(0x165667B19E377
 OWN_BYTES = np.array([0xFF] * 12 + [0xFFFF] * 2 + [0xFFFFFF, 0xFFFFFFFF], np.uint32)  # of four, by half of the first
 
 
-def refined(lexed: Lexed, rule: str = "") -> Segments:
+class Refined(NamedTuple):
+    """Refined words of document d: `splits[d]:splits[d + 1]`."""
+
+    splits: np.ndarray  # int64[documents + 1]
+    hash: np.ndarray  # uint64[words]
+
+
+def refined(lexed: Lexed, rule: str = "") -> Refined:
     """The refined words of a batch, or those of a rule of `curate.kernels.segment`, refined likewise.
 
     >>> from curate.kernels.lexer import lex
-    >>> refined(lex(pa.array(["“The” cat, (2) and É!"]))).characters.tolist()
-    [3, 3, 3, 2]
+    >>> words = refined(lex(pa.array(["“The” cat, the (2) and É!"])))
+    >>> words.splits.tolist(), words.hash[0] == words.hash[2]
+    ([0, 5], np.True_)
     """
     return shared(lexed, f"refined {rule}", lambda: _refined(lexed, rule))
 
 
-class Refined(NamedTuple):
-    """What is filled: as `Segments`, of which it becomes a part."""
-
-    span: np.ndarray
-    characters: np.ndarray
-    hash: np.ndarray
-
-
-def _refined(lexed: Lexed, rule: str) -> Segments:
+def _refined(lexed: Lexed, rule: str) -> Refined:
     chosen = segment(lexed, rule) if rule else None  # type: ignore[arg-type]
     most = len(chosen.span) if chosen else int(lexed.offsets[-1] - lexed.offsets[0]) // 2 + len(lexed.offsets)
-    words = Refined(np.empty((most, 2), np.int32), np.empty(most, np.int32), np.empty(most, np.uint64))
-    counts = np.empty(len(lexed.offsets) - 1, np.int64)
+    hashes, counts = np.empty(most, np.uint64), np.empty(len(lexed.offsets) - 1, np.int64)
     folded = room(int(np.diff(lexed.offsets).max(initial=0)))
     if chosen:
-        refine_chosen(lexed.data, chosen, traits(), tables(), folded, words, counts)
+        refine_chosen(lexed.data, chosen, traits(), tables(), folded, hashes, counts)
     else:
-        refine(lexed, traits(), tables(), folded, words, counts)
-    total = int(counts.sum())
-    span, characters, hashes = (read_only(array[:total]) for array in words)
-    return Segments(read_only(splits(counts)), span, characters, hashes, read_only(np.zeros(total, np.uint8)))
+        refine(lexed, traits(), tables(), folded, hashes, counts)
+    return Refined(read_only(splits(counts)), read_only(hashes[: int(counts.sum())]))
 
 
 @inner
@@ -100,13 +97,12 @@ def has_punctuation(data: Any, begin: Any, end: Any) -> Any:
 
 
 @inner
-def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, words: Refined, n: Any) -> Any:
+def write_word(data: Any, begin: Any, end: Any, tables: Tables, out: Any, hashes: Any, n: Any) -> Any:
     """Write a stripped word, unless it is empty; returns how many there are then."""
     if begin == end:
         return n
     start = np.int64(0)
-    words.span[n, 0], words.span[n, 1] = begin, end
-    words.hash[n], words.characters[n] = digest(out, start, fold_word(data, begin, end, tables, out, start))
+    hashes[n], _ = digest(out, start, fold_word(data, begin, end, tables, out, start))
     return n + ONE
 
 
@@ -128,53 +124,48 @@ def is_blank(data: Any, begin: Any, end: Any) -> Any:
 
 
 @inner
-def refine_short(data: Any, begin: Any, size: Any, words: Refined, n: Any) -> Any:
+def refine_short(data: Any, begin: Any, size: Any, hashes: Any, n: Any) -> Any:
     """Write a word of so many bytes, at most 16 and all ASCII, stripped, without a branch."""
     _, _, digit, other, _, _, _, _, _ = word_masks(data, begin, size)
     kept = below(size) & ~(digit | other)
     some = kept | u64(kept == ZERO)
     first = trailing_zeros(some)
     size = BLOCK - leading_zeros(some) - first
-    begin += first
-    _, _, _, _, _, low, high = letters_of(data, begin, size)
-    words.span[n, 0], words.span[n, 1] = begin, begin + size
-    words.hash[n], words.characters[n] = hash16(lower8(low), lower8(high), size), size
+    _, _, _, _, _, low, high = letters_of(data, begin + first, size)
+    hashes[n] = hash16(lower8(low), lower8(high), size)
     return n + u64(kept != ZERO)
 
 
 @inner
-def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, words: Refined, n: Any) -> Any:
+def refine_word(lexed: Lexed, w: Any, traits: Traits, tables: Tables, out: Any, hashes: Any, n: Any) -> Any:
     """Write word w of the lexer, stripped. Mostly the lexer has dropped the same characters, so it knows the hash."""
     data, known = lexed.data, lexed.words
     begin, end = np.int64(known.span[w, 0]), np.int64(known.span[w, 1])
     if (known.normal_characters[w] != end - begin) | (known.flags[w] & (NUMERIC | WIDE) != 0):
         if not known.flags[w] & WIDE and end - begin <= SHORT and end + SHORT <= len(data):
-            return refine_short(data, begin, end - begin, words, n)
+            return refine_short(data, begin, end - begin, hashes, n)
         begin, end, is_punctuation = strip_special(data, begin, end, traits)
         if begin == end or not is_punctuation or has_punctuation(data, begin, end):
-            return write_word(data, begin, end, tables, out, words, n)
-    words.span[n, 0], words.span[n, 1] = begin, end
-    words.hash[n], words.characters[n] = known.hash[w], known.normal_characters[w]
+            return write_word(data, begin, end, tables, out, hashes, n)
+    hashes[n] = known.hash[w]
     return n + ONE
 
 
 @inner
-def refine_piece(
-    data: Any, begin: Any, end: Any, traits: Traits, tables: Tables, out: Any, words: Refined, n: Any
-) -> Any:
+def refine_piece(data: Any, begin: Any, end: Any, traits: Traits, tables: Tables, out: Any, hashes: Any, n: Any) -> Any:
     """Write the words between spaces, tabs and line feeds, stripped; returns how many there are then."""
     for i in range(begin, end + 1):
         byte = load8(data, i) if i < end else 0x20
         if is_blank_byte(byte):
             first, last, _ = strip_special(data, begin, i, traits)
-            n = write_word(data, first, last, tables, out, words, n)
+            n = write_word(data, first, last, tables, out, hashes, n)
             begin = i + 1
     return n
 
 
 @kernel(allocates=False)
-def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any) -> None:
-    """Fill the words, and how many each document has: those of the lexer, if only blanks are around them."""
+def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, hashes: Any, counts: Any) -> None:
+    """Fill the hashes of the words, and how many each document has: the lexer's, if only blanks are around them."""
     data, span, n = lexed.data, lexed.words.span, ZERO
     for d in range(len(counts)):
         before, end = n, np.int64(lexed.offsets[d + 1])
@@ -185,19 +176,19 @@ def refine(lexed: Lexed, traits: Traits, tables: Tables, out: Any, words: Refine
             following = np.int64(span[w, 0]) if w < last else end
             if is_blank(data, at, following):
                 if begin < at and begin == span[w - ONE, 0]:
-                    n = refine_word(lexed, w - ONE, traits, tables, out, words, n)
+                    n = refine_word(lexed, w - ONE, traits, tables, out, hashes, n)
                 else:
-                    n = refine_piece(data, begin, at, traits, tables, out, words, n)
+                    n = refine_piece(data, begin, at, traits, tables, out, hashes, n)
                 begin = following
             at = np.int64(span[w, 1]) if w < last else end
         if begin < end:
-            n = refine_piece(data, begin, end, traits, tables, out, words, n)
+            n = refine_piece(data, begin, end, traits, tables, out, hashes, n)
         counts[d] = np.int64(n - before)
 
 
 @kernel(allocates=False)
 def refine_chosen(
-    data: Any, chosen: Segments, traits: Traits, tables: Tables, out: Any, words: Refined, counts: Any
+    data: Any, chosen: Segments, traits: Traits, tables: Tables, out: Any, hashes: Any, counts: Any
 ) -> None:
     """Fill the same from words that were found by another rule."""
     n = ZERO
@@ -205,7 +196,7 @@ def refine_chosen(
         before = n
         for w in range(u64(chosen.splits[d]), u64(chosen.splits[d + 1])):
             begin, end, _ = strip_special(data, np.int64(chosen.span[w, 0]), np.int64(chosen.span[w, 1]), traits)
-            n = write_word(data, begin, end, tables, out, words, n)
+            n = write_word(data, begin, end, tables, out, hashes, n)
         counts[d] = n - before
 
 
@@ -236,7 +227,7 @@ def hash_runs(items: Any, count: Any, size: Any, scratch: Scratch) -> None:
         parts, out, width = out, parts, wider
 
 
-def word_repetition(words: Segments, size: int) -> np.ndarray:
+def word_repetition(words: Refined, size: int) -> np.ndarray:
     """The share of the n-grams of words that occur twice or more (float64, 0..1, 0 if there is none)."""
     longest = int(np.diff(words.splits).max(initial=0))
     ratios = np.zeros(len(words.splits) - 1)
@@ -245,7 +236,7 @@ def word_repetition(words: Segments, size: int) -> np.ndarray:
 
 
 @kernel(allocates=False)
-def repeat_words(words: Segments, size: Any, scratch: Scratch, ratios: Any) -> None:
+def repeat_words(words: Refined, size: Any, scratch: Scratch, ratios: Any) -> None:
     """Fill the shares, which are zero."""
     for d in range(len(ratios)):
         first, last = words.splits[d], words.splits[d + 1]
@@ -261,7 +252,7 @@ def repeat_words(words: Segments, size: Any, scratch: Scratch, ratios: Any) -> N
         ratios[d] = repeated / total
 
 
-def listed(words: Segments, entries: tuple[str, ...]) -> np.ndarray:
+def listed(words: Refined, entries: tuple[str, ...]) -> np.ndarray:
     """The share of the words that are in a list of single words, itself in lower case (float64, 0 without words)."""
     wanted = refined(lex_buffers(*buffers(pa.array([*entries], pa.string())))).hash
     hits = np.isin(words.hash, wanted)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.kernels.datajuicer import word_repetition
+from curate.kernels.datajuicer import Refined, word_repetition
 from curate.kernels.lexer import lex
 from curate.kernels.phrases import NO_LIST, phrases
 from curate.kernels.redpajama import BadWords, count_document
@@ -75,4 +75,4 @@ def test_word_repetition_of_any_size(documents: list[str], size: int) -> None:
         counts = Counter(twins.grams(document.split(), size))
         expected.append(sum(c for c in counts.values() if c > 1) / max(counts.total(), 1))
     words = segment(lex(pa.array(documents, pa.string())), "whitespace")
-    assert word_repetition(words, size).tolist() == pytest.approx(expected)
+    assert word_repetition(Refined(words.splits, words.hash), size).tolist() == pytest.approx(expected)
