@@ -21,7 +21,7 @@ from curate.languages import code
 from curate.operator import Columns, Signal, Types
 
 if TYPE_CHECKING:
-    from curate.kernels.langid import Model
+    from curate.kernels.langid_model import Model
 
 EMBEDDED = "embedded"
 UNDETERMINED = "und"  # ISO 639's own code
@@ -249,8 +249,8 @@ def _scripts(text: pa.Array) -> pa.Array:
 
 @functools.lru_cache(maxsize=4)
 def embedded_model(languages: tuple[str, ...] | None = None) -> Model:
-    """The `curate.kernels.langid.Model` in the installed py3langid, for all or some languages; loaded once."""
-    from curate.kernels.langid import load, restrict
+    """The `curate.kernels.langid_model.Model` in the installed py3langid, for all or some languages; loaded once."""
+    from curate.kernels.langid_model import load, restrict
 
     if languages is None:
         with as_file(files("py3langid") / "data" / "model.npz.xz") as path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,3 +197,9 @@ def test_allowed_imports_are_not_complained_of(tmp_path: Path) -> None:
     (tmp_path / "cli.py").write_text("import click\ndef f():\n    import numba", encoding="utf-8")
     (tmp_path / "corpus.py").write_text("import os\ndef f():\n    from curate.engine import run", encoding="utf-8")
     assert broken(tmp_path) == []
+
+
+def test_the_index_of_kernels_names_them_all() -> None:
+    files = {path.stem for path in (ROOT / "curate/kernels").glob("*.py")} - {"__init__"}
+    index = ast.get_docstring(ast.parse((ROOT / "curate/kernels/__init__.py").read_text("utf-8")))
+    assert files - set(re.findall(r"\w+", str(index))) == set()

@@ -12,7 +12,7 @@ import pytest
 from py3langid.langid import MODEL_DIR, MODEL_FILE
 
 from curate.kernels import kept as module
-from curate.kernels import langid
+from curate.kernels import langid_model, langid_text
 from curate.kernels.kept import kept
 
 ARRAYS = [np.arange(100_000, dtype=np.int16).reshape(-1, 100), np.array(["de", "nl"]), np.array(0.5), np.zeros(0)]
@@ -96,12 +96,12 @@ def test_what_cannot_be_made_is_told_and_not_kept(folder: Path) -> None:
 
 def test_the_language_model_is_unpacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     path = MODEL_DIR / MODEL_FILE
-    first, traits = langid.load(path), langid._traits.__wrapped__()
-    monkeypatch.setattr(langid, "read", None)
-    monkeypatch.setattr(langid, "_make_traits", None)
-    again = langid.load(path)
+    first, traits = langid_model.load(path), langid_text._traits.__wrapped__()
+    monkeypatch.setattr(langid_model, "read", None)
+    monkeypatch.setattr(langid_text, "_make_traits", None)
+    again = langid_model.load(path)
     assert (again.languages, again.unit) == (first.languages, first.unit)
     assert again.automaton[4:] == first.automaton[4:]
     pairs = zip((*again[1:4], *again.automaton[:4]), (*first[1:4], *first.automaton[:4]), strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
-    assert np.array_equal(langid._traits.__wrapped__(), traits)
+    assert np.array_equal(langid_text._traits.__wrapped__(), traits)

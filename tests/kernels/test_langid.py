@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier, visit_counts
 
-from curate.kernels import langid
+from curate.kernels import langid, langid_model, langid_text
 from curate.kernels.text import buffers
 
 MIX = Path(__file__).resolve().parents[2] / "../shared/data/mix_5mb.jsonl.zst"
@@ -66,8 +66,8 @@ def library() -> LanguageIdentifier:
 
 
 @cache
-def model() -> langid.Model:
-    return langid.load(MODEL_DIR / MODEL_FILE)
+def model() -> langid_model.Model:
+    return langid_model.load(MODEL_DIR / MODEL_FILE)
 
 
 def classify(texts: list[str]) -> tuple[list[str], np.ndarray]:
@@ -185,7 +185,7 @@ def test_ngrams_are_counted_as_the_library_does() -> None:
 @given(st.lists(TEXTS, max_size=8))
 def test_prepare_is_what_the_library_reads(texts: list[str]) -> None:
     expected = [library()._encode(text).decode() for text in texts]
-    assert langid.prepare(pa.array(texts, pa.string())).to_pylist() == expected
+    assert langid_text.prepare(pa.array(texts, pa.string())).to_pylist() == expected
 
 
 def test_prepare_sees_every_pair_that_composes() -> None:
@@ -195,13 +195,13 @@ def test_prepare_sees_every_pair_that_composes() -> None:
     between = [pair[0] + "\u0316" + pair[1] for pair in pairs]
     texts = [*points, *pairs, *between, "\u1100\u1161\u11a8", "가\u11a8", "각\u11a8"]
     composed = [unicodedata.normalize("NFC", text.lower() if text.isupper() else text) for text in texts]
-    assert langid.prepare(pa.array(texts)).to_pylist() == composed
+    assert langid_text.prepare(pa.array(texts)).to_pylist() == composed
 
 
 def test_text_that_does_not_change_is_left_alone() -> None:
     texts = [*SNIPPETS.values(), "Ürümqi, Łódź, Ghūm, “naïve” — 20 °C"]
     is_rewritten = np.zeros(len(texts), bool)
-    langid._find_rewritten(*buffers(pa.array(texts)), langid._traits(), is_rewritten)
+    langid_text._find_rewritten(*buffers(pa.array(texts)), langid_text._traits(), is_rewritten)
     assert is_rewritten.tolist() == [unicodedata.normalize("NFC", text) != text for text in texts]
 
 
@@ -242,7 +242,7 @@ def test_no_documents() -> None:
 def test_some_languages_only() -> None:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(["de", "sr", "uz"])
-    some = langid.restrict(model(), ["uz", "de", "sr"])
+    some = langid_model.restrict(model(), ["uz", "de", "sr"])
     column, probability = langid.classify(pa.array([*SNIPPETS.values()]), some)
     for text, k, share in zip(SNIPPETS.values(), column, probability, strict=True):
         language, confidence = identifier.classify(text)
@@ -252,7 +252,7 @@ def test_some_languages_only() -> None:
 
 def test_an_unknown_language() -> None:
     with pytest.raises(KeyError, match="dee"):
-        langid.restrict(model(), ["de", "dee"])
+        langid_model.restrict(model(), ["de", "dee"])
 
 
 def test_not_a_model(tmp_path: Path) -> None:
@@ -263,4 +263,4 @@ def test_not_a_model(tmp_path: Path) -> None:
     file = tmp_path / "model.npz.xz"
     file.write_bytes(lzma.compress(packed.getvalue()))
     with pytest.raises(ValueError, match=r"is not a model of py3langid 0.4: it holds \['other', 'ptc'\]"):
-        langid.load(file)
+        langid_model.load(file)
