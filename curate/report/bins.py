@@ -7,6 +7,7 @@ import numpy as np
 FEW = 36  # whole numbers up to which each has a bin of its own
 BINS = 40
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+SMALLEST = 300  # decades below 1 that a step may be
 MANY = 1e6  # times the first edge is the last, where steps are wide
 # R20 of ISO 3, twenty even steps of a decade; every other one is R10, every fourth R5.
 RENARD = (1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24, 2.5, 2.8, 3.15, 3.55, 4.0, 4.5, 5.0, 5.6, 6.3, 7.1, 8.0, 9.0)
@@ -31,8 +32,8 @@ def edges(values: np.ndarray, low: float, high: float, bounds: list[float], is_w
         inner = _by_ratio(max(first, middle / 1000), last, is_whole)
     else:
         inner = _by_step(first, last if last > first else high, is_whole)
-    inside = inner[(inner > low) & (inner < high)]
-    found = np.concatenate([[low], inside, [high if high > low else low + 1]])
+    inside = np.unique(inner[(inner > low) & (inner < high)])
+    found = np.concatenate([[low], inside, [high if high > low else max(low + 1, np.nextafter(low, np.inf))]])
     for bound in bounds:
         found = _with(found, bound, bounds)
     return np.asarray(found)
@@ -42,20 +43,23 @@ def _by_step(first: float, last: float, is_whole: bool) -> np.ndarray:
     """Multiples of a round step."""
     if last <= first:
         return np.zeros(0)
-    rough = (last - first) / BINS
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = next(each * power for each in STEPS if each * power >= rough * 0.999)
-    step = max(1.0, np.round(step)) if is_whole else step
-    found = np.arange(np.floor(first / step), np.ceil(last / step) + 1) * step
-    return found if is_whole else np.round(found, 12)
+    rough = last / BINS - first / BINS
+    decade = max(int(np.floor(np.log10(rough))), -SMALLEST)
+    step = next(each for each in STEPS if each * 10.0**decade >= rough * 0.999)
+    if is_whole:
+        step, decade = max(1.0, np.round(step * 10.0**decade)), 0
+    whole = step * 10.0**decade
+    with np.errstate(over="ignore"):  # what is beyond the largest number is beyond the highest value
+        found = np.arange(np.floor(first / whole), np.ceil(last / whole) + 1) * step
+        return found / 10.0**-decade if decade < 0 else found * 10.0**decade  # each as if it was written down
 
 
 def _by_ratio(first: float, last: float, is_whole: bool) -> np.ndarray:
     """Preferred numbers of each decade."""
     decades = range(int(np.floor(np.log10(first))), int(np.ceil(np.log10(last))) + 1)
     steps = RENARD if last < 200 * first else RENARD[::2] if last < MANY * first else RENARD[::4]
-    series = np.array([round(each * 10.0**decade, 12) for decade in decades for each in steps])
-    series = np.unique(np.round(series)) if is_whole else series
+    series = np.array([float(f"{each}e{decade}") for decade in decades for each in steps])
+    series = np.round(series) if is_whole else series
     return series[(series >= first) & (series <= last * 1.25)]
 
 
