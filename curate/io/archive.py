@@ -145,7 +145,8 @@ class Rows:
 
     def _columns(self, run: Run, rows: np.ndarray, types: np.ndarray, contents: dict[int, Content]) -> Columns:
         """Some rows of a run as columns for FIELDS; what they hold is in `contents`, for all others in its data."""
-        from curate.kernels.web_archive import VALUES, gather, value_spans
+        from curate.kernels.spans import gather
+        from curate.kernels.web_archive import VALUES, value_spans
 
         found, words = run.found, self.types.words
         kinds, charset = (np.array([words.span(word) for word in some], np.int32) for some in (self.kinds, ["utf-8"]))
@@ -167,7 +168,7 @@ class Rows:
 
     def _are_plain(self, data: memoryview, spans: np.ndarray) -> np.ndarray:
         """Which contents are UTF-8 and need no other look. Around them is ASCII: where all is valid, so is each."""
-        from curate.kernels.web_archive import are_plain
+        from curate.kernels.spans import are_plain
 
         if len(spans) and not self.is_page:
             offsets = pa.py_buffer(np.append(spans[:, 0], spans[-1, 1]))

@@ -162,7 +162,7 @@ def decoded(body: bytes, named: str) -> tuple[bytes, str]:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
     except ImportError as error:
         raise DataError("a page is not UTF-8, and to find its charset needs: pip install 'curate[web]'") from error
-    from curate.kernels.web_archive import repaired
+    from curate.kernels.spans import repaired
 
     marks = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
     charset = marks.get(body[:2]) or (map_encoding_to_html5(named, fallback_utf8=False) if named else None)
@@ -174,6 +174,6 @@ def decoded(body: bytes, named: str) -> tuple[bytes, str]:
 
 
 def _is_utf8(body: bytes) -> bool:
-    from curate.kernels.web_archive import are_plain
+    from curate.kernels.spans import are_plain
 
     return bool(are_plain(body, np.array([[0, len(body)]], np.int32), of_page=False)[0])

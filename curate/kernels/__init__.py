@@ -12,7 +12,8 @@ Text
     word_forms, normal, wordpunct, word_counts         what words are, and what several families count in them
     lines      as `str.splitlines` has them            landmarks    line breaks, phrases, links, sentence ends
     editing    texts made of some of their lines       cutting      texts with some stretches cut out
-    html       tags and their depth                    one_line     documents as lines, as fastText reads them
+    spans      texts from spans of bytes               one_line     documents as lines, as fastText reads them
+    html       tags and their depth
     web_archive, json_lines, percent                   records of WARC, WET and JSON, addresses
 
 Quality signals
