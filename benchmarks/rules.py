@@ -14,7 +14,7 @@ from typing import Any
 import curate
 from benchmarks.end_to_end import MIX
 from curate.config import Config
-from curate.recipe import shipped
+from curate.recipe_file import shipped
 
 LEFT_OUT = ("redpajama-v1", "code")  # they need columns that these documents do not have
 FIRST = {"language": ("fineweb-2", "refinedweb", "dclm-heuristics", "data-juicer-refine", "redpajama-v2-gopher")}

@@ -10,7 +10,8 @@ import msgspec
 from curate.errors import RecipeError, nearest
 from curate.family import Family
 from curate.operator import Signal
-from curate.recipe import Recipe, Step, changed, rule_set_file
+from curate.recipe import Recipe, Step, changed
+from curate.recipe_file import rule_set_file
 
 
 def rule_set(name: str, changes: Mapping[str, Any] | None = None, made: Collection[str] = ()) -> tuple[Step, ...]:

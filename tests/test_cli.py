@@ -251,7 +251,7 @@ def test_schema_is_valid_and_accepts_the_shipped_recipes() -> None:
     import yaml
 
     from curate.document import Loader
-    from curate.recipe import shipped
+    from curate.recipe_file import shipped
 
     schema = json.loads(curate("schema").stdout)
     Draft202012Validator.check_schema(schema)

@@ -47,8 +47,8 @@ registry:  registry ops                         | registry operator evaluate err
 yaml:      document convert config              | document convert errors msgspec yaml |
 by_value:  by_value                             | cloudpickle msgspec |
 store:     store shared                         | store shared errors msgspec | fsspec
-recipe:    recipe rules                         | recipe family registry operator evaluate document convert io errors \
-                                                  msgspec yaml | rules
+recipe:    recipe recipe_file rules             | recipe recipe_file family registry operator evaluate document \
+                                                  convert io errors msgspec yaml | rules
 plan:      plan planner flow funnel             | plan planner recipe operator evaluate sql io errors msgspec pyarrow \
                                                   |
 execute:   execute.*                            | arrays execute plan operator evaluate cluster settle against \
@@ -69,9 +69,9 @@ overlap:   overlap                              | execute operator evaluate reci
                                                   kernels
 index:     index.*                              | index execute operator operators recipe result store convert errors \
                                                   against lsh msgspec numpy polars pyarrow | kernels
-deciding:  deciding.*                           | arrays deciding execute plan planner recipe funnel result report \
-                                                  store config convert io operators operator evaluate sql errors \
-                                                  curate msgspec numpy polars pyarrow | engine card
+deciding:  deciding.*                           | arrays deciding execute plan planner recipe recipe_file funnel \
+                                                  result report store config convert io operators operator evaluate \
+                                                  sql errors curate msgspec numpy polars pyarrow | engine card
 notebook:  corpus sampling starter              | recipe operator evaluate io config execute sampling errors msgspec \
                                                   numpy pyarrow yaml | engine explain flow store ray
 generated: catalogue schema signals             | assets registry operator evaluate recipe config result io msgspec \

@@ -18,7 +18,8 @@ from curate.engine import plan_recipe, run
 from curate.errors import PlanError, RecipeError
 from curate.operators.gopher import Gopher
 from curate.operators.keep import Bounds, Keep
-from curate.recipe import Recipe, Step, shipped
+from curate.recipe import Recipe, Step
+from curate.recipe_file import shipped
 from curate.rules import rule_set
 
 SETS = [name.removeprefix("rules/") for name in shipped() if name.startswith("rules/")]

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from curate.document import Document, Loader
-from curate.recipe import Recipe, shipped
+from curate.recipe import Recipe
+from curate.recipe_file import shipped
 from curate.schema import config_schema, recipe_schema
 from tests import pages
 from tests.engine.test_recipe_errors import CASES

@@ -22,7 +22,8 @@ from curate.operator import Filter, Operator, Signal
 from curate.operators.keep import Keep
 from curate.plan import PlannedStep
 from curate.planner import INTERNAL, in_order, make_plan
-from curate.recipe import Recipe, Step, load_policy
+from curate.recipe import Recipe, Step
+from curate.recipe_file import load_policy
 
 Given = str | Path | Mapping[str, Any] | Operator | Step | list[Step]
 Fails = dict[str, np.ndarray]
