@@ -16,6 +16,7 @@ from curate.kernels.jit import inner
 
 u64 = np.uint64
 ONE, ALL = u64(1), u64(0xFFFFFFFFFFFFFFFF)
+EACH, HIGH = u64(0x0101010101010101), u64(0x8080808080808080)  # the lowest and the highest bit of eight bytes
 
 intrinsic: Any = extending.intrinsic  # its arguments are not those of the function it makes
 

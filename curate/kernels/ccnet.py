@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, store64
-from curate.kernels.folding import GROWTH, HIGH, SLACK, fold_wide, load_upto8, plain8, room
+from curate.kernels.bits import HIGH, load8, store64
+from curate.kernels.folding import GROWTH, SLACK, fold_wide, load_upto8, plain8, room
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import buffers, decode, encode, previous
 from curate.kernels.traits import DECIMAL, NONSPACING, Traits, kind_of, traits

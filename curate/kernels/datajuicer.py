@@ -11,8 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import ONE, below, leading_zeros, load8, load32, popcount, trailing_zeros, u64, widen8
-from curate.kernels.folding import EACH, HIGH, digest, fold_word, hash16, load_upto8, lower8, room, within
+from curate.kernels.bits import (
+    EACH,
+    HIGH,
+    ONE,
+    below,
+    leading_zeros,
+    load8,
+    load32,
+    popcount,
+    trailing_zeros,
+    u64,
+    widen8,
+)
+from curate.kernels.folding import digest, fold_word, hash16, load_upto8, lower8, room, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed, lex_buffers
 from curate.kernels.masks import BLOCK, SHORT, byte_masks, letters_of, word_masks

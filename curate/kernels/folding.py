@@ -10,7 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from curate.kernels.bits import ALL, ONE, below, load8, load32, load64, popcount, store32, store64, trailing_zeros, u64
+from curate.kernels.bits import (
+    ALL,
+    EACH,
+    HIGH,
+    ONE,
+    below,
+    load8,
+    load32,
+    load64,
+    popcount,
+    store32,
+    store64,
+    trailing_zeros,
+    u64,
+)
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import decode, encode, entry, previous
 from curate.kernels.unicode import (
@@ -34,8 +48,6 @@ from curate.kernels.unicode import (
 GROWTH = 3  # NFD(lower(c)) has at most three times the bytes of c
 SLACK = 16  # bytes that may be written beyond that
 NO_CLASS = 256  # above all combining classes
-EACH = u64(0x0101010101010101)
-HIGH = u64(0x8080808080808080)
 _SEED, _FACTOR = u64(0x9E3779B97F4A7C15), u64(0xD6E8FEB86659FD93)
 
 # ---------------------------------------------------------------- eight bytes in a register

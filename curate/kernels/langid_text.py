@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.kernels.bits import load64, u64
+from curate.kernels.bits import HIGH, load64
 from curate.kernels.jit import kernel
 from curate.kernels.kept import kept
 from curate.kernels.text import buffers, decode
@@ -21,7 +21,6 @@ FIRST, SECOND, UNSTABLE, UPPER, OTHER_CASE = (256 << k for k in range(5))  # abo
 TRAITS_END = 0x30000  # from here on no code point has a trait
 HANGUL_LETTERS = range(0x1100, 0x1113)  # syllables are composed by arithmetic, not listed as pairs
 HANGUL_MARKS = (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
-HIGH = u64(0x8080808080808080)
 PLAIN_END = 0xCC  # lead byte of U+0300: what is below is in normal form C, unless something above follows
 
 

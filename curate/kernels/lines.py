@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import ALL, ONE, below, load8, popcount, u64
-from curate.kernels.folding import EACH, digest, load_upto8
+from curate.kernels.bits import ALL, EACH, ONE, below, load8, popcount, u64
+from curate.kernels.folding import digest, load_upto8
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import BREAK, CARRIAGE_RETURN, Landmarks, landmarks
 from curate.kernels.lexer import Lexed, Words

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, popcount, store64, u64
-from curate.kernels.folding import HIGH, digest, drop8, fold_wide, hash8, load_upto8, lower8, room, within
+from curate.kernels.bits import HIGH, load8, popcount, store64, u64
+from curate.kernels.folding import digest, drop8, fold_wide, hash8, load_upto8, lower8, room, within
 from curate.kernels.hashing import normalised_hash, xxh3_128
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import is_read, outline

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.kernels.bits import load8, load64, u64
+from curate.kernels.bits import EACH, HIGH, load8, load64, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.masks import BLOCK, copy_block
 
 ESCAPE = 0x1B
 REPLACEMENT = 0xEF, 0xBF, 0xBD  # U+FFFD
-ONES, HIGHS, ESCAPES = u64(0x0101010101010101), u64(0x8080808080808080), u64(0x1B1B1B1B1B1B1B1B)
+ESCAPES = u64(0x1B1B1B1B1B1B1B1B)
 
 
 def gather(data: bytes | memoryview, spans: np.ndarray, more: bytes = b"") -> pa.StringArray:
@@ -112,7 +112,7 @@ def skip_ascii(data: Any, i: Any, end: Any, of_page: Any) -> Any:
     while i + 8 <= end:
         x = load64(data, i)
         y = x ^ ESCAPES
-        if (x | (((y - ONES) & ~y) if of_page else u64(0))) & HIGHS:
+        if (x | (((y - EACH) & ~y) if of_page else u64(0))) & HIGH:
             break
         i += 8
     return i

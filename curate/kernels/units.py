@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import store64, u64
+from curate.kernels.bits import HIGH, store64, u64
 from curate.kernels.editing import DELETED, normalise
-from curate.kernels.folding import HIGH, fold_wide, load_upto8, plain8, room
+from curate.kernels.folding import fold_wide, load_upto8, plain8, room
 from curate.kernels.hashing import START, _secret, xxh3
 from curate.kernels.jit import inner, kernel
 from curate.kernels.landmarks import SENTENCE, Landmarks, landmarks, sentence

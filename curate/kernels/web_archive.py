@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.kernels.bits import load8, load64, u64
+from curate.kernels.bits import EACH, HIGH, load8, load64, u64
 from curate.kernels.jit import inner, kernel
 from curate.kernels.text import read_only
 
@@ -38,7 +38,6 @@ MOST = 1_024  # rows that are found at once
 MOST_BYTES = 1 << 30
 TAB, LINE_FEED, RETURN, SPACE, DOT, SLASH, ZERO, COLON, DELETE = b"\t\n\r ./0:\x7f"
 LESS, GREATER = b"<>"
-ONES, HIGHS = u64(0x0101010101010101), u64(0x8080808080808080)
 SPACES = u64(0x2020202020202020)
 WARC, WARC_MASK = u64(0x2E302F43524157), u64(0xFFFEFFFFFFFFFF)  # b"WARC/0.", and what b"WARC/1." has in common with it
 HTTP, HTTP_MASK = u64(0x2F50545448), u64(0xFFFFFFFFFF)  # b"HTTP/"
@@ -260,7 +259,7 @@ def skip_printable(data: Any, i: Any, end: Any) -> Any:
     """The index of the first eight bytes that are not all of printable ASCII."""
     while i + 8 <= end:
         x = load64(data, i)
-        if ((x - SPACES) | (x + ONES) | x) & HIGHS:
+        if ((x - SPACES) | (x + EACH) | x) & HIGH:
             break
         i += 8
     return i

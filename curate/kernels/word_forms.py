@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.kernels.bits import ONE, popcount, u64
-from curate.kernels.folding import HIGH, digest, hash16, load_upto8, within
+from curate.kernels.bits import HIGH, ONE, popcount, u64
+from curate.kernels.folding import digest, hash16, load_upto8, within
 from curate.kernels.jit import inner, kernel
 from curate.kernels.lexer import Lexed
 from curate.kernels.masks import SHORT, letters_of

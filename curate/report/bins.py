@@ -48,9 +48,9 @@ def _by_step(first: float, last: float, is_whole: bool) -> np.ndarray:
     step = next(each for each in STEPS if each * 10.0**decade >= rough * 0.999)
     if is_whole:
         step, decade = max(1.0, np.round(step * 10.0**decade)), 0
-    whole = step * 10.0**decade
+    width = step * 10.0**decade
     with np.errstate(over="ignore"):  # what is beyond the largest number is beyond the highest value
-        found = np.arange(np.floor(first / whole), np.ceil(last / whole) + 1) * step
+        found = np.arange(np.floor(first / width), np.ceil(last / width) + 1) * step
         return found / 10.0**-decade if decade < 0 else found * 10.0**decade  # each as if it was written down
 
 
